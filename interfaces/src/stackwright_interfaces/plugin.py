@@ -1,0 +1,173 @@
+"""How adapters, blueprints and samples are offered to the engine.
+
+A distribution names its plugin module in the entry-point group ``stackwright``, under the adapter's name::
+
+    [project.entry-points.stackwright]
+    duckdb = "stackwright_duckdb.plugin"
+
+The module implements the hooks it needs with :data:`hookimpl`, and imports no vendor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import pluggy
+
+from stackwright_interfaces.storage import Storage
+
+PROJECT: Final = "stackwright"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Capability(StrEnum):
+    """An optional ability: each has a ``Supports...`` protocol, and the kit tests the declaration both ways."""
+
+    READERS = "readers"
+    """Other processes may read while one writes (``SupportsReaders``)."""
+
+    RUNS = "runs"
+    """Training runs are kept (``SupportsRuns``)."""
+
+
+class Progress(Protocol):
+    """Told how far a piece of work is."""
+
+    def __call__(self, what: str, done: int, total: int, /) -> None:
+        """Take note that ``done`` of ``total`` are done."""
+        ...
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What an adapter gets beside its own configuration.
+
+    Args:
+        project: the project folder.
+        cache: a folder whose content may be lost at any time.
+        clock: the present, in UTC.
+        progress: told about long work.
+        storage: opens a storage by URL, or by a path relative to the project.
+    """
+
+    project: Path
+    cache: Path
+    storage: Callable[[str], Storage]
+    clock: Callable[[], datetime] = _now
+    progress: Progress = _silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSpec:
+    """An adapter, described without importing its vendor.
+
+    Args:
+        name: the name a blueprint uses.
+        provides: the contract it implements, ``OnlineStore`` say.
+        contract: the version of that contract (its ``CONTRACT``) it was written to.
+        config: a standard-library dataclass; its fields are the keys a blueprint may set. A field of type ``Path`` is
+            resolved against the project.
+        factory: ``"package.module:callable"``, imported only when chosen, called with (config, context).
+        capabilities: optional abilities it has.
+        description: one line for ``stackwright plugins``.
+    """
+
+    name: str
+    provides: type
+    contract: int
+    config: type
+    factory: str
+    capabilities: frozenset[Capability] = frozenset()
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlueprintSpec:
+    """A blueprint that ``stackwright new`` can copy.
+
+    Args:
+        name: its name.
+        folder: holds ``blueprint.toml``, ``features.py`` and ``README.md``.
+        description: one line.
+        sample: name of the sample that fits it, or empty.
+    """
+
+    name: str
+    folder: Path
+    description: str = ""
+    sample: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSpec:
+    """A sample that ``stackwright new --sample`` can generate.
+
+    Args:
+        name: its name.
+        factory: ``"package.module:callable"``, called with (folder, blueprint, options, progress); it writes Parquet
+            files into the folder and returns a :class:`Sample`.
+        options: option → default (``seed``, ``listings``).
+        description: one line.
+    """
+
+    name: str
+    factory: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What a sample wrote, in the order in which a stack would see it.
+
+    Args:
+        views: view (without version) → Parquet file of its rows.
+        labels: target → Parquet file of labels known before ``split``.
+        late_labels: target → Parquet file of labels that come after.
+        requests: Parquet file with keys, request fields and ``asked_at`` of live requests after ``split``.
+        split: the instant that separates history from what is served live.
+        truth: known facts (the planted shift: date, size), JSON values.
+    """
+
+    views: Mapping[str, Path]
+    labels: Mapping[str, Path]
+    late_labels: Mapping[str, Path]
+    requests: Path
+    split: datetime
+    truth: Mapping[str, Any] = field(default_factory=dict)
+
+
+@hookspec
+def stackwright_adapters() -> Iterable[AdapterSpec]:
+    """Offer adapters.
+
+    Runs when a plan needs this plugin's entry point or ``stackwright plugins`` lists it; must import no vendor.
+    """
+    return ()
+
+
+@hookspec
+def stackwright_blueprints() -> Iterable[BlueprintSpec]:
+    """Offer blueprints. Runs for ``stackwright new`` and ``stackwright plugins``."""
+    return ()
+
+
+@hookspec
+def stackwright_samples() -> Iterable[SampleSpec]:
+    """Offer samples. Runs for ``stackwright new --sample`` and ``stackwright plugins``; must generate nothing."""
+    return ()

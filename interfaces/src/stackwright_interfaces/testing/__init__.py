@@ -1,0 +1,1 @@
+"""Conformance kits: the same cases for every adapter. Needs ``stackwright-interfaces[testing]``."""

@@ -1,0 +1,35 @@
+"""The kit for a whole feature store: the 45 cases of its specification.
+
+A test module, of a store that is composed of two halves::
+
+    from stackwright_features.store import ComposedFeatureStore
+    from stackwright_interfaces.testing.context import make_context
+    from stackwright_interfaces.testing.feature_store import FeatureStoreCases
+
+
+    class TestComposed(FeatureStoreCases):
+        def open(self, folder, clock):
+            context = make_context(folder, clock)
+            offline = DuckDBOfflineStore(DuckDBConfig(path=folder / "data"), context)
+            online = SQLiteOnlineStore(SQLiteConfig(path=folder / "online.db"), context)
+            return ComposedFeatureStore(offline, online, project=folder, clock=clock)
+
+``raw_online`` and ``raw_offline`` may be overridden with a look past the store, so that a broken write is not vouched
+for by its own read. Each test bears the number of its case: ``pytest --case 25`` runs those of one.
+"""
+
+from __future__ import annotations
+
+from stackwright_interfaces.testing.input_cases import InputCases
+from stackwright_interfaces.testing.lifecycle_cases import LifecycleCases
+from stackwright_interfaces.testing.offline_cases import OfflineCases
+from stackwright_interfaces.testing.online_cases import OnlineCases
+from stackwright_interfaces.testing.parity_cases import ParityCases
+
+
+class FeatureStoreCases(OfflineCases, InputCases, OnlineCases, LifecycleCases, ParityCases):
+    """Subclass it in a test module, under a name that starts with ``Test``.
+
+    Attributes:
+        durable: whether rows are there after the store was closed and opened again.
+    """
