@@ -1,0 +1,96 @@
+"""Entity keys as bytes, under which online stores keep rows.
+
+Parts follow each other, each self-delimiting, so that no two different keys give the same bytes:
+
+====== ================================================================================
+bool   ``01`` and ``00`` or ``01``
+int64  ``02`` and eight bytes, big-endian with the sign bit flipped
+string ``03``, UTF-8 with every ``00`` written ``00 ff``, and ``00``
+bytes  ``04``, the bytes with every ``00`` written ``00 ff``, and ``00``
+====== ================================================================================
+
+Keys of the same types compare as bytes as their parts compare (the scheme of FoundationDB's tuple layer).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackwright_interfaces.errors import DataError, DefinitionError, WrongType
+from stackwright_interfaces.types import Kind, Type
+from stackwright_numerics.columns import Column
+
+_INT = struct.Struct(">BQ")
+_SIGN = 1 << 63
+
+
+def _bools(values: NDArray[Any]) -> list[bytes]:
+    return [b"\x01\x01" if value else b"\x01\x00" for value in values.tolist()]
+
+
+def _ints(values: NDArray[Any]) -> list[bytes]:
+    pack = _INT.pack
+    return [pack(2, value + _SIGN) for value in values.tolist()]
+
+
+def _strings(values: NDArray[Any]) -> list[bytes]:
+    return [
+        b"\x03" + ("" if value is None else value).encode().replace(b"\0", b"\0\xff") + b"\0"
+        for value in values.tolist()
+    ]
+
+
+def _bytes(values: NDArray[Any]) -> list[bytes]:
+    return [b"\x04" + (b"" if value is None else value).replace(b"\0", b"\0\xff") + b"\0" for value in values.tolist()]
+
+
+_ENCODERS: Final[dict[Kind, Callable[[NDArray[Any]], list[bytes]]]] = {
+    Kind.BOOL: _bools,
+    Kind.INT64: _ints,
+    Kind.STRING: _strings,
+    Kind.BYTES: _bytes,
+}
+
+
+def encode_keys(columns: Sequence[Column], types: Sequence[Type]) -> list[bytes | None]:
+    """Encode the keys of n rows.
+
+    Args:
+        columns: one column of n a key of the entity, in the order of the sorted key names.
+        types: their types: bool, int64, string or bytes.
+
+    Returns:
+        n keys; ``None`` where any part is null.
+
+    Raises:
+        DefinitionError: a type that no key can have.
+        WrongType: a value is not of its column's type.
+        DataError: a string that has no UTF-8 form.
+    """
+    parts = [
+        _encode(column, type_, f"key {place}") for place, (column, type_) in enumerate(zip(columns, types, strict=True))
+    ]
+    keys: list[bytes | None] = (
+        list(parts[0]) if len(parts) == 1 else [b"".join(row) for row in zip(*parts, strict=True)]
+    )
+    for column in columns:
+        if np.count_nonzero(column.valid) < len(column.valid):
+            keys = [key if there else None for key, there in zip(keys, column.valid.tolist(), strict=True)]
+    return keys
+
+
+def _encode(column: Column, type: Type, name: str) -> list[bytes]:
+    encoder = _ENCODERS.get(type.kind)
+    if encoder is None:
+        raise DefinitionError(name, f"is a {type}", "Use int64 or string.")
+    try:
+        return encoder(column.values)
+    except UnicodeEncodeError as error:
+        raise DataError(name, f"{error.object!r} has no UTF-8 form", "Remove the lone surrogate.") from error
+    except (AttributeError, TypeError, struct.error) as error:
+        raise WrongType.of("keys", name, f"a value of another type ({error})", str(type)) from error
