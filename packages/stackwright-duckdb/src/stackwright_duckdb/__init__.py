@@ -1,0 +1,1 @@
+"""DuckDB over Parquet as the offline half of a feature store."""

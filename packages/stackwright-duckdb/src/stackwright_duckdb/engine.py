@@ -1,0 +1,168 @@
+"""DuckDB in memory: one instance a store, one cursor a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import duckdb
+
+from stackwright_duckdb.durable import Scratch
+from stackwright_duckdb.history import HistoryFile, Manifest, ViewFolder
+from stackwright_duckdb.plugin import DuckDBConfig
+from stackwright_duckdb.scan import one_file
+from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_interfaces.plugin import Context
+
+_SETTINGS: Final = {
+    "TimeZone": "'UTC'",
+    "python_enable_replacements": "false",
+    "parquet_metadata_cache": "true",
+    # Joins of up to as many keys or rows skip the parts of files that hold none of them.
+    "dynamic_or_filter_threshold": "1000",
+}
+
+
+class Session:
+    """One call's cursor. What is registered or created in it is seen by no other."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def register(self, name: str, table: Any) -> None:
+        """Make an Arrow table known under a name."""
+        self._cursor.register(name, table)
+
+    def run(self, sql: str) -> None:
+        """Run a statement for its effect."""
+        self._cursor.sql(sql)
+
+    def one(self, sql: str) -> tuple[Any, ...]:
+        """Return the one row of a query."""
+        (row,) = self._cursor.sql(sql).fetchall()
+        found: tuple[Any, ...] = row
+        return found
+
+    def table(self, sql: str) -> Any:
+        """Return the result of a query as an Arrow table."""
+        return self._cursor.sql(sql).to_arrow_table()
+
+    def reader(self, sql: str, rows: int) -> Any:
+        """Return the result of a query as Arrow record batches of so many rows."""
+        return self._cursor.sql(sql).to_arrow_reader(rows)
+
+    def close(self) -> None:
+        """Give up the cursor."""
+        self._cursor.close()
+
+
+class Engine:
+    """The DuckDB instance of a store. It loads no extension, and names in SQL never mean Python variables.
+
+    Args:
+        config: limits.
+        context: its cache holds what does not fit in memory.
+
+    Raises:
+        FeatureStoreError: a limit is not understood, or the temporary folder cannot be made.
+    """
+
+    def __init__(self, config: DuckDBConfig, context: Context) -> None:
+        base = config.temp or context.cache / "duckdb"
+        try:
+            self._scratch = Scratch(base)
+        except OSError as error:
+            raise FeatureStoreError(str(base), f"cannot be written: {error.strerror}", "Set temp.") from error
+        self._lock = Lock()
+        self._closed = False
+        self._settings: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "temp_directory": str(self._scratch.path),
+        }
+        if config.memory_limit is not None:
+            self._settings["memory_limit"] = config.memory_limit
+        if config.threads is not None:
+            self._settings["threads"] = config.threads
+        try:
+            self._instance = self._connect()
+        except duckdb.Error as error:
+            self._scratch.close()
+            raise FeatureStoreError("duckdb", str(error), "Check memory_limit and threads.") from error
+
+    def _connect(self) -> Any:
+        instance = duckdb.connect(":memory:", config=self._settings)
+        for name, value in _SETTINGS.items():
+            instance.sql(f"SET GLOBAL {name} = {value}")
+        return instance
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Give a cursor for one call.
+
+        Raises:
+            FeatureStoreError: the store is closed.
+        """
+        session = self.open_session()
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def open_session(self) -> Session:
+        """Give a cursor that the caller closes.
+
+        Raises:
+            FeatureStoreError: the store is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise FeatureStoreError("duckdb", "the store is closed", "Open it again.")
+            return Session(self._instance.cursor())
+
+    def recover(self, error: duckdb.Error) -> None:
+        """Start anew after an error that leaves the instance unusable; calls under way fail."""
+        if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+            with self._lock:
+                if not self._closed:
+                    self._instance = self._connect()
+
+    def explain(self, error: duckdb.Error, folder: ViewFolder, manifest: Manifest | None) -> FeatureStoreError:
+        """Translate an error of DuckDB, naming the file of the history that is to blame, if one is."""
+        self.recover(error)
+        if isinstance(error, duckdb.OutOfMemoryException):
+            todo = "Raise memory_limit, lower batch_rows, or give temp more room."
+            return FeatureStoreError(str(folder.path), f"ran out of memory: {error}", todo)
+        for file in manifest.files if manifest else ():
+            damage = self._damage(folder.file(file), file)
+            if damage:
+                todo = "Restore it from a backup, or remove the view's folder and ingest again."
+                return FeatureStoreError(str(folder.file(file)), damage, todo)
+        return FeatureStoreError(str(folder.path), str(error))
+
+    def _damage(self, path: Path, file: HistoryFile) -> str:
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        if size != file.size:
+            return f"is damaged: it holds {size} bytes, {file.size} were written"
+        try:
+            with self.session() as session:
+                session.one(f"SELECT bit_xor(hash(f)) FROM read_parquet([{one_file(path)}]) f")
+        except duckdb.Error as error:
+            self.recover(error)
+            return f"is damaged: {error}"
+        return ""
+
+    def close(self) -> None:
+        """Release memory, threads and temporary files. Closing twice is allowed."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._instance.close()
+                self._scratch.close()

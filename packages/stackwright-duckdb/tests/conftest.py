@@ -1,0 +1,102 @@
+"""A view of places, its rows and labels, and a store over a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from stackwright_duckdb.offline import DuckDBOfflineStore
+from stackwright_duckdb.plugin import DuckDBConfig
+from stackwright_interfaces.definitions import FeatureView
+from stackwright_interfaces.feature_store import Asked, IngestReport, Watermark
+from stackwright_interfaces.testing.context import NOON, SettableClock, make_context
+from stackwright_interfaces.testing.half_cases import PLAIN
+from stackwright_interfaces.testing.oracle import Fact
+from stackwright_interfaces.testing.tables import asked, normalised, rows_of
+
+
+@dataclass
+class Desk:
+    """A folder, and stores over it."""
+
+    folder: Path
+    clock: SettableClock = field(default_factory=SettableClock)
+    opened: list[DuckDBOfflineStore] = field(default_factory=list)
+
+    def open(self, **config: Any) -> DuckDBOfflineStore:
+        """Open a store over the folder, closed at the end of the test."""
+        given = {"path": self.folder / "history", "threads": 1} | config
+        self.opened.append(DuckDBOfflineStore(DuckDBConfig(**given), make_context(self.folder, self.clock)))
+        return self.opened[-1]
+
+    def files(self, view: FeatureView = PLAIN) -> list[Path]:
+        """The data files of a view."""
+        return sorted((self.folder / "history" / view.ref).glob("*.parquet"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    for store in made.opened:
+        store.close()
+
+
+@pytest.fixture
+def store(desk: Desk) -> DuckDBOfflineStore:
+    store = desk.open()
+    store.apply([PLAIN])
+    return store
+
+
+Ingest = Callable[..., IngestReport]
+Ask = Callable[..., list[Mapping[str, Any]]]
+
+
+@pytest.fixture
+def ingest() -> Ingest:
+    """Hand rows over in one ingestion."""
+
+    def ingest(store: DuckDBOfflineStore, *facts: Fact, view: FeatureView = PLAIN) -> IngestReport:
+        return store.ingest(view, normalised(view, facts))
+
+    return ingest
+
+
+@pytest.fixture
+def ask() -> Ask:
+    """Return every feature of a view for each (key, instant), the key bare where it has one part."""
+
+    def ask(
+        store: DuckDBOfflineStore, *labels: tuple[Any, datetime], view: FeatureView = PLAIN, **options: Any
+    ) -> list[Mapping[str, Any]]:
+        rows = [(key if isinstance(key, tuple) else (key,), at) for key, at in labels]
+        names = [feature.name for feature in view.features]
+        as_of: Watermark | None = options.pop("as_of", None)
+        wanted = Asked(
+            view=view,
+            keys={name: name for name in view.entity.key_names},
+            features={name: name for name in names},
+            as_of=as_of,
+        )
+        answers = rows_of(store.join(asked(view.entity.keys, rows), [wanted], **options))
+        return [{name: row[name] for name in names} for row in answers]
+
+    return ask
+
+
+@pytest.fixture
+def everything() -> Callable[[DuckDBOfflineStore], Sequence[Any]]:
+    """Return the column ``x`` of all rows that a store holds, sorted."""
+
+    def everything(store: DuckDBOfflineStore, view: FeatureView = PLAIN) -> Sequence[Any]:
+        until = Watermark(store.watermark(view).position, NOON.replace(year=2100))
+        return sorted(value for chunk in store.changes(view, None, until) for value in pa.table(chunk)["x"].to_pylist())
+
+    return everything

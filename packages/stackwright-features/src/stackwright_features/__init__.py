@@ -1,0 +1,1 @@
+"""Composes an offline and an online half into a feature store: joins, windows, transforms, materialisation, reads."""

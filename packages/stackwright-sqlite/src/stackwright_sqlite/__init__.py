@@ -1,0 +1,1 @@
+"""SQLite as the online half of a feature store."""

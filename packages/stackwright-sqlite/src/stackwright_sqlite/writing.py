@@ -1,0 +1,165 @@
+"""Writes: one transaction a call, by one writer at a time, which alone checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_sqlite import schema
+from stackwright_sqlite.connections import Connection, file_identity, open_to_write
+from stackwright_sqlite.failures import closed, primary_code, translate
+from stackwright_sqlite.lock import WriterLock
+from stackwright_sqlite.plugin import SQLiteConfig
+
+WAL_RESET_BUG: Final = ((3, 7, 0), (3, 51, 2))
+"""First and last version of SQLite in which writing or checkpointing by two connections at once may damage the file."""
+
+_PAUSE: Final = 0.005
+_LOG: Final = logging.getLogger("stackwright_sqlite")
+
+
+class Writer:
+    """Writes to one file. Threads and processes take turns under a lock file."""
+
+    def __init__(self, path: Path, config: SQLiteConfig) -> None:
+        self._path = path
+        self._config = config
+        self._lock = WriterLock(path)
+        self._process = os.getpid()
+        self._threads = threading.Lock()
+        self._connection: Connection | None = None
+        self._closed = False
+
+    def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:
+        """Store rows, as :meth:`OnlineStore.write` says, all in one transaction."""
+        stored = [False] * len(rows)
+        if not rows:
+            return stored
+        table = schema.table(view)
+        places = _greatest(rows)
+        with self._transaction() as connection:
+            connection.execute(schema.create(table))
+            cursor, statement = connection.cursor(), schema.upsert(table)
+            for key in sorted(places):
+                row = rows[places[key]]
+                cursor.execute(statement, (key, row.order, row.payload))
+                stored[places[key]] = cursor.rowcount > 0
+        return stored
+
+    def drop(self, view: str, keys: Iterable[bytes] | None) -> int:
+        """Remove rows, as :meth:`OnlineStore.drop` says; what is freed is overwritten with zeros."""
+        if not self._path.exists():
+            return 0
+        table = schema.table(view)
+        with self._transaction() as connection:
+            if table not in schema.tables(connection):
+                return 0
+            if keys is not None:
+                chosen = ((key,) for key in keys)
+                return connection.executemany(f"DELETE FROM {table} WHERE key = ?", chosen).rowcount  # noqa: S608 -- the name was escaped by `schema.table`
+            removed: int = connection.execute(f"DELETE FROM {table}").rowcount  # noqa: S608 -- likewise
+            connection.execute(f"DROP TABLE {table}")
+            return removed
+
+    def close(self) -> None:
+        """Close the connection; the last one to be closed moves the write-ahead log into the file."""
+        self._closed = True
+        if self._process == os.getpid() and self._connection is not None:
+            # Without the lock if need be: SQLite checkpoints on closing only if no other connection is open.
+            with suppress(FeatureStoreError), self._lock.hold(1.0):
+                self._discard()
+            self._discard()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        if self._closed:
+            raise closed(self._path)
+        if self._process != os.getpid():
+            self._process, self._threads, self._connection = os.getpid(), threading.Lock(), None
+        deadline = time.monotonic() + self._config.lock_timeout
+        with self._turn(), self._lock.hold(max(0.0, deadline - time.monotonic())):
+            try:
+                connection = self._begin(deadline)
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._discard()
+                raise translate(error, self._path) from error
+            except BaseException:
+                self._discard()
+                raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the other threads of this process, which share the connection."""
+        if not self._threads.acquire(timeout=self._config.lock_timeout):
+            found = f"another thread has been writing for more than {self._config.lock_timeout:g} s"
+            raise FeatureStoreError(str(self._path), found, "Wait for it, or raise lock_timeout.")
+        try:
+            yield
+        finally:
+            self._threads.release()
+
+    def _begin(self, deadline: float) -> Connection:
+        """Start a transaction, again while a program that knows nothing of our lock holds the database."""
+        while True:
+            try:
+                connection = self._connected()
+                connection.execute("BEGIN IMMEDIATE")
+                schema.prepare(connection, self._path)
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                    warn_of_another_writer(self._path)
+                time.sleep(_PAUSE)
+            else:
+                return connection
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._connection.file != file_identity(self._path):
+            self._discard()
+            self._connection = open_to_write(self._path, self._config)
+        return self._connection
+
+    def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _greatest(rows: Sequence[OnlineRow]) -> dict[bytes, int]:
+    """Return key → place of the row with the greatest token, the first of equals."""
+    places: dict[bytes, int] = {}
+    for place, row in enumerate(rows):
+        best = places.setdefault(row.key, place)
+        if row.order > rows[best].order:
+            places[row.key] = place
+    return places
+
+
+@cache
+def warn_of_another_writer(path: Path) -> None:
+    """Log, once for a path, that another program writes to the file, if this SQLite cannot stand that.
+
+    Our own writers take turns under a lock file, so that the bug cannot strike unless someone passes that by.
+    """
+    first, last = WAL_RESET_BUG
+    if first <= sqlite3.sqlite_version_info <= last:
+        _LOG.warning(
+            "%s is being written to by a program that does not hold %s.lock, and SQLite %s can damage a database that "
+            "two connections write to or checkpoint at once. End that program, or use SQLite 3.51.3 or later.",
+            path,
+            path,
+            sqlite3.sqlite_version,
+        )
