@@ -1,0 +1,1 @@
+"""A model registry on plain files, with digests, aliases and a journal."""

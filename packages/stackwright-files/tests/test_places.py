@@ -1,0 +1,136 @@
+"""Where the registry lies, and what lies in it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stackwright_files.registry import FilesRegistry
+from stackwright_interfaces.errors import RegistryError, UsageError
+from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.registry import Event
+from stackwright_interfaces.testing.context import NOON
+from stackwright_interfaces.testing.registry_trial import alias
+
+Model = Callable[[bytes], Path]
+OpenRegistry = Callable[..., FilesRegistry]
+
+
+def keys(home: Path) -> set[str]:
+    return {path.relative_to(home).as_posix() for path in home.rglob("*.json") if path.is_file()}
+
+
+def test_a_path_is_relative_to_the_project_and_a_url_is_not(
+    open_registry: OpenRegistry, model: Model, tmp_path: Path
+) -> None:
+    open_registry(url="models/here").publish("valuation", model(b"p"), {})
+    assert (tmp_path / "project/models/here/versions/valuation/0000001.json").is_file()
+    open_registry(url=(tmp_path / "there").as_uri()).publish("valuation", model(b"p"), {})
+    assert (tmp_path / "there/versions/valuation/0000001.json").is_file()
+
+
+def test_an_unknown_scheme_is_refused(open_registry: OpenRegistry) -> None:
+    with pytest.raises(UsageError, match="no storage for the scheme"):
+        open_registry(url="gopher://models")
+
+
+def test_the_record_of_a_version_can_be_read_by_people(registry: FilesRegistry, home: Path, model: Model) -> None:
+    version = registry.publish("pricing/valuation", model(b"p"), {"metrics": {"mdape": 0.08}}, who="ada")
+    record = json.loads((home / "versions/pricing/valuation/0000001.json").read_text())
+    assert record["digest"] == version.digest
+    assert record["who"] == "ada"
+    assert record["record"] == {"metrics": {"mdape": 0.08}}
+    assert (home / "files/pricing/valuation" / record["stage"] / "trees/weights.bin").read_bytes() == b"p"
+
+
+def test_a_publication_leaves_its_files_and_its_record_alone(registry: FilesRegistry, home: Path, model: Model) -> None:
+    registry.publish("valuation", model(b"p"), {})
+    registry.publish("valuation", model(b"p"), {})
+    (record,) = (key for key in keys(home) if key.startswith("versions/"))
+    assert record == "versions/valuation/0000001.json"
+    assert not any(key.startswith("staging/") for key in keys(home))
+    assert len(list((home / "files/valuation").iterdir())) == 1
+
+
+def test_reading_an_empty_registry_makes_nothing(registry: FilesRegistry, home: Path) -> None:
+    assert [list(part) for part in registry.history()] == [[], []]
+    assert registry.generation() == "0"
+    assert list(registry.runs()) == []
+    assert not home.exists()
+
+
+def test_numbers_that_json_lacks_are_kept(registry: FilesRegistry, model: Model) -> None:
+    registry.publish("valuation", model(b"p"), {"gain": float("inf")})
+    assert registry.resolve(ModelRef("valuation")).record == {"gain": float("inf")}
+
+
+def test_a_time_without_a_zone_is_refused(registry: FilesRegistry, model: Model) -> None:
+    registry.publish("valuation", model(b"p"), {})
+    with pytest.raises(UsageError, match="has no time zone"):
+        registry.record(Event(at=NOON.replace(tzinfo=None), kind="evidence", name="valuation"))
+
+
+def test_a_published_line_cannot_be_recorded_by_hand(registry: FilesRegistry, model: Model) -> None:
+    registry.publish("valuation", model(b"p"), {})
+    with pytest.raises(UsageError, match="kind 'published' cannot be recorded"):
+        registry.record(Event(at=NOON, kind="published", name="valuation"))
+
+
+def test_a_run_cannot_leave_its_folder(registry: FilesRegistry) -> None:
+    from stackwright_interfaces.testing.registry import run
+
+    for id_ in ("../run", "a/b", "", ".hidden"):
+        with pytest.raises(UsageError, match="not a usable id"):
+            registry.save_run(run(id_))
+
+
+def test_a_damaged_record_is_named(registry: FilesRegistry, home: Path, model: Model) -> None:
+    registry.publish("valuation", model(b"p"), {})
+    path = home / "versions/valuation/0000001.json"
+    whole = json.loads(path.read_text())
+    for text in ("{", "[]", "{}", json.dumps(whole | {"format": 2}), json.dumps(whole | {"digest": "../../etc"})):
+        path.write_text(text)
+        with pytest.raises(RegistryError, match=r"versions/valuation/0000001\.json"):
+            registry.resolve(ModelRef("valuation"))
+
+
+def test_a_record_of_another_model_is_noticed(registry: FilesRegistry, home: Path, model: Model) -> None:
+    registry.publish("valuation", model(b"p"), {})
+    registry.publish("other", model(b"q"), {})
+    (home / "versions/other/0000001.json").write_bytes((home / "versions/valuation/0000001.json").read_bytes())
+    with pytest.raises(RegistryError, match="the record is of valuation@1"):
+        registry.resolve(ModelRef("other"))
+
+
+def test_a_disk_that_refuses_is_an_error_of_the_registry(
+    registry: FilesRegistry, model: Model, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    folder = model(b"p")
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(RegistryError, match="the disk is full"):
+        registry.publish("valuation", folder, {})
+    monkeypatch.undo()
+    assert keys(home) == set()
+    assert registry.publish("valuation", folder, {}).version == 1
+
+
+def test_what_is_missing_is_named_with_what_is_there(registry: FilesRegistry, model: Model) -> None:
+    for payload in (b"one", b"two"):
+        registry.publish("valuation", model(payload), {})
+    registry.record(alias(1))
+    for reference, words in {
+        "valuation@9": "no version 9; versions: 1 to 2",
+        "valuation@champoin": "Did you mean 'champion'",
+        "valuatoin": "Published: valuation. Did you mean 'valuation'",
+    }.items():
+        with pytest.raises(RegistryError, match=words):
+            registry.resolve(ModelRef.parse(reference))

@@ -1,0 +1,47 @@
+"""From a URL or path to a storage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from stackwright_interfaces.errors import UsageError, did_you_mean
+from stackwright_interfaces.storage import Storage
+from stackwright_storage.files import FileStorage
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+
+
+def open_storage(url_or_path: str) -> Storage:
+    """Open a storage; nothing is read or made yet.
+
+    Args:
+        url_or_path: ``file:///folder``, or a path; a relative one is relative to the working directory.
+
+    Raises:
+        UsageError: no such scheme, or a URL that names no folder here.
+    """
+    match = _SCHEME.match(url_or_path)
+    if match is None:
+        if not url_or_path:
+            raise UsageError("storage", "neither a URL nor a path", "Name a folder.")
+        return FileStorage(Path(url_or_path))
+    scheme = match[1].lower()
+    if scheme not in _OPENERS:
+        found = f"no storage for the scheme {scheme!r}. Known: {', '.join(sorted(_OPENERS))}"
+        todo = did_you_mean(scheme, _OPENERS) or f"Name a folder, or write './{url_or_path}' if it is a path."
+        raise UsageError(f"storage {url_or_path!r}", found, todo)
+    return _OPENERS[scheme](url_or_path)
+
+
+def _open_folder(url: str) -> Storage:
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"} or parts.query or parts.fragment or not parts.path:
+        raise UsageError(f"storage {url!r}", "not the URL of a folder on this machine", "Write file:///path/to/folder.")
+    return FileStorage(Path(unquote(parts.path)))
+
+
+_OPENERS: Final[Mapping[str, Callable[[str], Storage]]] = {"file": _open_folder}
