@@ -1,0 +1,1 @@
+"""LightGBM as trainer and model format."""

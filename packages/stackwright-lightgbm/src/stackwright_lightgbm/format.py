@@ -1,0 +1,55 @@
+"""The flavour ``lightgbm``: a folder with ``model.txt``, loaded through LightGBM's C library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from stackwright_interfaces.errors import ArtifactError
+from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
+from stackwright_interfaces.plugin import Context
+from stackwright_lightgbm.native import NativeBooster
+from stackwright_lightgbm.plugin import LightGBMFormatConfig
+from stackwright_lightgbm.text import check_text
+
+PAYLOAD: Final = "model.txt"
+
+
+class LightGBMPredictor(Predictor):
+    """Predicts through the C library; each row by itself, so its answer does not depend on the others."""
+
+    input = "matrix"
+
+    def __init__(self, text: bytes, *, threads: int = 1) -> None:
+        self._booster = NativeBooster(text, threads=threads)
+
+    def predict(self, inputs: Any) -> Any:
+        """Return n predictions for a float64 matrix of n × inputs."""
+        return self._booster.predict(inputs)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._booster.close()
+
+
+class LightGBMFormat(ModelFormat):
+    """Loads ``model.txt``."""
+
+    flavour: ClassVar[str] = "lightgbm"
+
+    def __init__(self, config: LightGBMFormatConfig, context: Context) -> None:
+        del config, context
+
+    def load(self, folder: Path, manifest: Manifest, *, threads: int = 1) -> Predictor:
+        """Load a folder whose files were verified against its manifest.
+
+        Raises:
+            ArtifactError: ``model.txt`` is missing, cut short, or does not fit the manifest's signature.
+        """
+        path = folder / PAYLOAD
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(str(path), f"cannot be read ({error})", "Publish the model again.") from error
+        check_text(text, [field.name for field in manifest.signature.inputs], str(path))
+        return LightGBMPredictor(text, threads=threads)

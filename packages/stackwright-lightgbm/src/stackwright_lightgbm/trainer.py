@@ -1,0 +1,197 @@
+"""Fits LightGBM models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackwright_interfaces.errors import TrainingError
+from stackwright_interfaces.model import Predictor
+from stackwright_interfaces.plugin import Context
+from stackwright_interfaces.trainer import (
+    Distribution,
+    FittedModel,
+    Report,
+    StopFit,
+    Task,
+    Trainer,
+    TrainingData,
+)
+from stackwright_lightgbm.format import PAYLOAD, LightGBMFormat, LightGBMPredictor
+from stackwright_lightgbm.native import parameter_aliases
+from stackwright_lightgbm.plugin import LightGBMConfig
+from stackwright_lightgbm.rows import check_rows
+from stackwright_lightgbm.settings import Settings, resolve, search_space
+
+_SOURCE: Final = re.compile(r" at \S+, line \d+ \.")
+
+
+class LightGBMModel(FittedModel):
+    """A fitted model, held as LightGBM's text: what is saved is what predicts."""
+
+    flavour: ClassVar[str] = LightGBMFormat.flavour
+
+    def __init__(self, text: str, parameters: Mapping[str, Any], metrics: Mapping[str, float], threads: int) -> None:
+        self._text = text
+        self._threads = threads
+        self.parameters = parameters
+        self.metrics = metrics
+
+    def predictor(self) -> Predictor:
+        """Return a predictor over the fitted model."""
+        return LightGBMPredictor(self._text.encode(), threads=self._threads)
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.txt``."""
+        (folder / PAYLOAD).write_bytes(self._text.encode())
+
+
+class LightGBMTrainer(Trainer):
+    """Gradient-boosted trees."""
+
+    input = "matrix"
+
+    def __init__(self, config: LightGBMConfig, context: Context) -> None:
+        del context
+        self._config = config
+
+    def space(self, task: Task) -> Mapping[str, Distribution]:
+        """Return the parameters worth tuning; each default is the value used without tuning."""
+        return search_space(self._config, task)
+
+    def fit(
+        self,
+        task: Task,
+        train: TrainingData,
+        valid: TrainingData | None,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        report: Report | None = None,
+    ) -> FittedModel:
+        """Fit.
+
+        Args:
+            valid: rows to stop early by, where ``early_stopping_round`` is set, and to measure.
+            params: parameters of LightGBM under any of their names.
+
+        Raises:
+            TrainingError: a parameter or the data does not allow a fit.
+        """
+        settings = resolve(self._config, task, params, parameter_aliases())
+        steps, patience = settings.trees, settings.patience
+        check_rows(task, train, "training rows")
+        if valid is not None:
+            check_rows(task, valid, "validation rows")
+        boosting = _Boosting(task, train, valid, settings, seed=seed, threads=threads)
+        boosting.run(steps, patience if valid is not None else 0, report)
+        text, trees, metrics = boosting.result()
+        parameters = {**settings.params, "num_iterations": trees, "early_stopping_round": 0}
+        return LightGBMModel(text, parameters, metrics, threads)
+
+
+class _Boosting:
+    """One run of LightGBM, tree by tree."""
+
+    def __init__(
+        self,
+        task: Task,
+        train: TrainingData,
+        valid: TrainingData | None,
+        settings: Settings,
+        *,
+        seed: int,
+        threads: int,
+    ) -> None:
+        import lightgbm
+
+        names = [field.name for field in task.signature.inputs]
+        params = settings.native(names, seed=seed, threads=threads)
+        categories = [place for place, name in enumerate(names) if name in task.signature.categories]
+        layout: dict[str, Any] = {"feature_name": names, "categorical_feature": categories, "params": params}
+        rows = lightgbm.Dataset(data=_matrix(train), **_columns(train), **layout)
+        with _translated(settings):
+            self._booster = lightgbm.Booster(params, rows)
+            if valid is not None:
+                held = lightgbm.Dataset(data=_matrix(valid), reference=rows, **_columns(valid), **layout)
+                self._booster.add_valid(held, "valid")
+        self._settings = settings
+        self._grown = 0
+        self._best_loss = np.inf
+        self._best_trees: int | None = None
+
+    def run(self, steps: int, patience: int, report: Report | None) -> None:
+        """Grow up to ``steps`` trees; fewer when no tree gained for ``patience``, or the report asks for an end."""
+        for step in range(1, steps + 1):
+            with _translated(self._settings):
+                self._booster.update()
+            self._grown = step
+            if patience and self._waited() >= patience:
+                break
+            if report is not None:
+                try:
+                    report(step, steps, self.measure())
+                except StopFit:
+                    break
+
+    def _waited(self) -> int:
+        """Return how many trees ago the validation rows were predicted best."""
+        found = self._booster.eval_valid()
+        if not found:
+            raise TrainingError("parameter 'metric'", "early stopping has none to follow", "Name a metric.")
+        _, _, value, higher_is_better, *_ = found[0]
+        loss = -value if higher_is_better else value
+        if loss < self._best_loss or self._best_trees is None:
+            self._best_loss, self._best_trees = loss, self._grown
+        return self._grown - self._best_trees
+
+    def measure(self) -> dict[str, float]:
+        """Return LightGBM's metrics on the training rows and the validation rows."""
+        found = {"train": self._booster.eval_train(), "valid": self._booster.eval_valid()}
+        return {f"{rows}_{entry[1]}": float(entry[2]) for rows, entries in found.items() for entry in entries}
+
+    def result(self) -> tuple[str, int, dict[str, float]]:
+        """Return the text, how many trees it keeps, and what they measure."""
+        trees = self._grown if self._best_trees is None else self._best_trees
+        text = self._booster.model_to_string(num_iteration=trees)
+        for _ in range(trees, self._grown):
+            self._booster.rollback_one_iter()
+        return text, trees, self.measure()
+
+
+def _matrix(data: TrainingData) -> NDArray[np.float64]:
+    return np.ascontiguousarray(data.inputs, dtype=np.float64)
+
+
+def _columns(data: TrainingData) -> dict[str, Any]:
+    return {"label": data.target, "weight": data.weight, "group": data.group}
+
+
+@contextmanager
+def _translated(settings: Settings) -> Iterator[None]:
+    """Turn LightGBM's errors into ours, with the parameter in the user's words where the message names one."""
+    from lightgbm.basic import LightGBMError
+
+    try:
+        yield
+    except (LightGBMError, ValueError, TypeError) as error:
+        message = _SOURCE.sub("", str(error)).strip()
+        named = _named(settings, message)
+        if named is None:
+            raise TrainingError("LightGBM", message, "Change the parameters or the data.") from error
+        found = f"{settings.params[named]!r} is refused ({message})"
+        raise TrainingError(settings.where(named), found, "LightGBM's documentation gives its range.") from error
+
+
+def _named(settings: Settings, message: str) -> str | None:
+    """Return the parameter whose name, or else whose value, a message holds as a word."""
+    words = set(re.findall(r"\w+", message))
+    by_value = [name for name in settings.params if str(settings.params[name]) in words and name in settings.spelled]
+    return next((name for name in settings.params if name in words), by_value[0] if by_value else None)

@@ -1,0 +1,1 @@
+"""scikit-learn as trainer and model format."""

@@ -1,0 +1,63 @@
+"""The flavour ``sklearn``: a folder with ``model.skops``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Final
+
+from stackwright_interfaces.errors import ArtifactError
+from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
+from stackwright_interfaces.plugin import Context
+from stackwright_sklearn.payload import Payload, damaged, load, steps
+from stackwright_sklearn.plugin import SklearnFormatConfig
+from stackwright_sklearn.predictor import SklearnPredictor
+from stackwright_sklearn.trees import check_trees
+
+PAYLOAD: Final = "model.skops"
+
+
+class SklearnFormat(ModelFormat):
+    """Loads ``model.skops``."""
+
+    flavour: ClassVar[str] = "sklearn"
+
+    def __init__(self, config: SklearnFormatConfig, context: Context) -> None:
+        del config, context
+
+    def load(self, folder: Path, manifest: Manifest, *, threads: int = 1) -> Predictor:
+        """Load a folder whose files were verified against its manifest.
+
+        Args:
+            threads: predictions use one, whatever is given.
+
+        Raises:
+            ArtifactError: ``model.skops`` is missing or damaged, needs a type that is not allowed, or does not fit the
+                manifest's signature or task.
+        """
+        del threads
+        path = folder / PAYLOAD
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(str(path), f"cannot be read ({error})", "Publish the model again.") from error
+        payload = load(content, str(path))
+        with damaged(str(path)):
+            _check_fit(payload, manifest, str(path))
+            check_trees(payload.model, str(path))
+            return SklearnPredictor(payload, str(path))
+
+
+def _check_fit(payload: Payload, manifest: Manifest, where: str) -> None:
+    from sklearn.base import is_classifier
+
+    names = tuple(field.name for field in manifest.signature.inputs)
+    todo = "Publish the model again."
+    if payload.inputs != names:
+        found = f"the model takes {', '.join(payload.inputs)}; the manifest names {', '.join(names)}"
+        raise ArtifactError(where, found, todo)
+    width = steps(payload.model)[0].n_features_in_
+    if width != len(names):
+        raise ArtifactError(where, f"the model takes {width} inputs; the manifest names {len(names)}", todo)
+    if is_classifier(payload.model) != (manifest.task == "classification"):
+        found = f"the model is a {type(payload.model).__name__}; the manifest says {manifest.task}"
+        raise ArtifactError(where, found, todo)

@@ -1,0 +1,210 @@
+"""Fits estimators of scikit-learn."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from stackwright_interfaces.errors import TrainingError
+from stackwright_interfaces.model import Predictor
+from stackwright_interfaces.plugin import Context
+from stackwright_interfaces.trainer import (
+    Distribution,
+    FittedModel,
+    Report,
+    StopFit,
+    Task,
+    TaskKind,
+    Trainer,
+    TrainingData,
+)
+from stackwright_numerics import metrics
+from stackwright_sklearn.estimators import build, encodes_categories, parameters
+from stackwright_sklearn.format import PAYLOAD, SklearnFormat
+from stackwright_sklearn.payload import Payload, dump, load
+from stackwright_sklearn.plugin import SklearnConfig
+from stackwright_sklearn.predictor import SklearnPredictor
+from stackwright_sklearn.preparing import prepare
+from stackwright_sklearn.rows import check_rows, refuse_infinite
+from stackwright_sklearn.settings import resolve, search_space
+from stackwright_sklearn.threads import native_threads
+
+_NAMED: Final = re.compile(r"The '(\w+)' parameter")
+
+
+class SklearnModel(FittedModel):
+    """A fitted model, held as its payload: what is saved is what predicts."""
+
+    flavour: ClassVar[str] = SklearnFormat.flavour
+
+    def __init__(self, content: bytes, parameters: Mapping[str, Any]) -> None:
+        self._content = content
+        self._payload = load(content, PAYLOAD)
+        self.parameters = parameters
+        self.metrics: dict[str, float] = {}
+
+    def predictor(self) -> Predictor:
+        """Return a predictor over the fitted model."""
+        return SklearnPredictor(self._payload)
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.skops``."""
+        (folder / PAYLOAD).write_bytes(self._content)
+
+
+class SklearnTrainer(Trainer):
+    """Any regressor or classifier of scikit-learn."""
+
+    input = "matrix"
+
+    def __init__(self, config: SklearnConfig, context: Context) -> None:
+        del context
+        self._config = config
+
+    def space(self, task: Task) -> Mapping[str, Distribution]:
+        """Return the parameters worth tuning of the default estimators; none of others."""
+        return search_space(self._config, task)
+
+    def fit(
+        self,
+        task: Task,
+        train: TrainingData,
+        valid: TrainingData | None,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        report: Report | None = None,
+    ) -> FittedModel:
+        """Fit.
+
+        Args:
+            valid: rows to measure; where ``early_stopping`` is true and the estimator takes them, also to stop by.
+            params: arguments of the estimator's constructor, and ``estimator``, its name.
+            report: told once, at the end: scikit-learn fits in one piece.
+
+        Raises:
+            TrainingError: a parameter or the data does not allow a fit, or the model cannot be stored.
+        """
+        settings = resolve(self._config, task, params)
+        estimator = build(settings, task.kind)
+        for rows, where in ((train, "training rows"), (valid, "validation rows")):
+            if rows is not None:
+                check_rows(task, rows, where)
+                if not encodes_categories(estimator):
+                    refuse_infinite(task, rows, where)
+        found = parameters(settings, estimator)
+        fit = _Fit(task, estimator, seed=seed, threads=threads)
+        model = fit.run(train, valid)
+        found.update(fit.stopped())
+        names = tuple(field.name for field in task.signature.inputs)
+        fitted = SklearnModel(dump(Payload(names, model)), found)
+        fitted.metrics = _measure(fitted.predictor(), task, train, valid)
+        if report is not None:
+            with suppress(StopFit):
+                report(1, 1, fitted.metrics)
+        return fitted
+
+
+class _Fit:
+    """One fit of one estimator."""
+
+    def __init__(self, task: Task, estimator: Any, *, seed: int, threads: int) -> None:
+        self._estimator = estimator
+        self._kind = task.kind
+        self._threads = threads
+        self._stopping = False
+        taken = estimator.get_params(deep=False)
+        preparation = prepare(estimator, task.signature)
+        self._transformer = preparation.transformer
+        estimator.set_params(**preparation.arguments)
+        if "random_state" in taken:
+            estimator.set_params(random_state=seed)
+        self._jobs = {"n_jobs": taken["n_jobs"]} if "n_jobs" in taken else {}
+
+    def run(self, train: TrainingData, valid: TrainingData | None) -> Any:
+        """Return the fitted estimator, or a pipeline of what precedes it and itself."""
+        from sklearn.pipeline import Pipeline
+
+        if self._jobs and self._threads > 1:
+            self._estimator.set_params(n_jobs=self._threads)
+        with self._translated(), native_threads().limit(limits=self._threads):
+            inputs = _matrix(train)
+            if self._transformer is not None:
+                inputs = self._transformer.fit_transform(inputs)
+            arguments = {**self._weights(train), **self._held(valid)}
+            self._estimator.fit(inputs, self._target(train), **arguments)
+        self._estimator.set_params(**self._jobs)
+        if self._transformer is None:
+            return self._estimator
+        return Pipeline([("prepare", self._transformer), ("estimator", self._estimator)])
+
+    def stopped(self) -> dict[str, Any]:
+        """Return the parameters with which a fit without validation rows ends where this one was stopped."""
+        return {"max_iter": int(self._estimator.n_iter_), "early_stopping": False} if self._stopping else {}
+
+    def _target(self, rows: TrainingData) -> Any:
+        return np.asarray(rows.target, np.int64 if self._kind is TaskKind.CLASSIFICATION else np.float64)
+
+    def _takes(self, name: str) -> bool:
+        return name in inspect.signature(self._estimator.fit).parameters
+
+    def _weights(self, rows: TrainingData) -> dict[str, Any]:
+        if rows.weight is None:
+            return {}
+        if not self._takes("sample_weight"):
+            todo = "Train without weights (no half_life), or choose another estimator."
+            raise TrainingError("training rows", f"{type(self._estimator).__name__} takes no weights", todo)
+        return {"sample_weight": np.asarray(rows.weight, np.float64)}
+
+    def _held(self, valid: TrainingData | None) -> dict[str, Any]:
+        """Return the rows to stop by. Those of ours say more of the future than rows that it would draw at random."""
+        early = getattr(self._estimator, "early_stopping", False)
+        if valid is None or early is not True or not self._takes("X_val"):
+            return {}
+        self._stopping = True
+        inputs = _matrix(valid)
+        held = {
+            "X_val": inputs if self._transformer is None else self._transformer.transform(inputs),
+            "y_val": self._target(valid),
+        }
+        return held if valid.weight is None else {**held, "sample_weight_val": np.asarray(valid.weight, np.float64)}
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn scikit-learn's errors into ours, with the parameter where the message names one."""
+        name = type(self._estimator).__name__
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*'n_jobs'", category=FutureWarning)
+                yield
+        except (ValueError, TypeError, AttributeError, ArithmeticError, NotImplementedError) as error:
+            message = str(error).strip()
+            named = _NAMED.search(message)
+            where = f"parameter {named[1]!r}" if named else name
+            raise TrainingError(where, message, "Change the parameters or the data.") from error
+
+
+def _matrix(rows: TrainingData) -> Any:
+    return np.ascontiguousarray(rows.inputs, dtype=np.float64)
+
+
+def _measure(predictor: Predictor, task: Task, train: TrainingData, valid: TrainingData | None) -> dict[str, float]:
+    """Return the errors on the training rows and the validation rows."""
+    found: dict[str, float] = {}
+    for name, rows in (("train", train), ("valid", valid)):
+        if rows is not None:
+            answer = predictor.predict(rows.inputs)
+            if task.kind is TaskKind.CLASSIFICATION:
+                found[f"{name}_log_loss"] = metrics.log_loss(rows.target, answer, rows.weight)
+            else:
+                found[f"{name}_mae"] = metrics.mae(rows.target, answer, rows.weight)
+                found[f"{name}_rmse"] = metrics.rmse(rows.target, answer, rows.weight)
+    return found
