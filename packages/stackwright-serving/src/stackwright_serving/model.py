@@ -1,0 +1,130 @@
+"""A loaded model with everything its manifest says: encoding, postprocessing, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackwright_interfaces.errors import MissingColumn, ModelError, PredictionError
+from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
+from stackwright_interfaces.registry import ModelVersion
+from stackwright_numerics.categories import MatrixEncoder
+from stackwright_numerics.conformal import IntervalTable
+from stackwright_serving.postprocess import Step, compile_steps
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers for n rows.
+
+    Args:
+        value: the predictions, float64 of n.
+        lower: lower ends of the intervals, or ``None`` where the model has none.
+        upper: upper ends.
+        unknown: text input → how many rows held a category that training did not know.
+    """
+
+    value: Floats
+    lower: Floats | None = None
+    upper: Floats | None = None
+    unknown: Mapping[str, int] = field(default_factory=dict)
+
+
+class LoadedModel:
+    """A model ready to predict.
+
+    Args:
+        manifest: what the folder says of itself.
+        predictor: its payload, loaded.
+        name: the model's name.
+        version: its number; 0 for a model that is not published.
+    """
+
+    def __init__(self, manifest: Manifest, predictor: Predictor, *, name: str = "", version: int = 0) -> None:
+        self.manifest = manifest
+        self.predictor = predictor
+        self.name = name
+        self.version = version
+        self.digest = manifest.digest
+        self.inputs = tuple(item.name for item in manifest.signature.inputs)
+        self._encode = MatrixEncoder(manifest.signature)
+        self.postprocess: Step = compile_steps(manifest.postprocess)
+        self._intervals = None if manifest.intervals is None else IntervalTable.from_json(manifest.intervals)
+        known = manifest.signature.categories
+        self._categories = [(place, name, len(known[name])) for place, name in enumerate(self.inputs) if name in known]
+        self._refused = [name for name, policy in manifest.signature.missing.items() if policy == "refuse"]
+
+    @classmethod
+    def load(cls, folder: Path, format_: ModelFormat, *, name: str = "", version: int = 0) -> LoadedModel:
+        """Verify a folder, then load it.
+
+        Raises:
+            ArtifactError: the folder is not what its manifest says; nothing of it was parsed.
+        """
+        manifest = Manifest.read(folder)
+        return cls(manifest, format_.load(folder, manifest), name=name, version=version)
+
+    @classmethod
+    def published(cls, version: ModelVersion, folder: Path, format_: ModelFormat) -> LoadedModel:
+        """Load a published version."""
+        return cls.load(folder, format_, name=version.name, version=version.version)
+
+    @property
+    def ref(self) -> str:
+        """``name@version``, or the digest of a model that is not published."""
+        return f"{self.name}@{self.version}" if self.version else self.digest
+
+    def predict(self, columns: Mapping[str, Any]) -> Prediction:
+        """Predict.
+
+        Args:
+            columns: model columns (see ``FeatureRows.columns``) for every input; others are passed over.
+
+        Raises:
+            MissingColumn: an input is not there.
+                PredictionError: a value is missing that must not be.
+            ModelError: the model answered with NaN or infinity.
+        """
+        for name in self.inputs:
+            if name not in columns:
+                raise MissingColumn.of(f"model {self.name}", name, list(columns))
+        self._refuse_missing(columns)
+        matrix = self._encode(columns)
+        inputs = matrix if self.predictor.input == "matrix" else {name: columns[name] for name in self.inputs}
+        value = self.postprocess(np.asarray(self.predictor.predict(inputs), dtype=np.float64))
+        if not np.isfinite(value).all():
+            row = int(np.flatnonzero(~np.isfinite(value))[0])
+            raise ModelError(f"model {self.ref}", f"row {row} got {value[row]}", "Look at its inputs.")
+        unknown = {name: int(np.count_nonzero(matrix[:, place] == count)) for place, name, count in self._categories}
+        unknown = {name: count for name, count in unknown.items() if count}
+        if self._intervals is None:
+            return Prediction(value, unknown=unknown)
+        lower, upper = self._intervals.apply(value, matrix=matrix)
+        return Prediction(value, lower, upper, unknown)
+
+    def _refuse_missing(self, columns: Mapping[str, Any]) -> None:
+        for name in self._refused:
+            column = columns[name]
+            missing = column_is_missing(column)
+            if missing.any():
+                row = int(np.flatnonzero(missing)[0])
+                raise PredictionError(f"row {row}", f"{name} is missing", "The model refuses rows without it.")
+
+    def close(self) -> None:
+        """Release the payload."""
+        self.predictor.close()
+
+
+def column_is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which values of a model column are missing."""
+    if column.dtype == object:
+        return np.array([value is None for value in column.tolist()], dtype=np.bool_)
+    missing: NDArray[np.bool_] = np.isnan(column)
+    return missing

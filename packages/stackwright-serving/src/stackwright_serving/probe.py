@@ -1,0 +1,63 @@
+"""Loads a model folder in a child process first: a parser that aborts takes the child with it, not the server.
+
+``python -m stackwright_serving.probe FOLDER MODULE:FACTORY`` verifies the hashes, loads the payload and checks the
+golden predictions; it prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from stackwright_interfaces.errors import ArtifactError, StackwrightError
+from stackwright_serving import golden
+from stackwright_serving.model import LoadedModel
+
+
+def probe(folder: Path, factory: str, *, timeout: float = 60.0) -> dict[str, Any]:
+    """Load a folder in a child process.
+
+    Args:
+        folder: the model folder.
+        factory: ``"module:callable"`` of the model format, which must need no configuration.
+        timeout: seconds.
+
+    Returns:
+        ``digest`` and ``difference``, the greatest relative difference from the golden outputs.
+
+    Raises:
+        ArtifactError: the child refused the folder, died or did not end.
+    """
+    command = [sys.executable, "-m", __name__, str(folder), factory]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ArtifactError(str(folder), f"did not load within {timeout:g} s", "Train the model again.") from error
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        found = f"the process that loaded it ended with code {done.returncode}: {done.stderr.strip()[-300:]}"
+        raise ArtifactError(str(folder), found, "The payload is damaged; train the model again.") from error
+    if "where" in answer:
+        raise ArtifactError(answer["where"], answer["found"], answer["todo"])
+    return answer
+
+
+def main(arguments: list[str]) -> int:
+    """Load and check, and print the answer as one JSON line."""
+    folder, (module, _, name) = Path(arguments[0]), arguments[1].partition(":")
+    try:
+        model = LoadedModel.load(folder, getattr(import_module(module), name)(None, None))
+        answer: dict[str, Any] = {"digest": model.digest, "difference": golden.check(folder, model)}
+    except StackwrightError as error:
+        answer = {"where": error.where, "found": error.found, "todo": error.todo}
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

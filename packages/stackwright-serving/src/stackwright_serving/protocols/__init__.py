@@ -1,0 +1,1 @@
+"""The protocols the application speaks, a module each: endpoints over one shared state."""

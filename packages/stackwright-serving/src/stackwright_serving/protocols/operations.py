@@ -1,0 +1,37 @@
+"""Health, metrics, and what is being served."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from stackwright_serving.exchange import Exchange, answer
+from stackwright_serving.metrics import CONTENT_TYPE
+from stackwright_serving.state import State
+
+
+class Operations:
+    """The endpoints."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def live(self, _exchange: Exchange) -> Response:
+        """``GET /health/live`` and ``/v2/health/live``: the process answers."""
+        return answer({"live": True})
+
+    async def ready(self, _exchange: Exchange) -> Response:
+        """``GET /health/ready`` and ``/v2/health/ready``: a model is served, and the server is not stopping."""
+        ready = bool(self._state.host.serving) and not self._state.draining
+        return answer({"ready": ready}, 200 if ready else 503)
+
+    async def models(self, _exchange: Exchange) -> Response:
+        """``GET /models``."""
+        served = [
+            {"name": name, "version": version.version, "digest": version.digest, "aliases": list(version.aliases)}
+            for name, version in sorted(self._state.host.serving.items())
+        ]
+        return answer({"models": served})
+
+    async def metrics(self, _exchange: Exchange) -> Response:
+        """``GET /metrics``."""
+        return Response(self._state.metrics.page(), media_type=CONTENT_TYPE)

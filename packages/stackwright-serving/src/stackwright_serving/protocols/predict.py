@@ -1,0 +1,105 @@
+"""``POST /predict``: entity keys and request fields in, predictions out; features are looked up here.
+
+A body is one object of keys and fields, or ``{"rows": [...]}`` of such objects (none gives no predictions). The path
+``/predict/NAME`` chooses a model, ``?at=TIME`` another instant than now, never a later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from starlette.responses import Response
+
+from stackwright_interfaces.errors import ArtifactError
+from stackwright_serving.exchange import Exchange, Refused, answer
+from stackwright_serving.ids import time_ordered_id
+from stackwright_serving.scorer import Scored, Scorer
+from stackwright_serving.sink import Answered
+from stackwright_serving.state import State
+from stackwright_serving.values import columns
+
+
+class Predict:
+    """The endpoint."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        """Answer one request."""
+        state = self._state
+        scorer = state.host.scorer(exchange.request.path_params.get("model"))
+        rows = self._rows(await exchange.json())
+        now = state.clock()
+        asked = self._asked(exchange, now)
+        service = state.services.get(scorer.model.manifest.service)
+        if service is None:
+            found = f"service {scorer.model.manifest.service!r} is not applied"
+            raise ArtifactError(f"model {scorer.model.ref}", found, "Run: stackwright apply, then restart the server.")
+        fields = (*service.request_keys, *service.request)
+        given = columns(rows, fields, keys=service.request_keys)
+        keys = {field.name: given[field.name] for field in service.request_keys}
+        request = {field.name: given[field.name] for field in service.request}
+        scored = scorer.by_keys(keys, request, at=asked, timeout=state.settings.deadline)
+        ids = [time_ordered_id() for _ in rows]
+        response = answer(_reply(scorer, scored, ids, exchange.id))
+        state.note(
+            Answered(
+                ids=ids,
+                model=scorer.model,
+                scored=scored,
+                keys=keys,
+                request=request,
+                asked=asked,
+                predicted=now,
+                request_id=exchange.id,
+                blueprint=state.blueprint,
+            )
+        )
+        return response
+
+    def _rows(self, body: Any) -> list[Any]:
+        if isinstance(body, Mapping) and set(body) == {"rows"} and isinstance(body["rows"], list):
+            rows = body["rows"]
+        elif isinstance(body, Mapping):
+            rows = [body]
+        else:
+            raise Refused(400, "the body is no object", 'Send {"KEY": VALUE} or {"rows": [...]}.')
+        if len(rows) > self._state.settings.max_rows:
+            raise Refused(413, f"{len(rows)} rows", f"Send at most {self._state.settings.max_rows} a request.")
+        return rows
+
+    def _asked(self, exchange: Exchange, now: datetime) -> datetime:
+        text = exchange.request.query_params.get("at")
+        if text is None:
+            return now
+        try:
+            asked = datetime.fromisoformat(text.replace(" ", "+"))
+        except ValueError as error:
+            raise Refused(400, f"at is {text!r}", "Send 2025-03-01T12:00:00Z, say.") from error
+        asked = asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
+        if asked > now + timedelta(seconds=self._state.settings.clock_skew):
+            raise Refused(422, f"at is {text}, which lies in the future", "Ask for now or the past.")
+        return asked
+
+
+def _reply(scorer: Scorer, scored: Scored, ids: list[str], request_id: str) -> dict[str, Any]:
+    value = scored.prediction.value.tolist()
+    lower, upper = scored.prediction.lower, scored.prediction.upper
+    predictions = []
+    for row, prediction_id in enumerate(ids):
+        item: dict[str, Any] = {"prediction_id": prediction_id, "value": value[row]}
+        if lower is not None and upper is not None:
+            item["lower"], item["upper"] = float(lower[row]), float(upper[row])
+        if row in scored.incomplete:
+            item["incomplete"] = list(scored.incomplete[row])
+        predictions.append(item)
+    return {
+        "model": scorer.model.name,
+        "version": scorer.model.version,
+        "digest": scorer.model.digest,
+        "predictions": predictions,
+        "request_id": request_id,
+    }

@@ -1,0 +1,95 @@
+"""The scorer: keys or columns in, predictions out. The server, ``predict`` and ``score`` all call this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from stackwright_interfaces.errors import FeatureStoreError, PredictionError
+from stackwright_interfaces.feature_store import FeatureRows, FeatureStore, Status
+from stackwright_serving.model import LoadedModel, Prediction
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a scoring gives.
+
+    Args:
+        prediction: the answers.
+        features: the features they came from, as read; ``None`` when the caller brought them.
+        incomplete: row → names of inputs that were not found, expired or replaced by a default.
+    """
+
+    prediction: Prediction
+    features: FeatureRows | None
+    incomplete: Mapping[int, tuple[str, ...]]
+
+
+class Scorer:
+    """Scores with one model.
+
+    Args:
+        model: the model.
+        features: where its features are read; ``None`` where callers bring them.
+        refuse_missing: raise for a row none of whose stored features was found.
+    """
+
+    def __init__(self, model: LoadedModel, features: FeatureStore | None, *, refuse_missing: bool = False) -> None:
+        self.model = model
+        self._features = features
+        self._refuse_missing = refuse_missing
+
+    def by_keys(
+        self,
+        keys: Mapping[str, Sequence[Any]],
+        request: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        at: datetime | None = None,
+        timeout: float | None = None,
+    ) -> Scored:
+        """Read the features of these keys and predict.
+
+        Raises:
+            FeatureStoreError: there is no feature store, or it failed.
+            DataError: a key or request field is missing or of another type.
+            PredictionError: a row cannot be predicted.
+        """
+        if self._features is None:
+            raise FeatureStoreError("blueprint.toml [feature_store]", "the slot is empty", "Send the features.")
+        rows = self._features.read(self.model.manifest.service, keys, request, at=at, timeout=timeout)
+        incomplete = _incomplete(rows, self.model.inputs)
+        if self._refuse_missing:
+            self._refuse_absent(rows)
+        return Scored(self.model.predict(rows.columns), rows, incomplete)
+
+    def by_columns(self, columns: Mapping[str, Any]) -> Scored:
+        """Predict from features that the caller brings, as model columns.
+
+        Raises:
+            MissingColumn: an input is not there.
+            PredictionError: a row cannot be predicted.
+        """
+        return Scored(self.model.predict(columns), None, {})
+
+    def _refuse_absent(self, rows: FeatureRows) -> None:
+        for view, events in rows.events.items():
+            absent = np.flatnonzero(np.isnat(events))
+            if absent.size:
+                raise PredictionError(f"row {absent[0]}", f"no row of view {view} for its key", "Materialise it.")
+
+
+def _incomplete(rows: FeatureRows, inputs: Sequence[str]) -> dict[int, tuple[str, ...]]:
+    """Return row → inputs that were not simply there; empty for a row that has all, which is the usual case."""
+    found: dict[int, list[str]] = {}
+    for name in inputs:
+        statuses = rows.statuses.get(name)
+        if statuses is None:
+            continue
+        odd = np.flatnonzero((statuses != Status.PRESENT) & (statuses != Status.NULL))
+        for row in odd.tolist():
+            found.setdefault(row, []).append(name)
+    return {row: tuple(names) for row, names in found.items()}

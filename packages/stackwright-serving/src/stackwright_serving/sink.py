@@ -1,0 +1,56 @@
+"""Where predictions go to be logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from stackwright_serving.model import LoadedModel
+from stackwright_serving.scorer import Scored
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """The rows of one answered request.
+
+    Args:
+        ids: a prediction id a row.
+        model: the model that answered.
+        scored: its answers, and the features as read.
+        columns: model columns where the caller brought them.
+        keys: request key → values.
+        request: request field → values.
+        asked: the instant of the question.
+        predicted: when it was answered.
+        request_id: of the request.
+        blueprint: digest of the plan it was served by.
+    """
+
+    ids: Sequence[str]
+    model: LoadedModel
+    scored: Scored
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    request: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    asked: datetime
+    predicted: datetime
+    request_id: str
+    blueprint: str
+
+
+class PredictionSink(Protocol):
+    """Takes answered requests without waiting."""
+
+    def append(self, answered: Answered, /) -> bool:
+        """Take the rows of a request; return whether there was room for them."""
+        ...
+
+
+class NoSink:
+    """Takes answered requests and forgets them."""
+
+    def append(self, _answered: Answered, /) -> bool:
+        """Forget a request."""
+        return True

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stackwright_interfaces.errors import ArtifactError, MissingColumn, ModelError, PredictionError
+from stackwright_interfaces.model import Manifest
+from stackwright_serving import golden
+from stackwright_serving.model import LoadedModel
+from stackwright_serving.postprocess import compile_steps
+from stackwright_serving.probe import probe
+
+
+def columns(area: float = 50.0, kind: str | None = "flat", rooms: float = 3.0) -> dict[str, np.ndarray]:
+    return {"area": np.array([area]), "kind": np.array([kind], dtype=object), "rooms": np.array([rooms])}
+
+
+def test_a_model_predicts_with_intervals_around_its_answer(model: LoadedModel) -> None:
+    answer = model.predict(columns())
+    assert answer.value.tolist() == [50_030.0]
+    assert answer.lower is not None
+    assert answer.upper is not None
+    assert answer.lower[0] < 50_030.0 < answer.upper[0]
+
+
+def test_columns_are_taken_by_name_and_others_passed_over(model: LoadedModel) -> None:
+    given = dict(reversed({**columns(), "colour": np.array([1.0])}.items()))
+    assert model.predict(given).value.tolist() == [50_030.0]
+
+
+def test_a_missing_input_is_named(model: LoadedModel) -> None:
+    given = columns()
+    del given["area"]
+    with pytest.raises(MissingColumn, match="'area'"):
+        model.predict(given)
+
+
+def test_an_unknown_category_is_counted_and_a_missing_one_is_not(model: LoadedModel) -> None:
+    assert model.predict(columns(kind="castle")).unknown == {"kind": 1}
+    assert model.predict(columns(kind=None)).unknown == {}
+
+
+def test_an_answer_that_is_no_number_is_an_error(model: LoadedModel) -> None:
+    with pytest.raises(ModelError, match="row 0 got"):
+        model.predict(columns(rooms=float("inf")))
+
+
+def test_a_row_without_a_needed_value_is_refused(folder: Path, model: LoadedModel) -> None:
+    document = model.manifest.to_json()
+    document["signature"]["missing"] = {"kind": "refuse"}
+    strict = LoadedModel(Manifest.from_json(document), model.predictor)
+    assert strict.predict(columns()).value.size == 1
+    with pytest.raises(PredictionError, match="row 0: kind is missing"):
+        strict.predict(columns(kind=None))
+
+
+def test_steps_after_the_model_run_in_order() -> None:
+    run = compile_steps([{"op": "exp"}, {"op": "clip", "high": 5.0}])
+    assert run(np.array([0.0, 9.0])).tolist() == [1.0, 5.0]
+    with pytest.raises(ArtifactError, match="unknown step"):
+        compile_steps([{"op": "eval"}])
+
+
+def test_golden_predictions_catch_a_payload_that_answers_differently(folder: Path, model: LoadedModel) -> None:
+    assert golden.check(folder, model) == 0.0
+    model.predictor.factor = 1000.1  # type: ignore[attr-defined]
+    with pytest.raises(ArtifactError, match="golden row"):
+        golden.check(folder, model)
+
+
+@pytest.mark.parametrize("name", ["factor.txt", "golden.jsonl"])
+def test_an_altered_file_is_refused_before_it_is_read(folder: Path, name: str) -> None:
+    (folder / name).write_text((folder / name).read_text() + " ")
+    with pytest.raises(ArtifactError, match="altered"):
+        probe(folder, "no.such.module:Format")
+
+
+FORMATS = """
+import os, time
+from stackwright_interfaces.model import ModelFormat, Predictor
+
+class Doubling(Predictor):
+    def predict(self, inputs):
+        return [1.0] * len(inputs)
+
+class Fine(ModelFormat):
+    def __init__(self, config, context): pass
+    def load(self, folder, manifest, *, threads=1): return Doubling()
+
+class Aborting(Fine):
+    def load(self, folder, manifest, *, threads=1): os.abort()
+
+class Hanging(Fine):
+    def load(self, folder, manifest, *, threads=1): time.sleep(60)
+"""
+
+
+@pytest.fixture
+def formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "probed_formats.py").write_text(FORMATS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("formats")
+def test_a_parser_that_aborts_takes_only_the_child_with_it(folder: Path) -> None:
+    with pytest.raises(ArtifactError, match="ended with code -6"):
+        probe(folder, "probed_formats:Aborting")
+
+
+@pytest.mark.usefixtures("formats")
+def test_a_load_that_hangs_is_given_up(folder: Path) -> None:
+    with pytest.raises(ArtifactError, match="did not load within 3 s"):
+        probe(folder, "probed_formats:Hanging", timeout=3.0)
+
+
+@pytest.mark.usefixtures("formats")
+def test_a_probe_tells_of_wrong_golden_predictions(folder: Path) -> None:
+    with pytest.raises(ArtifactError, match="golden row 0"):
+        probe(folder, "probed_formats:Fine")
+
+
+def test_the_hot_path_imports_no_pandas() -> None:
+    code = "import sys, stackwright_serving.app; print({'pandas', 'pyarrow', 'sklearn', 'lightgbm'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,88 @@
+"""The listening socket: opened by the parent, shared by the workers, closed without losing who was let in."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from typing import Final
+
+from stackwright_interfaces.errors import ServerError
+
+_SO_ATTACH_FILTER: Final = 26
+
+_DROP_SYN: Final = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # load the byte with the flags of the TCP header
+        (0x45, 0, 1, 0x02),  # SYN, which opens a connection?
+        (0x06, 0, 0, 0),  # then drop the packet,
+        (0x06, 0, 0, 0xFFFFFFFF),  # else let it pass
+    )
+)
+"""A classic BPF program, see ``Documentation/networking/filter.rst`` of the Linux kernel."""
+
+
+@contextmanager
+def listening(host: str, port: int, backlog: int) -> Iterator[socket.socket]:
+    """Listen while the block runs.
+
+    Args:
+        host: address or name.
+        port: port, 0 for a free one.
+        backlog: connections that may wait to be accepted.
+
+    Raises:
+        ServerError: the address cannot be used.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+            sock.listen(backlog)
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            todo = "Stop what listens there, or set another port: [server] port = 0 takes a free one."
+            raise ServerError(f"address {host}:{port}", f"cannot be used ({reason})", todo) from error
+        yield sock
+    finally:
+        sock.close()
+
+
+def url(listener: socket.socket) -> str:
+    """Return the base URL by which this machine reaches a socket."""
+    host, port = listener.getsockname()[:2]
+    address = ip_address(host)
+    if address.is_unspecified:
+        address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return f"http://{address}:{port}" if address.version == 4 else f"http://[{address}]:{port}"
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Let nobody new in, while those who were let in wait to be accepted; then close this copy of the socket.
+
+    Closing a socket resets the connections that wait at it. On Linux the kernel is told to ignore new ones, so that the
+    workers can empty the queue before they close theirs; a client that knocks meanwhile tries again a second later and
+    is refused. Elsewhere a connection may be reset that comes between a worker's last look and its closing.
+    """
+    if sys.platform == "linux":
+        program = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
+        described = struct.pack("HL", len(_DROP_SYN) // 8, ctypes.addressof(program))
+        with suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+    listener.close()
+
+
+def waiting(listener: socket.socket) -> list[socket.socket]:
+    """Accept all connections that wait."""
+    accepted = []
+    listener.settimeout(0)
+    with suppress(OSError):
+        while True:
+            accepted.append(listener.accept()[0])
+    return accepted

@@ -1,0 +1,54 @@
+"""What this distribution offers. uvicorn itself is imported when a server starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stackwright_interfaces.errors import BlueprintError
+from stackwright_interfaces.plugin import AdapterSpec, hookimpl
+from stackwright_interfaces.server import CONTRACT, Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class UvicornConfig:
+    """Options of the server.
+
+    Args:
+        host: address to listen on; anything but a loopback address is open to the network.
+        port: port to listen on; 0 takes a free one.
+        workers: worker processes.
+        drain: seconds that accepted requests are given to end when the server stops.
+        keep_alive: seconds an idle connection is kept.
+        receive: seconds a client is given to send a request, from its first byte to its last.
+        backlog: connections that may wait to be accepted.
+        start: seconds a worker is given to come up.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    drain: float = 20.0
+    keep_alive: float = 5.0
+    receive: float = 30.0
+    backlog: int = 2048
+    start: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise BlueprintError("[server] workers", f"is {self.workers}", "Give 1 or more.")
+
+
+@hookimpl
+def stackwright_adapters() -> Iterable[AdapterSpec]:
+    """Offer the server."""
+    return [
+        AdapterSpec(
+            name="uvicorn",
+            provides=Server,
+            contract=CONTRACT,
+            config=UvicornConfig,
+            factory="stackwright_uvicorn.server:UvicornServer",
+            description="HTTP on this machine, by uvicorn with worker processes",
+        )
+    ]

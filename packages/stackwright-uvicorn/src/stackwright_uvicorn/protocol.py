@@ -1,0 +1,97 @@
+"""HTTP connections that do not wait for ever: a request arrives whole within a time, and its head within a size."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Event
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD: Final = 65_536
+"""Bytes of a request's head (request line and headers) after which it is refused."""
+
+_REFUSAL: Final = "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, closing a connection with 408 or 431 where a client sends too slowly or a head too long.
+
+    Args:
+        receive: seconds from the first byte of a request, or from the opening of the connection, to the last byte.
+        closing: set when the server stops: what is answered from then on is the connection's last answer.
+    """
+
+    def __init__(self, *arguments: Any, receive: float, closing: Event, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._receive = receive
+        self._closing = closing
+        self._arriving = self._in_head = True
+        self._head = 0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Expect a request."""
+        super().connection_made(transport)
+        self._alarm = self.loop.call_later(self._receive, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect nothing more."""
+        self._relax()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrives, and watch for the rest."""
+        super().data_received(data)
+        if not self._arriving:
+            return
+        if self._alarm is None:
+            self._alarm = self.loop.call_later(self._receive, self._late)
+        if self._in_head:
+            self._head += len(data)
+            if self._head > HEAD:
+                self._refuse("431 Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        """Note that a request begins."""
+        self._arriving = self._in_head = True
+        self._head = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Note that its head is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+        if self._closing.is_set():
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """Note that it is whole."""
+        self._relax()
+        super().on_message_complete()
+
+    def _relax(self) -> None:
+        self._arriving = False
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _late(self) -> None:
+        if self._in_head and self.answering:
+            self._alarm = self.loop.call_later(self._receive, self._late)
+        else:
+            self._refuse("408 Request Timeout")
+
+    @property
+    def answering(self) -> bool:
+        """Whether a request before the one that arrives, or that one itself once its head is whole, has no answer."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, status: str) -> None:
+        """Close the connection; say why if the client asked for something, and hears nothing else."""
+        asked = self.scope is not None and not self.transport.is_closing()
+        silent = not self.answering if self._in_head else self.answering and not self.cycle.response_started
+        self._relax()
+        if asked and silent:
+            self.transport.write(_REFUSAL.format(status).encode("ascii"))
+        self.transport.close()

@@ -1,0 +1,183 @@
+"""Hosts an application in worker processes over one listening socket, and replaces those that end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from types import FrameType
+from typing import Final
+
+from stackwright_interfaces.errors import ServerError
+from stackwright_interfaces.plugin import Context
+from stackwright_interfaces.server import App, Server
+from stackwright_uvicorn.child import Child, Orders
+from stackwright_uvicorn.listener import listening, turn_away, url
+from stackwright_uvicorn.plugin import UvicornConfig
+
+STABLE: Final = 10.0
+"""Seconds of service after which a worker's end is not taken for a failed start."""
+
+FAILURES: Final = 5
+"""Failed starts in a row, of one worker, after which the server gives up."""
+
+FLUSH: Final = 5.0
+"""Seconds the application is given to close, after its requests."""
+
+_TICK: Final = 0.1
+
+log = logging.getLogger("stackwright_uvicorn")
+
+
+class Place:
+    """One of the server's workers: a process, and where it ends the next one, later each time it fails at once."""
+
+    def __init__(self, start: Callable[[], Child], patience: float) -> None:
+        self._start = start
+        self._patience = patience
+        self._failures = 0
+        self._due: float | None = None
+        self.child = start()
+
+    def tend(self) -> None:
+        """Replace the worker if it ended.
+
+        Raises:
+            ServerError: it keeps failing.
+        """
+        if self._due is None:
+            fault = self.child.fault(self._patience)
+            if fault:
+                self._put_off(fault)
+        elif time.monotonic() >= self._due:
+            self._due = None
+            self.child = self._start()
+
+    def _put_off(self, fault: str) -> None:
+        self.child.listen()
+        self.child.join(time.monotonic() + 1.0)
+        served = 0.0 if self.child.ready is None else time.monotonic() - self.child.ready
+        self._failures = 1 if served > STABLE else self._failures + 1
+        words = self.child.words or fault
+        if self._failures > FAILURES:
+            raise ServerError("server", f"a worker failed {self._failures} times in a row: {words}", "See the log.")
+        delay = min(0.1 * 2 ** (self._failures - 1), 5.0)
+        log.warning("worker %d: %s; another starts in %.1f s", self.child.pid, words, delay)
+        self._due = time.monotonic() + delay
+
+
+class UvicornServer(Server):
+    """See :class:`stackwright_interfaces.server.Server`."""
+
+    def __init__(self, config: UvicornConfig, _context: Context) -> None:
+        self._config = config
+        self._stop = threading.Event()
+
+    def serve(self, app: App, ready: Callable[[str], None]) -> None:
+        """See :meth:`stackwright_interfaces.server.Server.serve`."""
+        config = self._config
+        self._stop.clear()
+        with self._signals(), listening(config.host, config.port, config.backlog) as listener:
+            places: list[Place] = []
+            try:
+                places.extend(Place(lambda: self._worker(app, listener), config.start) for _ in range(config.workers))
+                if self._all_ready(places):
+                    ready(url(listener))
+                    self._supervise(places)
+            finally:
+                turn_away(listener)
+                self._drain([place.child for place in places])
+
+    def close(self) -> None:
+        """Stop serving. Closing twice is allowed."""
+        self._stop.set()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, where signals can be handled: in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stop.set()
+
+        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _worker(self, app: App, listener: socket.socket) -> Child:
+        options = {
+            "loop": "uvloop",
+            "ws": "none",
+            "lifespan": "on",
+            "interface": "asgi3",
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "proxy_headers": False,
+            "backlog": self._config.backlog,
+            "timeout_keep_alive": self._config.keep_alive,
+            "timeout_graceful_shutdown": self._config.drain,
+        }
+        orders = Orders(
+            factory=app.factory,
+            path=tuple(sys.path),
+            options=options,
+            receive=self._config.receive,
+            grace=self._config.drain + FLUSH,
+        )
+        return Child(orders, app.environment, listener)
+
+    def _all_ready(self, places: Sequence[Place]) -> bool:
+        """Wait until every worker accepts requests; return false where the server is told to stop first.
+
+        Raises:
+            ServerError: one ended instead, or did not come up in time.
+        """
+        while not self._stop.is_set():
+            _listen(places)
+            for child in (place.child for place in places):
+                if fault := child.fault(self._config.start):
+                    child.listen()
+                    found = f"the application did not start: {child.words or fault}"
+                    raise ServerError("server", found, "Mend that, or set [server] start higher if it is slow.")
+            if all(place.child.ready for place in places):
+                return True
+        return False
+
+    def _supervise(self, places: Sequence[Place]) -> None:
+        """Replace workers that end, until the server is told to stop.
+
+        Raises:
+            ServerError: one keeps failing.
+        """
+        while not self._stop.is_set():
+            _listen(places)
+            for place in places:
+                place.tend()
+
+    def _drain(self, children: Sequence[Child]) -> None:
+        """Let accepted requests end, then end the workers."""
+        for child in children:
+            child.stop()
+        deadline = time.monotonic() + self._config.drain + FLUSH
+        for child in children:
+            if not child.join(deadline):
+                log.warning("worker %d did not end in time and was killed", child.pid)
+
+
+def _listen(places: Sequence[Place]) -> None:
+    """Wait a moment for workers to say something, and take note of it."""
+    wait([place.child.pipe for place in places if not place.child.pipe.closed], _TICK)
+    for place in places:
+        place.child.listen()

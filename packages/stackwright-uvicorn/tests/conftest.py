@@ -1,0 +1,30 @@
+"""Servers in child processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stackwright_interfaces.server import Server
+from stackwright_interfaces.testing.adapters import spec_of
+from stackwright_interfaces.testing.server_child import Running
+from stackwright_uvicorn import plugin
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts a server on a free port; the arguments are a factory of the kit's application, and options."""
+    started: list[Running] = []
+
+    def start(factory: str = "application", **options: Any) -> Running:
+        config = plugin.UvicornConfig(**{"port": 0, **options})
+        folder = tmp_path / f"server-{len(started)}"
+        started.append(Running(spec_of(plugin, Server), config, folder, factory))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.clear()
