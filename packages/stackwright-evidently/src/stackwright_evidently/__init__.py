@@ -1,0 +1,1 @@
+"""Evidently as a monitoring report."""

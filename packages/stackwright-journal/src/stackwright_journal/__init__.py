@@ -1,0 +1,1 @@
+"""Prediction log and label log, their join, and the numbers that decide."""

@@ -1,0 +1,327 @@
+"""The numbers that decide for one window: how good the answers were, and whether the questions changed.
+
+They are computed here whatever reporter is chosen, so that another reporter changes no decision. Each number comes
+with its n, its limit and a state: ``ok``, ``warn``, ``alarm`` or ``insufficient``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stackwright_features.arrow import INSTANT
+from stackwright_journal.cohorts import Period, cohorts, delay_curve, selection
+from stackwright_journal.join import Joined, Maturity
+from stackwright_journal.reading import FEATURE, ReadCounts
+from stackwright_journal.records import rfc3339
+from stackwright_numerics import metrics
+from stackwright_numerics.drift import Histogram, Limits, State, compare, worst
+
+SCHEMA: Final = 1
+
+Floats = NDArray[np.float64]
+
+_REPLICATES: Final = (40, 200)
+_BOOTSTRAP_ROWS: Final = 4_000_000
+_SLICES: Final = 20
+_SEED: Final = 7
+_SHADOW: Final = "shadow"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a metric has become worse.
+
+    Args:
+        limit: the loss that alarms; half of it warns.
+        kind: ``"ratio"``: loss is ``value / expected - 1``; ``"rise"``: ``|value| - |expected|``; ``"fall"``:
+            ``expected - value``.
+    """
+
+    limit: float
+    kind: Literal["ratio", "rise", "fall"]
+
+    def loss(self, value: float, expected: float) -> float:
+        """Return how much worse the value is than expected; negative where it is better."""
+        if self.kind == "ratio":
+            return value / expected - 1 if expected > 0 else float("nan")
+        return abs(value) - abs(expected) if self.kind == "rise" else expected - value
+
+    def least_loss(self, low: float, high: float, expected: float) -> float:
+        """Return the smallest loss of all values from ``low`` to ``high``."""
+        nearest_to_zero = min(max(0.0, low), high)
+        return min(self.loss(value, expected) for value in (low, high, nearest_to_zero))
+
+
+RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
+    "regression": {
+        "mdape": Rule(0.25, "ratio"),
+        "signed_median_error": Rule(0.05, "rise"),
+        "interval_coverage": Rule(0.05, "fall"),
+    },
+    "classification": {
+        "auc": Rule(0.05, "fall"),
+        "log_loss": Rule(0.25, "ratio"),
+        "ece": Rule(0.05, "rise"),
+    },
+}
+"""Task → metric → rule."""
+
+_UNBIASED: Final = {"signed_median_error": 0.0, "ece": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What is asked before a number may speak up.
+
+    Args:
+        minimum: matured predictions below which performance says nothing.
+        level: nominal coverage of the bootstrap interval by which a loss must be proven.
+        maturity: predictions younger than this at the report's instant are not judged, for only the truths that come
+            fast are known of them.
+        limits: of the columns.
+        rules: metric → rule; ``None`` takes those of the task.
+        period: period of the cohorts.
+        zone: IANA zone of the cohorts' calendar.
+    """
+
+    minimum: int = 100
+    level: float = 0.95
+    maturity: timedelta = timedelta(0)
+    limits: Limits = field(default_factory=Limits)
+    rules: Mapping[str, Rule] | None = None
+    period: Period = "month"
+    zone: str = "UTC"
+
+
+def decide(
+    joined: Joined,
+    *,
+    model: str,
+    version: int,
+    task: str,
+    histograms: Mapping[str, Any],
+    expected: Mapping[int, Mapping[str, float]],
+    start: datetime | None = None,
+    end: datetime | None = None,
+    level: float | None = None,
+    slices: Sequence[str] = (),
+    statuses: Mapping[str, Mapping[str, int]] | None = None,
+    counts: ReadCounts | None = None,
+    policy: Policy | None = None,
+) -> dict[str, Any]:
+    """Return the numbers of a window, as JSON.
+
+    Data are judged on the predictions of the version that were made in the window; performance, by version and arm, on
+    the truths that were observed in it, whenever the predictions were made. Cohorts, delays and selection look at all
+    predictions handed over.
+
+    A metric warns or alarms only where its loss is both large (half the rule's limit, the limit) and proven: by the
+    favourable end of its bootstrap interval there is a loss at all (for a warning) or half the limit (for an alarm).
+
+    Args:
+        joined: predictions of the model with their labels, features as ``feature.NAME``.
+        model: name of the model.
+        version: the version whose reference histograms these are.
+        task: ``"regression"`` or ``"classification"``.
+        histograms: of that version's manifest: input (also ``prediction`` or ``target``) → histogram.
+        expected: version → metrics at its training, which performance is held against.
+        start: begin of the window; ``None`` is open.
+        end: end of the window, exclusive; ``None`` is open.
+        level: nominal coverage of the model's intervals.
+        slices: text features to show performance by.
+        statuses: feature → status → rows, as read.
+        counts: what was passed over while reading.
+        policy: when a number may speak up.
+
+    Returns:
+        ``schema``, ``model``, ``version``, ``task``, ``at``, ``start``, ``end``, ``state`` (worst of both),
+        ``performance`` (``state``, ``minimum``, ``groups``), ``data`` (``state``, ``n``, ``limits``, ``columns``,
+        ``skipped``, ``statuses``), ``cohorts``, ``delay_curve``, ``selection``, ``counts``.
+
+    Raises:
+        UsageError: there are no metrics for this task.
+    """
+    policy = policy or Policy()
+    made = _between(joined.table, joined.time, start, end)
+    made = made.filter(pc.equal(made.column("version"), version))
+    judged = _between(joined.table, "observed_at", start, end)
+    judged = judged.filter(pc.equal(judged.column("status"), Maturity.MATURED.value))
+    oldest = pa.scalar(joined.at - policy.maturity, INSTANT)
+    judged = judged.filter(pc.less_equal(judged.column(joined.time), oldest))
+    performance = _performance(judged, task, expected, level, slices, policy)
+    data = _data(made, histograms, policy.limits)
+    return {
+        "schema": SCHEMA,
+        "model": model,
+        "version": version,
+        "task": task,
+        "at": rfc3339(joined.at),
+        "start": rfc3339(start) if start else None,
+        "end": rfc3339(end) if end else None,
+        "state": worst(performance["state"], data["state"]),
+        "performance": performance,
+        "data": {**data, "statuses": {name: dict(tally) for name, tally in (statuses or {}).items()}},
+        "cohorts": cohorts(joined, period=policy.period, zone=policy.zone, maturity=policy.maturity or None),
+        "delay_curve": delay_curve(joined),
+        "selection": selection(joined, limits=policy.limits),
+        "counts": {
+            "predictions": len(joined.table),
+            "labels": joined.labels,
+            "unmatched": joined.unmatched,
+            "unknown": joined.unknown,
+            "early": joined.early,
+            **(asdict(counts) if counts else {}),
+        },
+    }
+
+
+def _between(table: Any, name: str, start: datetime | None, end: datetime | None) -> Any:
+    """Return the rows whose time lies in the window."""
+    if start is not None:
+        table = table.filter(pc.greater_equal(table.column(name), pa.scalar(start, INSTANT)))
+    if end is not None:
+        table = table.filter(pc.less(table.column(name), pa.scalar(end, INSTANT)))
+    return table
+
+
+def _performance(
+    judged: Any,
+    task: str,
+    expected: Mapping[int, Mapping[str, float]],
+    level: float | None,
+    slices: Sequence[str],
+    policy: Policy,
+) -> dict[str, Any]:
+    groups = []
+    pairs = judged.select(["version", "arm"]).group_by(["version", "arm"]).aggregate([]).to_pylist()
+    for pair in sorted(pairs, key=lambda pair: (pair["version"], pair["arm"])):
+        same = pc.and_(pc.equal(judged.column("version"), pair["version"]), pc.equal(judged.column("arm"), pair["arm"]))
+        table = judged.filter(same)
+        rows = _Rows.of(table)
+        found = rows.score(task)
+        held = dict(_UNBIASED) if level is None else {**_UNBIASED, "interval_coverage": level}
+        held |= expected.get(pair["version"], {})
+        rules = RULES.get(task, {}) if policy.rules is None else policy.rules
+        intervals = rows.intervals(task, policy.level) if found["n"] >= max(policy.minimum, 1) else {}
+        verdicts = {
+            name: _verdict(found.get(name), held.get(name), intervals.get(name), rule) for name, rule in rules.items()
+        }
+        groups.append(
+            {
+                **pair,
+                "n": int(found["n"]),
+                "metrics": {name: value for name, value in found.items() if name != "n"},
+                "judged": verdicts,
+                "slices": {name: _slices(table, name, task, policy.minimum) for name in slices},
+                "state": worst(*(verdict["state"] for verdict in verdicts.values())),
+            }
+        )
+    states: list[State] = [group["state"] for group in groups if group["arm"] != _SHADOW]
+    return {"state": worst(*states), "minimum": policy.minimum, "groups": groups}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Truths and answers as arrays."""
+
+    target: Floats
+    prediction: Floats
+    lower: Floats
+    upper: Floats
+
+    @classmethod
+    def of(cls, table: Any) -> _Rows:
+        names = ("target", "prediction", "lower", "upper")
+        return cls(*(table.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy() for name in names))
+
+    def score(self, task: str) -> dict[str, float]:
+        return metrics.score(task, self.target, self.prediction, self.lower, self.upper)
+
+    def answered(self) -> _Rows:
+        """The rows that metrics are computed over."""
+        known = np.isfinite(self.target) & np.isfinite(self.prediction)
+        return _Rows(self.target[known], self.prediction[known], self.lower[known], self.upper[known])
+
+    def intervals(self, task: str, level: float) -> dict[str, tuple[float, float]]:
+        """Return the bootstrap interval of each metric."""
+        rows = self.answered()
+        n = rows.target.size
+        fewest, most = _REPLICATES
+        random = np.random.default_rng(_SEED)
+        drawn: dict[str, list[float]] = {}
+        for _ in range(int(np.clip(_BOOTSTRAP_ROWS // max(n, 1), fewest, most))):
+            index = random.integers(0, n, n)
+            sample = _Rows(rows.target[index], rows.prediction[index], rows.lower[index], rows.upper[index])
+            for name, value in sample.score(task).items():
+                drawn.setdefault(name, []).append(value)
+        ends = [(1 - level) / 2, (1 + level) / 2]
+        return {name: tuple(np.quantile(values, ends).tolist()) for name, values in drawn.items()}
+
+
+def _verdict(
+    value: float | None, expected: float | None, interval: tuple[float, float] | None, rule: Rule
+) -> dict[str, Any]:
+    """Judge one metric; what it lacks a value, an expectation or rows for is insufficient."""
+    verdict: dict[str, Any] = {"value": value, "expected": expected, "limit": rule.limit, "kind": rule.kind}
+    if interval is not None:
+        verdict |= {"low": interval[0], "high": interval[1]}
+    if value is None or expected is None or interval is None:
+        return {**verdict, "state": "insufficient"}
+    loss, proven = rule.loss(value, expected), rule.least_loss(*interval, expected)
+    if not np.isfinite(loss):
+        return {**verdict, "state": "insufficient"}
+    return {**verdict, "loss": loss, "proven": proven, "state": _state(loss, proven, rule.limit)}
+
+
+def _state(loss: float, proven: float, limit: float) -> State:
+    if loss >= limit and proven >= limit / 2:
+        return "alarm"
+    return "warn" if loss >= limit / 2 and proven > 0 else "ok"
+
+
+def _slices(table: Any, name: str, task: str, minimum: int) -> dict[str, dict[str, float]]:
+    """Return value → metrics of the most frequent values of a text feature that have rows enough."""
+    column = table.column(FEATURE + name)
+    tally = sorted(column.drop_null().value_counts().to_pylist(), key=lambda item: (-item["counts"], item["values"]))
+    return {
+        item["values"]: _Rows.of(table.filter(pc.equal(column, item["values"]))).score(task)
+        for item in tally[:_SLICES]
+        if item["counts"] >= minimum
+    }
+
+
+def _data(made: Any, histograms: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    states: list[State] = []
+    for name, document in sorted(histograms.items()):
+        present = [candidate for candidate in (FEATURE + name, name) if candidate in made.column_names]
+        if not present:
+            skipped[name] = "not among the columns that were read"
+            continue
+        histogram = Histogram.from_json(document)
+        drift = compare(histogram, histogram.count(_model_column(made.column(present[0]))), limits)
+        columns[name] = drift.to_json()
+        states.append(drift.state)
+    return {
+        "state": worst(*states),
+        "n": len(made),
+        "limits": asdict(limits),
+        "columns": columns,
+        "skipped": skipped,
+    }
+
+
+def _model_column(column: Any) -> NDArray[Any]:
+    """Return a column as models see it: numbers with NaN, texts with ``None``."""
+    if pa.types.is_string(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+    return np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())

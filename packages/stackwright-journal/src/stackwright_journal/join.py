@@ -1,0 +1,267 @@
+"""Predictions and the truths that came later: which label answers which prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stackwright_features.arrow import INSTANT, microseconds
+from stackwright_features.times import to_microseconds
+from stackwright_interfaces.definitions import Target
+from stackwright_interfaces.errors import MissingColumn
+from stackwright_journal.label_columns import LabelNames, Mask
+from stackwright_journal.reading import KEY
+
+Ints = NDArray[np.int64]
+
+_DAY_US: Final = 86_400_000_000
+_UNNAMED: Final = -1
+_UNKNOWN: Final = -2
+_GROUP: Final = ("model", "version", "arm")
+
+
+class Maturity(StrEnum):
+    """What is known of a prediction's truth."""
+
+    MATURED = "matured"
+    """Its label is here."""
+
+    CENSORED = "censored"
+    """A label says that the truth had not come when it was last looked for."""
+
+    SUPERSEDED = "superseded"
+    """The truth came, but a later prediction of the same model, version and arm is compared with it."""
+
+    LAPSED = "lapsed"
+    """No truth came within the target's horizon."""
+
+    PENDING = "pending"
+    """The truth may still come."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Predictions with their labels.
+
+    Args:
+        table: ``pyarrow.Table``, the predictions in their order with all their columns, and behind them ``status`` (a
+            :class:`Maturity`), ``label_id``, ``target`` (the truth), ``happened_at``, ``observed_at``, and
+            ``delay_days`` from the prediction until its truth was observed; null where no label was found.
+        at: the instant of the report: labels observed later were passed over.
+        time: the column that was taken for the predictions' time.
+        labels: labels that were looked at.
+        unmatched: labels that no prediction was found for, strictly before they happened and within the horizon.
+        unknown: labels that name a prediction which is not among these.
+        early: labels that happened before, or as, the prediction they name was made.
+    """
+
+    table: Any
+    at: datetime
+    time: str
+    labels: int
+    unmatched: int
+    unknown: int
+    early: int
+
+
+def join(
+    predictions: Any,
+    labels: Any,
+    target: Target,
+    *,
+    at: datetime,
+    time: str = "predicted_at",
+    keys: Mapping[str, str] | None = None,
+) -> Joined:
+    """Find the label of each prediction.
+
+    A label answers, for each model, version and arm, one prediction: the one it names, if it names one there; else the
+    latest of its entity strictly before it happened (before it was observed, for a censored label) and within the
+    target's horizon. Of several labels of one prediction the one that names it counts, else the one that happened
+    first.
+
+    Args:
+        predictions: table of :class:`~stackwright_journal.reading.Predictions` with the entity's keys.
+        labels: table of :meth:`~stackwright_journal.labels.LabelLog.read`.
+        target: the target of the labels.
+        at: the instant of the report.
+        time: column of the predictions that is their time, ``"predicted_at"`` or ``"asked_at"``.
+        keys: key of the target's entity → name of the key in the predictions, where they differ.
+
+    Raises:
+        MissingColumn: a key is missing in one of the tables.
+    """
+    names = LabelNames.of(target)
+    labels = labels.filter(pc.less_equal(labels.column(names.observed), pa.scalar(at, INSTANT)))
+    match = _Match(predictions, labels, names, time, keys or {}, target.horizon)
+    label = match.labels()
+    return Joined(
+        table=_with_labels(predictions, labels, names, label, match.status(label, at), match.made),
+        at=at,
+        time=time,
+        labels=len(labels),
+        unmatched=match.unmatched,
+        unknown=int((match.named == _UNKNOWN).sum()),
+        early=int(match.early.sum()),
+    )
+
+
+class _Match:
+    """Predictions and labels as integers: entities, groups, times; and who answers whom."""
+
+    def __init__(
+        self,
+        predictions: Any,
+        labels: Any,
+        names: LabelNames,
+        time: str,
+        keys: Mapping[str, str],
+        horizon: timedelta | None,
+    ) -> None:
+        self.made = microseconds(predictions.column(time))
+        self.final: Mask = ~labels.column(names.censored).to_numpy().astype(np.bool_)
+        happened, observed = (microseconds(labels.column(name)) for name in (names.happened, names.observed))
+        self.event: Ints = np.where(self.final, happened, observed)
+        self.horizon = None if horizon is None else horizon // timedelta(microseconds=1)
+        self.group: Ints = np.unique(_codes([predictions.column(name) for name in _GROUP]), return_inverse=True)[1]
+        self.named = _named(predictions, labels, names)
+        self.early: Mask = (self.named >= 0) & (self.event <= _at(self.made, self.named))
+        self.who, whose = _entities(predictions, labels, names, keys)
+        whose = np.where(whose < 0, _at(self.who, self.named), whose)
+        self.whose: Ints = np.where(self.early | (self.named == _UNKNOWN), -1, whose)
+        self.unmatched = 0
+        times = np.unique(np.concatenate([self.made, self.event]))
+        self._place_made = self.who * times.size + np.searchsorted(times, self.made)
+        self._place_event = self.whose * times.size + np.searchsorted(times, self.event)
+
+    def labels(self) -> Ints:
+        """Return the label of each prediction, -1 for none."""
+        direct = np.flatnonzero((self.named >= 0) & ~self.early)
+        pairs = [(self.named[direct], direct)]
+        pairs += [self._latest(group) for group in np.unique(self.group)]
+        prediction = np.concatenate([pair[0] for pair in pairs])
+        label = np.concatenate([pair[1] for pair in pairs])
+        rank = np.arange(label.size) >= direct.size
+        left_out = (self.named != _UNKNOWN) & ~self.early
+        left_out[label] = False
+        self.unmatched = int(left_out.sum())
+        order = np.lexsort((self.event[label], rank, prediction))
+        first = np.append(True, prediction[order][1:] != prediction[order][:-1])[: order.size]
+        found = np.full(self.made.size, -1, np.int64)
+        found[prediction[order][first]] = label[order][first]
+        return found
+
+    def _latest(self, group: np.int64) -> tuple[Ints, Ints]:
+        """Return, for the labels that name no prediction of this group, the latest prediction before each."""
+        inside = np.flatnonzero((self.group == group) & (self.who >= 0))
+        asking = np.flatnonzero((self.whose >= 0) & (_at(self.group, self.named) != group))
+        if not inside.size:
+            return inside, inside
+        inside = inside[np.argsort(self._place_made[inside], kind="stable")]
+        place = np.searchsorted(self._place_made[inside], self._place_event[asking], side="left") - 1
+        found = inside[np.maximum(place, 0)]
+        fits = (place >= 0) & (self.who[found] == self.whose[asking])
+        if self.horizon is not None:
+            fits &= ~self.final[asking] | (self.event[asking] - self.made[found] <= self.horizon)
+        return found[fits], asking[fits]
+
+    def status(self, label: Ints, at: datetime) -> NDArray[Any]:
+        """Return the maturity of each prediction."""
+        found = np.full(label.size, Maturity.PENDING, dtype=object)
+        if self.horizon is not None:
+            found[self.made + self.horizon < to_microseconds(at)] = Maturity.LAPSED
+        found[self._happened_after()] = Maturity.SUPERSEDED
+        labelled = np.flatnonzero(label >= 0)
+        final = self.final[label[labelled]]
+        found[labelled[~final]] = Maturity.CENSORED
+        found[labelled[final]] = Maturity.MATURED
+        return found
+
+    def _happened_after(self) -> Mask:
+        """Return for which predictions the truth of the entity came after them, within the horizon."""
+        events = np.flatnonzero(self.final & (self.whose >= 0))
+        if not events.size:
+            return np.zeros(self.made.size, np.bool_)
+        events = events[np.argsort(self._place_event[events], kind="stable")]
+        place = np.searchsorted(self._place_event[events], self._place_made, side="right")
+        after = events[np.minimum(place, events.size - 1)]
+        found: Mask = (place < events.size) & (self.who >= 0) & (self.whose[after] == self.who)
+        if self.horizon is not None:
+            found &= self.event[after] - self.made <= self.horizon
+        return found
+
+
+def _at(values: Ints, places: Ints) -> Ints:
+    """Return the values at these places, -1 for a place below 0."""
+    found = np.full(places.size, -1, np.int64)
+    inside = places >= 0
+    found[inside] = values[places[inside]]
+    return found
+
+
+def _named(predictions: Any, labels: Any, names: LabelNames) -> Ints:
+    """Return the prediction that each label names: its row, ``_UNKNOWN``, or ``_UNNAMED``."""
+    if names.prediction_id is None:
+        return np.full(len(labels), _UNNAMED, np.int64)
+    ids = labels.column(names.prediction_id).combine_chunks()
+    row = pc.index_in(ids, value_set=predictions.column("prediction_id").combine_chunks(), skip_nulls=True)
+    known = row.fill_null(_UNKNOWN).cast(pa.int64()).to_numpy()
+    return np.where(ids.is_valid().to_numpy(zero_copy_only=False), known, _UNNAMED)
+
+
+def _entities(predictions: Any, labels: Any, names: LabelNames, keys: Mapping[str, str]) -> tuple[Ints, Ints]:
+    """Return one number an entity for both tables; -1 where a part of the key is null."""
+    pairs = []
+    for name in names.keys:
+        column = KEY + keys.get(name, name)
+        if column not in predictions.column_names:
+            raise MissingColumn.of("predictions", column, predictions.column_names)
+        if name not in labels.column_names:
+            raise MissingColumn.of("labels", name, labels.column_names)
+        one, two = predictions.column(column), labels.column(name)
+        pairs.append(pa.chunked_array([*one.chunks, *two.cast(one.type).chunks], one.type))
+    codes = _codes(pairs)
+    return codes[: len(predictions)], codes[len(predictions) :]
+
+
+def _codes(columns: Sequence[Any]) -> Ints:
+    """Return one number a distinct combination of values, -1 where any is null."""
+    codes = np.zeros(len(columns[0]), np.int64)
+    null = np.zeros(len(columns[0]), np.bool_)
+    for column in columns:
+        encoded = column.combine_chunks().dictionary_encode()
+        null |= ~column.is_valid().to_numpy()
+        part = encoded.indices.fill_null(0).cast(pa.int64()).to_numpy()
+        _, codes = np.unique(codes * max(len(encoded.dictionary), 1) + part, return_inverse=True)
+    return np.where(null, -1, codes)
+
+
+def _with_labels(
+    predictions: Any, labels: Any, names: LabelNames, label: Ints, status: NDArray[Any], made: Ints
+) -> Any:
+    place = pa.array(label, mask=label < 0)
+    observed = labels.column(names.observed).combine_chunks().take(place)
+    delay = (microseconds(observed) - made) / _DAY_US
+    columns = {
+        "status": pa.array(status, pa.string()),
+        "label_id": _taken(labels, names.label_id, place),
+        "target": _taken(labels, names.value, place),
+        "happened_at": _taken(labels, names.happened, place),
+        "observed_at": observed,
+        "delay_days": pa.array(delay, mask=label < 0),
+    }
+    for name, column in columns.items():
+        predictions = predictions.append_column(name, column)
+    return predictions
+
+
+def _taken(labels: Any, name: str | None, place: Any) -> Any:
+    return pa.nulls(len(place), pa.string()) if name is None else labels.column(name).combine_chunks().take(place)

@@ -1,0 +1,307 @@
+"""The label log of one target: every truth that was ever told, and what was known when."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stackwright_features.arrow import INSTANT
+from stackwright_interfaces.definitions import Target
+from stackwright_interfaces.errors import ObjectNotFound, PreconditionFailed, StorageError
+from stackwright_interfaces.storage import Storage
+from stackwright_journal.label_columns import KEY, REQUEST, LabelNames
+from stackwright_journal.label_rows import LabelRows, accepted, normalise, schema
+
+FOLDER: Final = "labels"
+
+_NAME: Final = re.compile(r"(?P<position>\d{12})(?P<merged>-merged)?\.parquet")
+_ATTEMPTS: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelReport:
+    """What an ingestion did.
+
+    Args:
+        rows: rows handed over.
+        added: rows that were new and are labels now.
+        revisions: those of them whose label was known before.
+        duplicates: rows that were there already, to the last value.
+        quarantined: rows that were set apart now.
+        reasons: reason → rows of this table that it applies to, set apart now or before.
+        assumed_utc: naive times taken as UTC.
+        position: sequence number of the log after it.
+    """
+
+    rows: int
+    added: int
+    revisions: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    assumed_utc: int = 0
+    position: int = 0
+
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Hashes of rows: label ids and versions of the accepted ones, contents of all."""
+
+    identity: Hashes
+    version: Hashes
+    content: Hashes
+
+    @classmethod
+    def of(cls, rows: Any) -> _Known:
+        identity, version, content = (rows.column(name).to_numpy() for name in ("identity", "version", "content"))
+        kept = accepted(rows)
+        return cls(identity[kept], version[kept], content)
+
+    @classmethod
+    def together(cls, parts: Sequence[_Known]) -> _Known:
+        every = [_EMPTY, *parts]
+        return cls(*(np.concatenate([getattr(part, name) for part in every]) for name in cls.__dataclass_fields__))
+
+
+_EMPTY: Final = _Known(*(np.zeros(0, np.uint64) for _ in range(3)))
+
+
+class LabelLog:
+    """Append-only, in Parquet segments that appear whole or not at all; usable from many processes.
+
+    A row is a label, a *revision* of one (a row of the same label id that differs), or a *retraction*. Of the rows of
+    one label the last counts: by revision number where the source counts them, then by observed time, then by the
+    order of ingestion. A row that is there already is a duplicate, so a table may be ingested again.
+
+    Args:
+        storage: opened on the journal's folder or URL.
+        target: whose labels these are.
+        clock: the present, in UTC.
+    """
+
+    def __init__(
+        self, storage: Storage, target: Target, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._storage = storage
+        self._target = target
+        self._clock = clock
+        self._prefix = f"{FOLDER}/{target.name}/"
+        self._known: dict[str, _Known] = {}
+        self.names = LabelNames.of(target)
+        self.schema = schema(target)
+
+    def ingest(self, table: object, *, source: str = "", observed_at: datetime | None = None) -> LabelReport:
+        """Add labels, durably and all or nothing.
+
+        Rows that cannot be labels (no key, no value, observed before they happened, two truths at one time) are kept
+        in quarantine with their reason.
+
+        Args:
+            table: anything with ``__arrow_c_stream__``. Columns as the target names them, and as far as it does not use
+                these names itself: ``prediction_id`` (then keys, asked time, label id and censored flag may be
+                missing), ``retracted`` (then value and happened may be), ``revision``, ``source``. Others are passed
+                over.
+            source: who says so, where the table does not.
+            observed_at: when rows without an observed time were observed.
+
+        Raises:
+            MissingColumn: a column that every label needs is not there.
+            WrongType: a column cannot be what it is declared to be.
+            StorageError: the segment cannot be written.
+        """
+        incoming = normalise(
+            table, self._target, source=source, observed_at=observed_at, recorded_at=self._clock().astimezone(UTC)
+        )
+        for _ in range(_ATTEMPTS):
+            try:
+                fresh, report = self._select(incoming, self._segments())
+                if not len(fresh):
+                    return report
+                self._storage.put_if_absent(f"{self._prefix}{report.position:012d}.parquet", _parquet(fresh))
+            except (PreconditionFailed, ObjectNotFound):
+                continue
+            return report
+        found = f"{_ATTEMPTS} attempts were each forestalled by another writer"
+        raise StorageError(f"labels of {self._target.name!r}", found, "Ingest larger tables, less often.")
+
+    def read(self, *, known_at: datetime | None = None, position: int | None = None) -> Any:
+        """Return the labels in force as a ``pyarrow.Table``, ordered by asked time.
+
+        Columns are named as in :class:`~stackwright_journal.label_columns.LabelNames`: keys, asked, happened, observed,
+        value, censored, request fields, label id, prediction id, source, revision.
+
+        Args:
+            known_at: pass over what was observed after it, as if asked then.
+            position: pass over what was ingested after this position of the log. Both together repeat a report to the
+                letter, whatever has come since.
+        """
+        rows = self._accepted(position)
+        if known_at is not None:
+            rows = rows.filter(pc.less_equal(rows.column("observed"), pa.scalar(known_at, INSTANT)))
+        identity = rows.column("identity").to_numpy()
+        order = np.lexsort((_micros(rows, "observed"), rows.column("revision").fill_null(0).to_numpy(), identity))
+        last = np.append(identity[order][1:] != identity[order][:-1], True)[: order.size]
+        rows = rows.take(pa.array(order[last]))
+        rows = rows.filter(pc.invert(rows.column("retracted")))
+        order = np.lexsort((rows.column("identity").to_numpy(), _micros(rows, "asked")))
+        return self._named(rows.take(pa.array(order)))
+
+    def history(self, label_id: str | None = None) -> Any:
+        """Return every accepted row, of one label or of all, in the order of ingestion.
+
+        Columns as in :meth:`read`; behind them ``__retracted``, ``__recorded_at`` and ``__position``.
+        """
+        rows = self._accepted(None)
+        if label_id is not None:
+            rows = rows.filter(pc.equal(rows.column("label_id"), label_id))
+        named = self._named(rows)
+        for name in ("retracted", "recorded_at", "position"):
+            named = named.append_column(f"__{name}", rows.column(name))
+        return named
+
+    def quarantine(self) -> Any:
+        """Return the rows set apart: ``position``, ``recorded_at``, ``reason`` and ``row`` (JSON text)."""
+        rows = self._load()
+        return rows.filter(rows.column("reason").is_valid()).select(["position", "recorded_at", "reason", "row"])
+
+    @property
+    def position(self) -> int:
+        """Sequence number of the last ingestion that added something; 0 is none."""
+        return max(self._segments(), default=0)
+
+    def compact(self) -> int:
+        """Merge all segments into one, for speed. Return how many were merged."""
+        segments = self._segments()
+        if len(segments) < 2:
+            return 0
+        merged = f"{self._prefix}{max(segments):012d}-merged.parquet"
+        try:
+            self._storage.put_if_absent(merged, _parquet(self._load()))
+        except PreconditionFailed:
+            return 0
+        for key in list(self._storage.list(self._prefix)):
+            found = self._parse(key)
+            if found and found[0] <= max(segments) and key != merged:
+                self._storage.delete(key)
+        return len(segments)
+
+    def _parse(self, key: str) -> tuple[int, bool] | None:
+        """Return a segment's position and whether it was merged."""
+        found = _NAME.fullmatch(key.removeprefix(self._prefix))
+        return (int(found["position"]), bool(found["merged"])) if found else None
+
+    def _segments(self) -> dict[int, str]:
+        """Return position → key of the segments that count: the newest merged one and those after it."""
+        found = {place: key for key in self._storage.list(self._prefix) if (place := self._parse(key))}
+        merged = max((position for position, is_merged in found if is_merged), default=0)
+        return {
+            position: key
+            for (position, is_merged), key in sorted(found.items())
+            if position > merged or (is_merged and position == merged)
+        }
+
+    def _select(self, incoming: LabelRows, segments: Mapping[int, str]) -> tuple[Any, LabelReport]:
+        """Return the rows that these segments do not hold, and what to report of them."""
+        known = self._hashes(segments)
+        version, content = (incoming.rows.column(name).to_numpy() for name in ("version", "content"))
+        changed = (version != 0) & np.isin(version, known.version) & ~np.isin(content, known.content)
+        incoming = incoming.set_apart(changed, "its revision is recorded with another content")
+        rows, kept = incoming.rows, incoming.accepted
+        identity, content = (rows.column(name).to_numpy() for name in ("identity", "content"))
+        fresh = np.zeros(len(rows), np.bool_)
+        fresh[np.unique(content, return_index=True)[1]] = True
+        fresh &= ~np.isin(content, known.content)
+        added = fresh & kept
+        labels = np.unique(identity[added])
+        report = LabelReport(
+            rows=len(rows),
+            added=int(added.sum()),
+            revisions=int(added.sum()) - int((~np.isin(labels, known.identity)).sum()),
+            duplicates=int((~fresh & kept).sum()),
+            quarantined=int((fresh & ~kept).sum()),
+            reasons=_tally(rows),
+            assumed_utc=incoming.assumed_utc,
+            position=max(segments, default=0) + bool(fresh.any()),
+        )
+        rows = rows.filter(pa.array(fresh))
+        position = pa.repeat(pa.scalar(report.position, pa.int64()), len(rows))
+        return rows.set_column(rows.column_names.index("position"), "position", position), report
+
+    def _hashes(self, segments: Mapping[int, str]) -> _Known:
+        """Return the hashes of segments, which are read once: a segment never changes."""
+        for key in segments.values():
+            if key not in self._known:
+                self._known[key] = _Known.of(self._table(key, ["identity", "version", "content", "reason"]))
+        return _Known.together([self._known[key] for key in segments.values()])
+
+    def _accepted(self, position: int | None) -> Any:
+        rows = self._load()
+        wanted = accepted(rows)
+        if position is not None:
+            wanted &= rows.column("position").to_numpy() <= position
+        return rows.filter(pa.array(wanted))
+
+    def _load(self) -> Any:
+        """Return all rows in the order of ingestion."""
+        for _ in range(_ATTEMPTS):
+            try:
+                parts = [self._table(key, None) for key in self._segments().values()]
+            except ObjectNotFound:
+                continue
+            return pa.concat_tables([self.schema.empty_table(), *parts]).combine_chunks()
+        raise StorageError(f"labels of {self._target.name!r}", "segments vanish while they are read")
+
+    def _table(self, key: str, columns: list[str] | None) -> Any:
+        data = self._storage.get(key).data
+        try:
+            return pq.read_table(pa.BufferReader(data), columns=columns)
+        except pa.ArrowException as error:
+            raise StorageError(key, f"not a segment of labels ({error})", "Restore it from a backup.") from error
+
+    def _named(self, rows: Any) -> Any:
+        """Return what labels say, under the target's names."""
+        names = self.names
+        found = [
+            *((name, KEY + name) for name in names.keys),
+            (names.asked, "asked"),
+            (names.happened, "happened"),
+            (names.observed, "observed"),
+            (names.value, "value"),
+            (names.censored, "censored"),
+            *((name, REQUEST + name) for name in names.request),
+            (names.label_id, "label_id"),
+            (names.prediction_id, "prediction_id"),
+            (names.source, "source"),
+            (names.revision, "revision"),
+        ]
+        return pa.table({name: rows.column(column) for name, column in found if name is not None})
+
+
+def _parquet(rows: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(rows, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _micros(rows: Any, name: str) -> NDArray[np.int64]:
+    values: NDArray[np.int64] = rows.column(name).cast(pa.int64()).fill_null(0).to_numpy()
+    return values
+
+
+def _tally(rows: Any) -> dict[str, int]:
+    """Return reason → rows."""
+    counted = rows.column("reason").drop_null().value_counts().to_pylist()
+    return {item["values"]: item["counts"] for item in sorted(counted, key=lambda item: str(item["values"]))}

@@ -1,0 +1,264 @@
+"""Writing predictions down without being in the way of the reply."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from stackwright_journal.records import PredictionRecord, PredictionRows, encode, utc_day
+from stackwright_journal.segments import FolderSegments, Segment, Segments, unique_name
+
+FOLDER: Final = "predictions"
+SUFFIX: Final = ".jsonl"
+
+_BREATH: Final = 32
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+Entry = PredictionRecord | PredictionRows
+
+
+@dataclass
+class LogCounts:
+    """What became of the records.
+
+    Args:
+        taken: records accepted by ``append``.
+        written: records handed to the disk whole.
+        dropped: records refused because the queue was full or the log closed.
+        rejected: records that could not be made into a line; see ``last_error``.
+        failed: records lost to disk errors.
+        bytes: bytes written.
+        last_error: the last reason for a rejected or failed record.
+    """
+
+    taken: int = 0
+    written: int = 0
+    dropped: int = 0
+    rejected: int = 0
+    failed: int = 0
+    bytes: int = 0
+    last_error: str = ""
+
+
+class PredictionLog:
+    """One process's writer of the prediction log. Made after a fork, used from any thread.
+
+    ``append`` only queues. A background thread writes what is queued every ``flush_seconds`` or as soon as
+    ``flush_records`` wait, so that a killed process loses that much at most, and syncs to the disk at most every
+    ``sync_seconds``, which is what a loss of power may cost. A disk error costs records, which are counted, and never
+    reaches the caller; the next flush tries again with a new segment.
+
+    Args:
+        folder: the journal's folder, or another place that segments are made in.
+        flush_seconds: longest wait of a record before it is written.
+        flush_records: waiting records that are written at once.
+        limit: waiting records beyond which new ones are dropped.
+        rotate_bytes: size from which a new segment is begun; each UTC day of ``predicted_at`` has segments of its own.
+        sync_seconds: shortest time between two syncs.
+        clock: the present, which segments are named by.
+    """
+
+    def __init__(
+        self,
+        folder: Path | Segments,
+        *,
+        flush_seconds: float = 1.0,
+        flush_records: int = 1000,
+        limit: int = 50_000,
+        rotate_bytes: int = 64_000_000,
+        sync_seconds: float = 1.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._segments = FolderSegments(folder) if isinstance(folder, Path) else folder
+        self._flush_seconds = flush_seconds
+        self._flush_records = flush_records
+        self._limit = limit
+        self._rotate_bytes = rotate_bytes
+        self._sync_seconds = sync_seconds
+        self._clock = clock
+        self._counts = LogCounts()
+        self._lock = threading.Lock()
+        self._queue: deque[Entry] = deque()
+        self._waiting = 0
+        self._closed = False
+        self._wake = threading.Event()
+        self._segment: Segment | None = None
+        self._segment_day = ""
+        self._segment_bytes = 0
+        self._synced_at = 0.0
+        self._unsynced = False
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+        self._thread.start()
+
+    def append(self, record: Entry) -> bool:
+        """Queue one :class:`~stackwright_journal.records.PredictionRecord`, or the rows of one scoring.
+
+        Never blocks and never raises; what is queued must not be changed afterwards.
+
+        Returns:
+            Whether it was taken; all rows or none are.
+        """
+        rows = len(record) if isinstance(record, PredictionRows) else 1
+        with self._lock:
+            if self._closed or self._waiting + rows > self._limit:
+                self._counts.dropped += rows
+                return False
+            self._queue.append(record)
+            self._waiting += rows
+            self._counts.taken += rows
+            full = self._waiting >= self._flush_records
+        if full and not self._wake.is_set():
+            self._wake.set()
+        return True
+
+    @property
+    def counts(self) -> LogCounts:
+        """What became of the records so far."""
+        with self._lock:
+            return LogCounts(**vars(self._counts))
+
+    def close(self) -> None:
+        """Write and sync what is queued, then end the thread. Closing twice is allowed."""
+        with self._lock:
+            self._closed = True
+        self._wake.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        """Write until closed (in the background thread)."""
+        while True:
+            self._wake.wait(self._flush_seconds)
+            self._wake.clear()
+            with self._lock:
+                batch, self._queue = self._queue, deque()
+                self._waiting = 0
+                closed = self._closed
+            for day, lines in sorted(self._lines(batch).items()):
+                self._write(day, lines)
+            self._sync(now=closed)
+            if closed:
+                self._abandon()
+                return
+
+    def _lines(self, batch: Iterable[Entry]) -> dict[str, list[bytes]]:
+        """Encode, by day, giving way to the threads that answer requests every few records."""
+        lines: dict[str, list[bytes]] = {}
+        done = 0
+        for entry in batch:
+            left = len(entry) if isinstance(entry, PredictionRows) else 1
+            try:
+                day, encoded = _encoded(entry)
+                for line in encoded:
+                    lines.setdefault(day, []).append(line)
+                    left -= 1
+                    done += 1
+                    if done % _BREATH == 0:
+                        time.sleep(0)
+            except Exception as error:  # noqa: BLE001 - whatever a record holds, the others must still be written
+                self._count(rejected=left, last_error=repr(error))
+        return lines
+
+    def _write(self, day: str, lines: list[bytes]) -> None:
+        """Write whole lines of one day, in parts that fit the segments."""
+        begin = 0
+        while begin < len(lines):
+            used = self._segment_bytes if self._segment is not None and self._segment_day == day else 0
+            end, size = begin, 0
+            while end < len(lines) and (end == begin or used + size + len(lines[end]) <= self._rotate_bytes):
+                size += len(lines[end])
+                end += 1
+            self._write_part(day, lines[begin:end], rotate=used + size > self._rotate_bytes)
+            begin = end
+
+    def _write_part(self, day: str, lines: list[bytes], *, rotate: bool) -> None:
+        data = memoryview(b"".join(lines))
+        done = 0
+        try:
+            segment = self._current(day, rotate=rotate)
+            while done < len(data):
+                done += segment.write(data[done:])
+            self._unsynced = True
+        except OSError as error:
+            if done or error.errno not in _FULL:
+                self._abandon()
+            whole = _whole_lines(lines, done)
+            self._count(failed=len(lines) - whole, last_error=repr(error))
+            self._count(written=whole, bytes=done)
+            return
+        self._segment_bytes += done
+        self._count(written=len(lines), bytes=done)
+
+    def _current(self, day: str, *, rotate: bool) -> Segment:
+        """Return the segment to write to."""
+        if self._segment is not None and (day != self._segment_day or (rotate and self._segment_bytes)):
+            self._sync(now=True)
+            self._abandon()
+        if self._segment is None:
+            self._segment = self._segments.create(f"{FOLDER}/{day}/{unique_name(self._clock(), SUFFIX)}")
+            self._segment_day = day
+            self._segment_bytes = 0
+        return self._segment
+
+    def _sync(self, *, now: bool) -> None:
+        if self._segment is None or not self._unsynced:
+            return
+        if not now and time.monotonic() - self._synced_at < self._sync_seconds:
+            return
+        try:
+            self._segment.sync()
+        except OSError as error:
+            self._count(last_error=repr(error))
+            self._abandon()
+        self._unsynced = False
+        self._synced_at = time.monotonic()
+
+    def _abandon(self) -> None:
+        """Give up the present segment; the next line begins a new one, so that a torn line stays the last."""
+        segment, self._segment = self._segment, None
+        self._unsynced = False
+        if segment is None:
+            return
+        try:
+            segment.close()
+        except OSError as error:
+            self._count(last_error=repr(error))
+
+    def _count(self, *, last_error: str = "", **more: int) -> None:
+        with self._lock:
+            for name, number in more.items():
+                setattr(self._counts, name, getattr(self._counts, name) + number)
+            self._counts.last_error = last_error or self._counts.last_error
+
+
+def _encoded(entry: Entry) -> tuple[str, Iterable[bytes]]:
+    """Return the UTC day of an entry and its lines."""
+    if isinstance(entry, PredictionRows):
+        return utc_day(entry.predicted_at), entry.lines()
+    return utc_day(entry["predicted_at"]), (encode(entry),)
+
+
+def _whole_lines(lines: list[bytes], done: int) -> int:
+    """Return how many lines the first ``done`` bytes hold."""
+    whole = 0
+    for line in lines:
+        if done < len(line):
+            break
+        done -= len(line)
+        whole += 1
+    return whole

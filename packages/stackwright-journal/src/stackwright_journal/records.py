@@ -1,0 +1,263 @@
+"""What a prediction log holds: one JSON object a prediction, and how rows of a scorer become such objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, NotRequired, TypedDict
+
+import numpy as np
+import orjson
+
+from stackwright_interfaces.errors import DataError
+from stackwright_interfaces.feature_store import FeatureRows, Status, Watermark
+
+SCHEMA: Final = 1
+
+_OPTIONS: Final = (
+    orjson.OPT_SERIALIZE_NUMPY
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_APPEND_NEWLINE
+)
+_TIMES: Final = ("asked_at", "predicted_at")
+_NEEDED: Final = ("prediction_id", "model", "version")
+
+
+class RankedItem(TypedDict):
+    """One place of a ranked list."""
+
+    key: Any
+    position: int
+    score: float
+    propensity: NotRequired[float]
+
+
+class PredictionRecord(TypedDict):
+    """One prediction.
+
+    Attributes:
+        prediction_id: unique; a label may name it.
+        request_id: shared by the rows of one request and by its shadow predictions.
+        keys: entity key → value.
+        request: request field → value.
+        asked_at: the instant that features were taken at.
+        predicted_at: when the answer was made.
+        model: name of the model.
+        version: its version.
+        digest: its digest.
+        blueprint: digest of the plan it was served by.
+        features: what the model was given: numbers and booleans as numbers, null where missing.
+        statuses: feature → :class:`~stackwright_interfaces.feature_store.Status`, of those that are not ``PRESENT``.
+        ages: view reference → seconds from its row's event to ``asked_at``, null where no row was found.
+        watermarks: view reference → ``{"position", "due"}``, how much was known.
+        prediction: the answer.
+        lower: lower end of its interval.
+        upper: upper end.
+        items: the answer of a ranking.
+        arm: ``"live"`` (also where it is not given), ``"shadow"``, ``"canary"`` or ``"batch"``.
+        fallbacks: what was done for want of something.
+        schema: version of this layout, filled in.
+    """
+
+    prediction_id: str
+    model: str
+    version: int
+    asked_at: datetime
+    predicted_at: datetime
+    request_id: NotRequired[str]
+    keys: NotRequired[Mapping[str, Any]]
+    request: NotRequired[Mapping[str, Any]]
+    digest: NotRequired[str]
+    blueprint: NotRequired[str]
+    features: NotRequired[Mapping[str, Any]]
+    statuses: NotRequired[Mapping[str, int]]
+    ages: NotRequired[Mapping[str, float | None]]
+    watermarks: NotRequired[Mapping[str, Any]]
+    prediction: NotRequired[float | None]
+    lower: NotRequired[float | None]
+    upper: NotRequired[float | None]
+    items: NotRequired[Sequence[RankedItem]]
+    arm: NotRequired[str]
+    fallbacks: NotRequired[Sequence[str]]
+    schema: NotRequired[int]
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return an instant as ``2026-11-20T10:11:12.123456Z``: of one width, so that texts sort like instants.
+
+    Raises:
+        ValueError: the time has no zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone is no instant")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def utc_day(moment: datetime) -> str:
+    """Return the UTC day of an instant, ``2026-11-20``."""
+    return moment.astimezone(UTC).date().isoformat()
+
+
+def encode(record: Mapping[str, Any]) -> bytes:
+    """Return one line of the log.
+
+    Raises:
+        KeyError: a field that every prediction has is missing.
+        TypeError: a value has no JSON form.
+        ValueError: a time has no zone.
+    """
+    times = {name: rfc3339(record[name]) for name in _TIMES}
+    return _dump({"schema": SCHEMA, **{name: record[name] for name in _NEEDED}, **record, **times})
+
+
+def _dump(line: dict[str, Any]) -> bytes:
+    return orjson.dumps(line, default=_plain, option=_OPTIONS)
+
+
+def _plain(value: Any) -> Any:
+    """Return the JSON form of what orjson has none for."""
+    if isinstance(value, Watermark):
+        return {"position": value.position, "due": rfc3339(value.due)}
+    if isinstance(value, datetime):
+        return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} has no JSON form")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionRows:
+    """The predictions of one scoring, as columns; made into records off the reply path.
+
+    Args:
+        prediction_ids: one a row.
+        prediction: answers, float64 of n.
+        model: name of the model.
+        version: its version.
+        predicted_at: when the answers were made.
+        features: what was read; ``None`` where callers brought ``columns``.
+        columns: model columns that callers brought.
+        keys: entity key → n values.
+        request: request field → n values.
+        lower: lower ends of the intervals.
+        upper: upper ends.
+        request_id: of the request.
+        digest: of the model.
+        blueprint: digest of the plan.
+        arm: live, shadow, canary or batch.
+        fallbacks: row → what was done for want of something.
+        asked_at: the instant of the question; the features' where it is ``None``.
+    """
+
+    prediction_ids: Sequence[str]
+    prediction: Any
+    model: str
+    version: int
+    predicted_at: datetime
+    features: FeatureRows | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    request: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    lower: Any = None
+    upper: Any = None
+    request_id: str = ""
+    digest: str = ""
+    blueprint: str = ""
+    arm: str = "live"
+    fallbacks: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    asked_at: datetime | None = None
+
+    def __len__(self) -> int:
+        return len(self.prediction_ids)
+
+    def lines(self) -> Iterator[bytes]:
+        """Give one line of the log a row.
+
+        Raises:
+            DataError: a column has another length than the ids.
+            TypeError: a value has no JSON form.
+            ValueError: a time has no zone.
+        """
+        read, asked = self.features, self._asked
+        common = {
+            "schema": SCHEMA,
+            "request_id": self.request_id,
+            "model": self.model,
+            "version": self.version,
+            "digest": self.digest,
+            "blueprint": self.blueprint,
+            "arm": self.arm,
+            "asked_at": rfc3339(asked),
+            "predicted_at": rfc3339(self.predicted_at),
+            "watermarks": {} if read is None else {view: _plain(mark) for view, mark in read.watermarks.items()},
+        }
+        keys, request = self._rows(self.keys), self._rows(self.request)
+        features = self._rows(self.columns if read is None else read.columns)
+        statuses = self._statuses()
+        ages = self._rows({} if read is None else _ages(read.events, asked))
+        ends = {"prediction": self.prediction, "lower": self.lower, "upper": self.upper}
+        answers = self._rows({name: values for name, values in ends.items() if values is not None})
+        for row, prediction_id in enumerate(self.prediction_ids):
+            yield _dump(
+                {
+                    "prediction_id": prediction_id,
+                    **common,
+                    "keys": keys[row],
+                    "request": request[row],
+                    "features": features[row],
+                    "statuses": statuses.get(row, {}),
+                    "ages": ages[row],
+                    **answers[row],
+                    "fallbacks": list(self.fallbacks.get(row, ())),
+                }
+            )
+
+    @property
+    def _asked(self) -> datetime:
+        if self.asked_at is not None:
+            return self.asked_at
+        return self.predicted_at if self.features is None else self.features.at
+
+    def _rows(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Turn columns into one mapping a row."""
+        n = len(self.prediction_ids)
+        lists: list[list[Any]] = []
+        for name, column in columns.items():
+            values = column.tolist() if isinstance(column, np.ndarray) else list(column)
+            if len(values) != n:
+                found = f"{name!r} has {len(values)} rows, there are {n} predictions"
+                raise DataError("prediction log", found, "Give one value a prediction.")
+            lists.append(values)
+        if not lists:
+            return [{}] * n
+        return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
+
+    def _statuses(self) -> dict[int, dict[str, int]]:
+        """Return row → feature → status, of those that are not ``PRESENT``: usually none."""
+        found: dict[int, dict[str, int]] = {}
+        for name, column in ({} if self.features is None else self.features.statuses).items():
+            codes = column.tolist()
+            if any(codes):
+                for row, code in enumerate(codes):
+                    if code != Status.PRESENT:
+                        found.setdefault(row, {})[name] = code
+        return found
+
+
+def _ages(events: Mapping[str, Any], asked: datetime) -> dict[str, list[float | None]]:
+    """Return view → seconds since the event of each row, ``None`` where no row was found."""
+    instant = asked.astimezone(UTC).replace(tzinfo=None)
+    return {
+        view: [None if event is None else (instant - event).total_seconds() for event in times.tolist()]
+        for view, times in events.items()
+    }

@@ -1,0 +1,258 @@
+"""The numbers that decide: what alarms, what only warns, and what is not enough to say anything."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stackwright_interfaces.errors import UsageError
+from stackwright_journal.deciding import Policy, Rule, decide
+from stackwright_journal.join import Joined, Maturity
+from stackwright_journal.reading import ReadCounts
+from stackwright_numerics.drift import Histogram, Limits
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+INSTANT = pa.timestamp("us", "UTC")
+EXPECTED = {1: {"mdape": 0.1}, 2: {"mdape": 0.1}}
+
+
+def joined(n=600, *, bias=0.0, noise=0.15, version=1, arm="live", matured=True, seed=0, area=0.0, day=0):
+    """Predictions of one day: log-normal errors, an interval of 90 %, an area and a zone; observed ten days later."""
+    random = np.random.default_rng(seed)
+    prediction = random.lognormal(12, 0.5, n)
+    target = prediction * np.exp(random.normal(-bias, noise, n))
+    made = np.full(n, np.datetime64(START.replace(tzinfo=None), "us") + np.timedelta64(day, "D"))
+    seen = made + np.timedelta64(10, "D")
+    status = Maturity.MATURED if matured else Maturity.PENDING
+    columns = {
+        "prediction_id": [f"{seed}-{number}" for number in range(n)],
+        "model": ["avm"] * n,
+        "version": [version] * n,
+        "arm": [arm] * n,
+        "predicted_at": pa.array(made, INSTANT),
+        "prediction": prediction,
+        "lower": prediction * np.exp(-0.15 * 1.645),
+        "upper": prediction * np.exp(0.15 * 1.645),
+        "feature.area": random.normal(100 + area, 10, n),
+        "feature.zone": [("a", "b")[number % 2] for number in range(n)],
+        "status": [status] * n,
+        "target": target,
+        "observed_at": pa.array(seen, INSTANT, mask=np.full(n, not matured)),
+    }
+    return Joined(
+        table=pa.table(columns), at=START + 30 * DAY, time="predicted_at", labels=n, unmatched=0, unknown=0, early=0
+    )
+
+
+def together(*parts):
+    table = pa.concat_tables([part.table for part in parts])
+    return Joined(table=table, at=START + 30 * DAY, time="predicted_at", labels=0, unmatched=0, unknown=0, early=0)
+
+
+def histograms():
+    table = joined(5000, seed=99).table
+    return {
+        "area": Histogram.of(table.column("feature.area").to_numpy()).to_json(),
+        "zone": Histogram.of(np.asarray(table.column("feature.zone").to_pylist(), dtype=object)).to_json(),
+    }
+
+
+REFERENCE = histograms()
+
+
+def run(given, **more):
+    options = {
+        "model": "avm",
+        "version": 1,
+        "task": "regression",
+        "histograms": REFERENCE,
+        "expected": EXPECTED,
+        "level": 0.9,
+        **more,
+    }
+    return decide(given, **options)
+
+
+def group(result, place=0):
+    return result["performance"]["groups"][place]
+
+
+def test_a_good_month_is_ok_and_its_result_is_json():
+    result = run(joined(), counts=ReadCounts(torn=1), statuses={"area": {"EXPIRED": 3}})
+    assert (result["state"], result["performance"]["state"], result["data"]["state"]) == ("ok", "ok", "ok")
+    assert group(result)["n"] == 600
+    assert set(group(result)["judged"]) == {"mdape", "signed_median_error", "interval_coverage"}
+    assert result["counts"]["torn"] == 1
+    assert result["data"]["statuses"] == {"area": {"EXPIRED": 3}}
+    json.dumps(result, allow_nan=False)
+
+
+def test_predictions_that_became_worse_alarm_with_value_interval_and_limit():
+    result = run(joined(noise=0.3))
+    verdict = group(result)["judged"]["mdape"]
+    assert (result["state"], verdict["state"], verdict["limit"]) == ("alarm", "alarm", 0.25)
+    assert verdict["low"] < verdict["value"] < verdict["high"]
+    assert verdict["loss"] == pytest.approx(verdict["value"] / 0.1 - 1)
+    assert verdict["proven"] == pytest.approx(verdict["low"] / 0.1 - 1)
+
+
+@pytest.mark.parametrize("bias", [0.1, -0.1])
+def test_a_market_that_moved_either_way_alarms_by_the_signed_error(bias):
+    assert group(run(joined(bias=bias)))["judged"]["signed_median_error"]["state"] == "alarm"
+
+
+def test_intervals_that_no_longer_cover_alarm():
+    verdict = group(run(joined(noise=0.25)))["judged"]["interval_coverage"]
+    assert (verdict["state"], verdict["expected"], verdict["kind"]) == ("alarm", 0.9, "fall")
+
+
+def test_a_large_loss_alarms_only_where_the_rows_prove_it():
+    few = group(run(joined(110, noise=0.2, seed=2)))["judged"]["mdape"]
+    many = group(run(joined(5000, noise=0.2)))["judged"]["mdape"]
+    assert few["loss"] > 0.25
+    assert many["loss"] > 0.25
+    assert few["proven"] < 0.125 < many["proven"]
+    assert (few["state"], many["state"]) == ("warn", "alarm")
+
+
+def test_a_small_loss_is_ok_however_well_it_is_proven():
+    verdict = group(run(joined(10_000, noise=0.155)))["judged"]["mdape"]
+    assert 0 < verdict["proven"] < verdict["loss"] < 0.125
+    assert verdict["state"] == "ok"
+
+
+def test_too_few_truths_are_insufficient_whatever_they_say():
+    result = run(joined(99, noise=0.9))
+    assert result["performance"]["state"] == "insufficient"
+    assert group(result)["judged"]["mdape"]["value"] > 0.3
+
+
+def test_without_truths_there_are_no_groups_but_the_data_are_judged():
+    result = run(joined(matured=False))
+    assert result["performance"] == {"state": "insufficient", "minimum": 100, "groups": []}
+    assert (result["state"], result["data"]["state"]) == ("ok", "ok")
+
+
+def test_a_version_without_expected_metrics_is_judged_by_bias_and_coverage_alone():
+    result = run(joined(), expected={})
+    states = {name: verdict["state"] for name, verdict in group(result)["judged"].items()}
+    assert states == {"mdape": "insufficient", "signed_median_error": "ok", "interval_coverage": "ok"}
+
+
+def test_versions_and_arms_are_judged_apart_and_a_shadow_does_not_alarm():
+    given = together(joined(), joined(noise=0.4, version=2, arm="shadow", seed=1))
+    result = run(given)
+    assert [(item["version"], item["arm"], item["state"]) for item in result["performance"]["groups"]] == [
+        (1, "live", "ok"),
+        (2, "shadow", "alarm"),
+    ]
+    assert result["performance"]["state"] == "ok"
+
+
+def test_a_shifted_feature_alarms_by_name():
+    result = run(joined(area=10))
+    columns = result["data"]["columns"]
+    assert (columns["area"]["state"], columns["zone"]["state"], result["data"]["state"]) == ("alarm", "ok", "alarm")
+    assert columns["area"]["psi"] > columns["area"]["psi_noise"]
+    assert result["data"]["limits"]["psi"] == 0.2
+
+
+def test_a_new_category_and_a_feature_gone_missing_alarm():
+    given = joined()
+    table = given.table
+    zones = pa.array(["z" if place % 3 == 0 else "a" for place in range(600)])
+    table = table.set_column(table.column_names.index("feature.zone"), "feature.zone", zones)
+    table = table.set_column(table.column_names.index("feature.area"), "feature.area", pa.nulls(600, pa.float64()))
+    columns = run(Joined(table, given.at, "predicted_at", 0, 0, 0, 0))["data"]["columns"]
+    assert columns["zone"]["new_examples"] == {"z": 200}
+    assert columns["area"]["states"]["missing"] == "alarm"
+
+
+def test_a_reference_column_that_was_not_read_is_told():
+    result = run(joined(), histograms={**REFERENCE, "rooms": REFERENCE["area"]})
+    assert result["data"]["skipped"] == {"rooms": "not among the columns that were read"}
+
+
+def test_the_prediction_itself_may_have_a_reference():
+    reference = Histogram.of(joined(5000, seed=99).table.column("prediction").to_numpy()).to_json()
+    assert run(joined(), histograms={"prediction": reference})["data"]["columns"]["prediction"]["state"] == "ok"
+
+
+def test_data_are_those_of_the_version_and_the_window():
+    given = together(joined(area=50, version=2, seed=1), joined(area=50, day=20, seed=2), joined())
+    result = run(given, end=START + DAY)
+    assert (result["data"]["n"], result["data"]["state"]) == (600, "ok")
+    assert result["end"] == "2026-01-02T00:00:00.000000Z"
+
+
+def test_performance_is_that_of_the_truths_observed_in_the_window():
+    given = together(joined(noise=0.4), joined(day=5, seed=1))
+    inside = run(given, start=START + 12 * DAY, end=START + 16 * DAY)
+    assert (group(inside)["n"], inside["performance"]["state"]) == (600, "ok")
+    assert run(given)["performance"]["state"] == "alarm"
+
+
+def test_predictions_too_young_to_be_fair_are_not_judged():
+    result = run(joined(), policy=Policy(maturity=31 * DAY))
+    assert result["performance"]["groups"] == []
+    assert result["cohorts"][0]["mature"] is False
+
+
+def test_a_text_feature_shows_performance_by_its_values():
+    shown = group(run(joined(), slices=["zone"]))["slices"]["zone"]
+    assert set(shown) == {"a", "b"}
+    assert shown["a"]["n"] == 300
+
+
+def test_classification_is_judged_by_rank_loss_and_calibration():
+    random = np.random.default_rng(0)
+    given = joined(2000)
+    chance = random.random(2000)
+    truth = (random.random(2000) < chance).astype(float)
+
+    def with_target(values):
+        table = given.table.set_column(given.table.column_names.index("prediction"), "prediction", pa.array(chance))
+        table = table.set_column(table.column_names.index("target"), "target", pa.array(values))
+        return Joined(table, given.at, "predicted_at", 0, 0, 0, 0)
+
+    expected = {1: {"auc": 0.83, "log_loss": 0.5, "ece": 0.01}}
+    good = run(with_target(truth), task="classification", expected=expected)
+    assert set(group(good)["judged"]) == {"auc", "log_loss", "ece"}
+    assert good["performance"]["state"] == "ok"
+    blurred = np.where(random.random(2000) < 0.3, 1 - truth, truth)
+    assert (
+        group(run(with_target(blurred), task="classification", expected=expected))["judged"]["auc"]["state"] == "alarm"
+    )
+
+
+def test_limits_and_minimum_are_the_callers():
+    policy = Policy(minimum=601, limits=Limits(psi=5, ks=5, outside=1))
+    result = run(joined(area=10), policy=policy)
+    assert (result["performance"]["state"], result["data"]["state"]) == ("insufficient", "ok")
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(UsageError, match="no metrics for it"):
+        run(joined(), task="poetry")
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "expected", "loss"),
+    [
+        (Rule(0.1, "ratio"), 0.12, 0.1, 0.2),
+        (Rule(0.1, "rise"), -0.07, 0.02, 0.05),
+        (Rule(0.1, "fall"), 0.8, 0.9, 0.1),
+    ],
+)
+def test_a_loss_is_what_became_worse(rule, value, expected, loss):
+    assert rule.loss(value, expected) == pytest.approx(loss)
+
+
+def test_a_loss_is_proven_by_the_best_value_of_its_interval():
+    assert Rule(0.1, "rise").least_loss(-0.02, 0.3, 0.0) == 0
+    assert Rule(0.1, "rise").least_loss(0.1, 0.3, 0.0) == pytest.approx(0.1)
+    assert Rule(0.1, "fall").least_loss(0.7, 0.85, 0.9) == pytest.approx(0.05)
+    assert Rule(0.1, "ratio").least_loss(0.11, 0.2, 0.1) == pytest.approx(0.1)
