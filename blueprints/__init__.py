@@ -1,0 +1,1 @@
+"""Ready stacks for common use cases."""

@@ -1,0 +1,21 @@
+"""The blueprints that ``stackwright new`` can copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from stackwright_interfaces.plugin import BlueprintSpec, hookimpl
+
+
+@hookimpl
+def stackwright_blueprints() -> Iterable[BlueprintSpec]:
+    """Offer the blueprints of this distribution."""
+    return (
+        BlueprintSpec(
+            name="realtime",
+            folder=Path(__file__).resolve().parent / "realtime",
+            description="Answers while somebody waits: features in SQLite, LightGBM, HTTP. Values homes in the sample.",
+            sample="market",
+        ),
+    )

@@ -1,0 +1,1 @@
+"""A sample property market with known truth: listings, prices, searches, clicks, sales."""
