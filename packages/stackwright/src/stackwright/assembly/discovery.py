@@ -1,0 +1,167 @@
+"""Which plugins are installed, and what each offers. A plugin is loaded only when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+import pluggy
+
+from stackwright_interfaces import plugin as hooks
+from stackwright_interfaces.errors import AdapterNotInstalled, PluginError
+from stackwright_interfaces.plugin import PROJECT, AdapterSpec, BlueprintSpec, SampleSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """What one entry point offers.
+
+    Args:
+        name: the entry point's name.
+        distribution: the distribution it comes from, with its version.
+        problem: why it cannot be used; empty when it can.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    adapters: tuple[AdapterSpec, ...] = ()
+    blueprints: tuple[BlueprintSpec, ...] = ()
+    samples: tuple[SampleSpec, ...] = ()
+    problem: str = ""
+
+
+@dataclass
+class Plugins:
+    """The installed plugins, by entry-point name.
+
+    Args:
+        extra: plugin modules or objects registered by hand, by name; for tests and notebooks.
+    """
+
+    extra: dict[str, object] = field(default_factory=dict)
+    _loaded: dict[str, list[Plugin]] = field(default_factory=dict)
+
+    @cached_property
+    def _entries(self) -> dict[str, list[EntryPoint]]:
+        found: dict[str, list[EntryPoint]] = {}
+        for entry in entry_points(group=PROJECT):
+            found.setdefault(entry.name, []).append(entry)
+        return found
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all entry points, sorted."""
+        return sorted({*self._entries, *self.extra})
+
+    def load(self, name: str) -> list[Plugin]:
+        """Load the entry points of one name; a broken one is returned with its problem."""
+        if name not in self._loaded:
+            plugins = [_load(entry) for entry in self._entries.get(name, [])]
+            if name in self.extra:
+                plugins.append(_guarded(name, "", "", name, lambda: self.extra[name]))
+            self._loaded[name] = plugins
+        return self._loaded[name]
+
+    def all(self) -> Iterator[Plugin]:
+        """Load every plugin."""
+        for name in self.names:
+            yield from self.load(name)
+
+    def adapter(self, where: str, name: str, provides: type) -> AdapterSpec:
+        """Return the adapter of this name for this contract.
+
+        Raises:
+            AdapterNotInstalled: there is none.
+            PluginError: its plugin is broken, two distributions offer it, or it was written to another contract.
+        """
+        plugins = self.load(name)
+        found = [(plugin, spec) for plugin in plugins for spec in plugin.adapters if _fits(spec, name, provides)]
+        if len(found) > 1:
+            both = " and ".join(sorted(plugin.distribution or plugin.module for plugin, _ in found))
+            raise PluginError(where, f"adapter {name!r} is offered by {both}", "Uninstall one of them.")
+        if found:
+            return _checked(where, found[0][1], provides)
+        for plugin in plugins:
+            if plugin.problem:
+                found_ = f"the plugin of {plugin.distribution} {plugin.version} is broken: {plugin.problem}"
+                raise PluginError(where, found_, f"Reinstall or upgrade {plugin.distribution}.")
+        raise AdapterNotInstalled.named(where, name, self._providing(provides))
+
+    def _providing(self, provides: type) -> Iterable[str]:
+        return {spec.name for plugin in self.all() for spec in plugin.adapters if spec.provides is provides}
+
+    def blueprint(self, name: str) -> BlueprintSpec:
+        """Return the blueprint of this name.
+
+        Raises:
+            AdapterNotInstalled: there is none.
+        """
+        known = {spec.name: spec for plugin in self.all() for spec in plugin.blueprints}
+        if name not in known:
+            raise PluginError("--blueprint", f"no blueprint named {name!r}", f"Installed: {', '.join(sorted(known))}.")
+        return known[name]
+
+    def sample(self, name: str) -> SampleSpec:
+        """Return the sample of this name.
+
+        Raises:
+            PluginError: there is none.
+        """
+        known = {spec.name: spec for plugin in self.all() for spec in plugin.samples}
+        if name not in known:
+            raise PluginError(
+                "--sample", f"no sample named {name!r} is installed", f"Run: pip install stackwright-{name}"
+            )
+        return known[name]
+
+
+def _fits(spec: AdapterSpec, name: str, provides: type) -> bool:
+    return spec.name == name and spec.provides is provides
+
+
+def _checked(where: str, spec: AdapterSpec, provides: type) -> AdapterSpec:
+    current = import_module(provides.__module__).CONTRACT
+    if spec.contract != current:
+        found = f"adapter {spec.name!r} was written to version {spec.contract} of its contract, this is {current}"
+        raise PluginError(where, found, f"Upgrade stackwright-{spec.name}.")
+    return spec
+
+
+def _load(entry: EntryPoint) -> Plugin:
+    distribution = entry.dist.name if entry.dist else ""
+    version = entry.dist.version if entry.dist else ""
+    return _guarded(entry.name, distribution, version, entry.value, entry.load)
+
+
+def _guarded(name: str, distribution: str, version: str, module: str, load: Callable[[], object]) -> Plugin:
+    """Load a plugin; whatever a stranger's module raises is noted, and does not stop stacks that don't use it."""
+    try:
+        return _gather(name, distribution, version, module, load())
+    except Exception as error:  # noqa: BLE001 -- a stranger's module may raise anything
+        problem = f"{type(error).__name__}: {error}"
+        return Plugin(name=name, distribution=distribution, version=version, module=module, problem=problem)
+
+
+def _gather(name: str, distribution: str, version: str, module: str, found: object) -> Plugin:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hooks)
+    manager.register(found, name=name)
+    manager.check_pending()
+    return Plugin(
+        name=name,
+        distribution=distribution,
+        version=version,
+        module=module,
+        adapters=_flat(manager.hook.stackwright_adapters()),
+        blueprints=_flat(manager.hook.stackwright_blueprints()),
+        samples=_flat(manager.hook.stackwright_samples()),
+    )
+
+
+def _flat(offers: Iterable[Iterable[object]]) -> tuple:  # type: ignore[type-arg]
+    return tuple(item for offer in offers for item in offer)

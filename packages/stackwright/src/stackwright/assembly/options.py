@@ -1,0 +1,113 @@
+"""Options of a blueprint, turned into an adapter's configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stackwright.assembly.blueprint import Part, Problem
+from stackwright.assembly.secrets import Secret
+from stackwright_interfaces.errors import BlueprintError, did_you_mean
+from stackwright_interfaces.plugin import AdapterSpec
+
+
+def check(part: Part, spec: AdapterSpec) -> list[Problem]:
+    """Return what is wrong with the options of a part: unknown, missing, of another type."""
+    fields = _fields(spec)
+    problems = []
+    for key, value in part.options.items():
+        if key not in fields:
+            known = ", ".join(fields) or "none"
+            problems.append(
+                Problem(part.where, f"unknown key {key!r}", did_you_mean(key, fields) or f"Known: {known}.")
+            )
+        elif not _accepts(fields[key], value):
+            found = f"{key} is {value!r}, a {type(value).__name__}"
+            problems.append(Problem(part.where, found, f"Give a {_name(fields[key])}."))
+        elif not has_json_form(value):
+            todo = "Give finite numbers, texts, true or false, or lists and tables of them."
+            problems.append(Problem(part.where, f"{key} is {value!r}", todo))
+    for item in dataclasses.fields(spec.config):
+        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if needed and item.name not in part.options:
+            problems.append(Problem(part.where, f"{item.name} is missing", f"Add: {item.name} = ..."))
+    return problems
+
+
+def has_json_form(value: Any) -> bool:
+    """Return whether a TOML value can be hashed and written as JSON: dates, NaN and infinity cannot."""
+    if isinstance(value, Mapping):
+        return all(map(has_json_form, value.values()))
+    if isinstance(value, list):
+        return all(map(has_json_form, value))
+    return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def configure(part: Part, spec: AdapterSpec, project: Path) -> Any:
+    """Return the adapter's configuration: paths resolved against the project, secrets revealed.
+
+    Raises:
+        BlueprintError: a secret cannot be read, or the configuration refuses a value.
+    """
+    fields = _fields(spec)
+    values = {key: _convert(fields[key], value, part.where, project) for key, value in part.options.items()}
+    for item in dataclasses.fields(spec.config):
+        if item.name not in values and isinstance(item.default, Path):
+            values[item.name] = project / item.default
+    try:
+        return spec.config(**values)
+    except (TypeError, ValueError) as error:
+        raise BlueprintError(part.where, f"the options are refused ({error})", "Correct them.") from error
+
+
+def _fields(spec: AdapterSpec) -> dict[str, Any]:
+    hints = typing.get_type_hints(spec.config)
+    return {item.name: hints[item.name] for item in dataclasses.fields(spec.config) if item.init}
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if union else (kind,)
+
+
+def _accepts(kind: Any, value: Any) -> bool:
+    return any(_accepts_one(alternative, value) for alternative in _alternatives(kind))
+
+
+def _accepts_one(kind: Any, value: Any) -> bool:
+    origin = typing.get_origin(kind) or kind
+    if origin is typing.Literal:
+        return value in typing.get_args(kind)
+    if origin in (str, Path):
+        return isinstance(value, str) or (origin is str and Secret.parse(value) is not None)
+    if origin is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if origin is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin in (tuple, list) or (isinstance(origin, type) and issubclass(origin, typing.Sequence)):
+        return isinstance(value, list)
+    if isinstance(origin, type) and issubclass(origin, Mapping | dict):
+        return isinstance(value, Mapping)
+    return kind is Any or (isinstance(origin, type) and isinstance(value, origin))
+
+
+def _convert(kind: Any, value: Any, where: str, project: Path) -> Any:
+    secret = Secret.parse(value)
+    if secret is not None and str in _alternatives(kind):
+        return secret.reveal(where, project)
+    if isinstance(value, str) and Path in _alternatives(kind):
+        return project / Path(value).expanduser()
+    if isinstance(value, list):
+        return tuple(value)
+    return value
+
+
+def _name(kind: Any) -> str:
+    names = {Path: "path", str: "text", int: "whole number", float: "number", bool: "true or false", type(None): ""}
+    named = [names.get(item, getattr(item, "__name__", str(item))) for item in _alternatives(kind)]
+    return " or ".join(name for name in named if name)

@@ -1,0 +1,164 @@
+"""A blueprint, checked against what is installed and what was applied: every problem at once, nothing imported."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from stackwright.assembly import gate_options, options
+from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, ModelPart, Part, Problem
+from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.secrets import Secret
+from stackwright_interfaces.catalogue import canonical
+from stackwright_interfaces.definitions import Definitions
+from stackwright_interfaces.errors import PluginError, StackwrightError, did_you_mean
+from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, OnlineStore
+from stackwright_interfaces.model import ModelFormat
+from stackwright_interfaces.monitor import Monitor
+from stackwright_interfaces.plugin import AdapterSpec, Capability
+from stackwright_interfaces.registry import Registry
+from stackwright_interfaces.server import Server
+from stackwright_interfaces.trainer import Trainer
+
+SLOTS: Final[Mapping[str, type]] = {
+    "feature_store": FeatureStore,
+    "offline": OfflineStore,
+    "online": OnlineStore,
+    "trainer": Trainer,
+    "model_format": ModelFormat,
+    "registry": Registry,
+    "server": Server,
+    "monitor": Monitor,
+}
+
+NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "realtime": ("models", "registry", "server"),
+    "batch": ("models", "registry"),
+    "recommender": ("models", "registry", "server"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A slot filled: the part as written and the adapter's specification."""
+
+    part: Part
+    spec: AdapterSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A blueprint that can be built.
+
+    Args:
+        choices: slot → what fills it. Trainers stand under ``trainer:MODEL``, reporters under ``monitor:ADAPTER``.
+    """
+
+    blueprint: Blueprint
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """``sha256:`` of adapters and options; secrets count by their place alone."""
+        document = {slot: [choice.spec.name, _plain(choice.part.options)] for slot, choice in self.choices.items()}
+        return "sha256:" + hashlib.sha256(canonical(document)).hexdigest()
+
+
+def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Plan:
+    """Check a blueprint.
+
+    Args:
+        definitions: the applied definitions; models are checked against them once something was applied.
+
+    Raises:
+        BlueprintProblems: all that is wrong.
+    """
+    problems: list[Problem] = []
+    choices: dict[str, Choice] = {}
+    for slot, part in _parts(blueprint):
+        choice = _choose(slot, part, plugins, problems)
+        if choice is not None:
+            choices[slot] = choice
+    problems += _needs(blueprint)
+    problems += _readers(choices)
+    for model in blueprint.models.values():
+        problems += _names(model, definitions)
+        problems += gate_options.check(model)
+    if problems:
+        raise BlueprintProblems(problems)
+    return Plan(blueprint=blueprint, choices=choices)
+
+
+def _parts(blueprint: Blueprint) -> Iterable[tuple[str, Part]]:
+    for slot in ("feature_store", "offline", "online", "registry", "server"):
+        part = getattr(blueprint, slot)
+        if part is not None:
+            yield slot, part
+    for name, model in blueprint.models.items():
+        yield f"trainer:{name}", model.trainer
+    for report in blueprint.monitor.reports:
+        yield f"monitor:{report.adapter}", report
+
+
+def _choose(slot: str, part: Part, plugins: Plugins, problems: list[Problem]) -> Choice | None:
+    try:
+        spec = plugins.adapter(part.where, part.adapter, SLOTS[slot.partition(":")[0]])
+    except PluginError as error:
+        problems.append(Problem.of(error))
+        return None
+    problems += options.check(part, spec)
+    return Choice(part, spec)
+
+
+def _needs(blueprint: Blueprint) -> Iterable[Problem]:
+    top = blueprint.path.name
+    for slot in NEEDED.get(blueprint.use_case, ()):
+        if not getattr(blueprint, slot):
+            yield Problem(
+                top, f"use case {blueprint.use_case!r} needs [{slot}]", f"Add [{slot}], or leave out use_case."
+            )
+    if blueprint.models and not (blueprint.offline or blueprint.feature_store):
+        yield Problem(top, "models need a feature store to learn from", "Add [feature_store] with an offline part.")
+    if blueprint.models and not blueprint.registry:
+        yield Problem(top, "models need a registry", 'Add [registry] with adapter = "files".')
+
+
+def _readers(choices: Mapping[str, Choice]) -> Iterable[Problem]:
+    if "server" in choices and "online" in choices:
+        online = choices["online"]
+        if Capability.READERS not in online.spec.capabilities:
+            found = f"{online.spec.name!r} cannot be read by another process, and a server is one"
+            yield Problem(online.part.where, found, 'Choose another online store, adapter = "sqlite" say.')
+
+
+def _names(model: ModelPart, definitions: Definitions) -> Iterable[Problem]:
+    if not (definitions.services or definitions.targets):
+        return
+    check = partial(_known, model.place)
+    yield from check("service", model.service, [service.ref for service in definitions.services])
+    yield from check("target", model.target, [target.name for target in definitions.targets])
+
+
+def _known(place: str, kind: str, name: str, known: list[str]) -> Iterable[Problem]:
+    if name and name not in known:
+        todo = (
+            did_you_mean(name, known) or f"Applied: {', '.join(known) or 'none'}. Define it and run: stackwright apply"
+        )
+        yield Problem(place, f"no {kind} {name!r}", todo)
+
+
+def _plain(value: Any) -> Any:
+    secret = Secret.parse(value)
+    if secret is not None:
+        return secret.to_json()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def problems_of(error: StackwrightError) -> tuple[Problem, ...]:
+    """Return the problems that an error stands for."""
+    return error.problems if isinstance(error, BlueprintProblems) else (Problem.of(error),)

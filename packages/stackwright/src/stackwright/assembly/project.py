@@ -1,0 +1,125 @@
+"""A project folder: where its files lie."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from stackwright.assembly import blueprint
+from stackwright_interfaces.catalogue import canonical, from_json, to_json
+from stackwright_interfaces.definitions import Definitions
+from stackwright_interfaces.errors import DefinitionError, ProjectError
+
+
+@dataclass(frozen=True)
+class Project:
+    """Paths of a project.
+
+    Args:
+        folder: the project folder, absolute.
+    """
+
+    folder: Path
+
+    @classmethod
+    def find(cls, folder: Path) -> Self:
+        """Return the project in a folder.
+
+        Raises:
+            ProjectError: the folder holds no blueprint.
+        """
+        if not (folder / blueprint.FILE).is_file():
+            found = f"no {blueprint.FILE} here" if folder.is_dir() else "no such folder"
+            raise ProjectError(
+                str(folder), found, "Run: stackwright new DIR --blueprint realtime, or give --project DIR."
+            )
+        return cls(folder.resolve())
+
+    @property
+    def blueprint(self) -> Path:
+        """The blueprint."""
+        return self.folder / blueprint.FILE
+
+    @property
+    def features(self) -> Path:
+        """The user's definitions."""
+        return self.folder / "features.py"
+
+    @property
+    def state(self) -> Path:
+        """What stackwright writes for itself."""
+        return self.folder / ".stackwright"
+
+    @property
+    def catalogue(self) -> Path:
+        """The applied definitions."""
+        return self.state / "definitions.json"
+
+    @property
+    def cache(self) -> Path:
+        """What may be lost at any time."""
+        return self.state / "cache"
+
+    @property
+    def reports(self) -> Path:
+        """Reports for people."""
+        return self.folder / "reports"
+
+    @property
+    def sample(self) -> Path:
+        """The sample's data, where one was asked for."""
+        return self.folder / "sample"
+
+    def definitions(self) -> Definitions:
+        """Return the applied definitions; none where nothing was applied yet.
+
+        Raises:
+            DefinitionError: the file is damaged or of another format.
+        """
+        import json
+
+        if not self.catalogue.exists():
+            return Definitions()
+        try:
+            return from_json(json.loads(self.catalogue.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            found = f"cannot be read ({error})"
+            raise DefinitionError(str(self.catalogue), found, "Delete it and run: stackwright apply") from error
+
+    def save_definitions(self, definitions: Definitions) -> None:
+        """Write the applied definitions, atomically."""
+        write_atomically(self.catalogue, canonical(to_json(definitions)))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file in one step, so that a reader or a crash sees the old or the new.
+
+    Raises:
+        ProjectError: it cannot be written.
+    """
+    import os
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise ProjectError(
+            str(path), f"cannot be written ({error.strerror})", "Free space or allow writing there."
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document for people and programs, atomically."""
+    import json
+
+    write_atomically(path, (json.dumps(document, indent=1, sort_keys=True, default=str) + "\n").encode())

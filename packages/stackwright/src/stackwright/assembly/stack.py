@@ -1,0 +1,250 @@
+"""A stack: the chosen parts, each built when it is first asked for, all closed in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from stackwright.assembly import blueprint as blueprints
+from stackwright.assembly import options
+from stackwright.assembly.blueprint import Blueprint, ModelPart, Part
+from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.plan import SLOTS, Choice, Plan, plan
+from stackwright.assembly.project import Project
+from stackwright_interfaces.definitions import Definitions
+from stackwright_interfaces.errors import BlueprintError, PluginError, StackwrightError, UnknownName
+from stackwright_interfaces.plugin import Context, Progress
+
+if TYPE_CHECKING:
+    from stackwright_interfaces.feature_store import FeatureStore
+    from stackwright_interfaces.model import ModelFormat
+    from stackwright_interfaces.monitor import Monitor
+    from stackwright_interfaces.registry import Registry
+    from stackwright_interfaces.server import Server
+    from stackwright_interfaces.trainer import Trainer
+
+T = TypeVar("T")
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    return None
+
+
+class Stack:
+    """The parts of a project.
+
+    Args:
+        folder: the project folder.
+        read_only: open the online store through a reader handle, as a server worker does.
+        plugins: the installed plugins.
+        progress: told about long work.
+        clock: the present, in UTC.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str = ".",
+        *,
+        read_only: bool = False,
+        plugins: Plugins | None = None,
+        progress: Progress = _silent,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.project = Project.find(Path(folder))
+        self.plugins = plugins or Plugins()
+        self.progress = progress
+        self.clock = clock
+        self.definitions: Definitions = self.project.definitions()
+        self._read_only = read_only
+        self._open = ExitStack()
+
+    @cached_property
+    def blueprint(self) -> Blueprint:
+        """The blueprint as written."""
+        return blueprints.read(self.project.blueprint)
+
+    def override(self, slot: str, **given: Any) -> None:
+        """Set options of a part over those of the blueprint; before anything is built.
+
+        Raises:
+            BlueprintError: the slot is empty.
+        """
+        part: Part | None = getattr(self.blueprint, slot)
+        if part is None:
+            raise self._absent(slot, f'Add [{slot}] with adapter = "..."')
+        changed = replace(part, options={**part.options, **given})
+        parts: dict[str, Any] = {slot: changed}
+        self.__dict__["blueprint"] = replace(self.blueprint, **parts)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The blueprint, checked.
+
+        Raises:
+            BlueprintProblems: all that is wrong with it.
+        """
+        return plan(self.blueprint, self.plugins, self.definitions)
+
+    def plan_for(self, definitions: Definitions) -> Plan:
+        """Check the blueprint against definitions that are about to come into force.
+
+        Raises:
+            BlueprintProblems: all that is wrong with it.
+        """
+        self.__dict__["plan"] = plan(self.blueprint, self.plugins, definitions)
+        return self.plan
+
+    @cached_property
+    def context(self) -> Context:
+        """What adapters get beside their configuration."""
+        from stackwright_storage import open_storage
+
+        self.project.cache.mkdir(parents=True, exist_ok=True)
+        return Context(
+            project=self.project.folder,
+            cache=self.project.cache,
+            storage=lambda url: open_storage(url if "://" in url or url.startswith("file:") else self.path(url)),
+            clock=self.clock,
+            progress=self.progress,
+        )
+
+    def path(self, text: str) -> str:
+        """Return a path of the blueprint, resolved against the project."""
+        return str(self.project.folder / Path(text).expanduser())
+
+    @cached_property
+    def features(self) -> FeatureStore:
+        """The feature store: the whole one that is named, or the halves composed."""
+        if "feature_store" in self.plan.choices:
+            whole: FeatureStore = self._part("feature_store")
+            whole.apply(self.definitions)
+            return whole
+        from stackwright_features.store import ComposedFeatureStore
+
+        offline = self._part("offline") if "offline" in self.plan.choices and not self._read_only else None
+        online = self._part("online") if "online" in self.plan.choices else None
+        if online is not None and self._read_only:
+            online = self._hold(online.reader())
+        if offline is None and online is None:
+            raise self._absent("feature_store", "Add [feature_store] with an offline and an online part.")
+        store: FeatureStore = ComposedFeatureStore(
+            offline, online, definitions=self.definitions, project=self.project.folder, clock=self.clock
+        )
+        return self._hold(store)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry."""
+        registry: Registry = self._part("registry")
+        return registry
+
+    @cached_property
+    def server(self) -> Server:
+        """The server."""
+        server: Server = self._part("server")
+        return server
+
+    def model(self, name: str | None = None) -> ModelPart:
+        """Return a model of the blueprint; the only one where no name is given.
+
+        Raises:
+            BlueprintError: there is none of this name, or none can be chosen.
+        """
+        models = self.blueprint.models
+        if name is None and len(models) == 1:
+            return next(iter(models.values()))
+        if name is not None and name in models:
+            return models[name]
+        known = ", ".join(sorted(models)) or "none"
+        found = f"no model {name!r}" if name else f"{len(models)} models are defined"
+        raise BlueprintError(f"{blueprints.FILE} [models]", found, f"Name one of them. Defined: {known}.")
+
+    def trainer(self, model: ModelPart) -> Trainer:
+        """Return the trainer of a model."""
+        trainer: Trainer = self._part(f"trainer:{model.name}")
+        return trainer
+
+    def reporters(self) -> dict[str, Monitor]:
+        """Return the reporters by adapter name, in the blueprint's order."""
+        return {part.adapter: self._part(f"monitor:{part.adapter}") for part in self.blueprint.monitor.reports}
+
+    def model_format(self, flavour: str) -> ModelFormat:
+        """Return the format of a flavour, whatever trainer the blueprint names.
+
+        Raises:
+            AdapterNotInstalled: no installed distribution reads it.
+        """
+        where = f"model flavour {flavour!r}"
+        spec = self.plugins.adapter(where, flavour, SLOTS["model_format"])
+        found: ModelFormat = self._build(Choice(Part(where, flavour), spec))
+        return found
+
+    def service(self, ref: str) -> Any:
+        """Return an applied service.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        known = {service.ref: service for service in self.definitions.services}
+        if ref not in known:
+            raise UnknownName.of("service", ref, known)
+        return known[ref]
+
+    def target(self, name: str) -> Any:
+        """Return an applied target.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        known = {target.name: target for target in self.definitions.targets}
+        if name not in known:
+            raise UnknownName.of("target", name, known)
+        return known[name]
+
+    def _part(self, slot: str) -> Any:
+        if slot not in self.plan.choices:
+            kind = slot.partition(":")[0]
+            raise self._absent(kind, f'Add [{kind}] with adapter = "..."; see: stackwright plugins')
+        return self._build(self.plan.choices[slot])
+
+    def _absent(self, slot: str, todo: str) -> BlueprintError:
+        return BlueprintError(f"{blueprints.FILE} [{slot}]", "the slot is empty", todo)
+
+    def _build(self, choice: Choice) -> Any:
+        config = options.configure(choice.part, choice.spec, self.project.folder)
+        module, _, name = choice.spec.factory.partition(":")
+        try:
+            built = getattr(import_module(module), name)(config, self.context)
+        except StackwrightError:
+            raise
+        except (ImportError, AttributeError) as error:
+            todo = f"Run: pip install --upgrade stackwright-{choice.spec.name}"
+            raise PluginError(
+                choice.part.where, f"adapter {choice.spec.name!r} cannot be loaded ({error})", todo
+            ) from error
+        return self._hold(built)
+
+    def _hold(self, part: T) -> T:
+        close = getattr(part, "close", None)
+        if close is not None:
+            self._open.callback(close)
+        return part
+
+    def close(self) -> None:
+        """Close every built part, last first. Closing twice is allowed."""
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

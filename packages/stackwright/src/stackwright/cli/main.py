@@ -1,0 +1,81 @@
+"""``stackwright``: parses a command line, runs one verb, prints what it did.
+
+Exit codes: 0 done, 1 a problem was found, 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stackwright.cli.verbs import VERBS, Verb
+from stackwright_interfaces.errors import StackwrightError, UsageError
+
+if TYPE_CHECKING:
+    from stackwright.workflows.outcome import Outcome
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="stackwright",
+        description="Machine-learning stacks, built from parts.",
+        epilog="stackwright VERB --help says more about a verb.",
+    )
+    top.add_argument("--version", action="version", version=f"stackwright {version('stackwright')}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        sub = verbs.add_parser(verb.name, help=verb.summary, description=verb.description or verb.summary)
+        verb.configure(sub)
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        if verb.in_project:
+            sub.add_argument("--project", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
+        sub.set_defaults(run=verb)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        outcome = _run(options.run, options)
+    except StackwrightError as error:
+        return _fail(error, as_json=options.json)
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted. What was finished is kept; the same command goes on from there.\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return 0 if outcome is None or outcome.ok else 1
+
+
+def _run(verb: Verb, options: argparse.Namespace) -> Outcome | None:
+    outcome = verb.run(options)
+    if outcome is None:
+        return None
+    text = json.dumps(outcome.to_json(), indent=1, default=str) if options.json else str(outcome)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+    return outcome
+
+
+def _fail(error: StackwrightError, *, as_json: bool) -> int:
+    if as_json:
+        from stackwright.assembly.plan import problems_of
+
+        problems: list[Any] = [vars(problem) for problem in problems_of(error)]
+        sys.stdout.write(json.dumps({"ok": False, "problems": problems}, indent=1) + "\n")
+    else:
+        sys.stderr.write(f"{error}\n")
+    return 2 if isinstance(error, UsageError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

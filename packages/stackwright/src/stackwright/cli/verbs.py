@@ -1,0 +1,298 @@
+"""The verbs: name, options, and the workflow each calls. Workflows are imported when a verb runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackwright_interfaces.errors import UsageError
+
+if TYPE_CHECKING:
+    from stackwright.assembly.stack import Stack
+    from stackwright.workflows.outcome import Outcome
+
+Options = argparse.Namespace
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command line."""
+
+    name: str
+    summary: str
+    run: Callable[[Options], Outcome | None]
+    configure: Callable[[argparse.ArgumentParser], None] = lambda _parser: None
+    description: str = ""
+    in_project: bool = True
+
+
+@contextmanager
+def _stack(options: Options) -> Iterator[Stack]:
+    from stackwright.assembly.stack import Stack
+    from stackwright.progress import shown
+
+    with shown(quiet=options.json) as progress, Stack(options.project, progress=progress) as stack:
+        yield stack
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time, 2025-03-01T00:00:00Z say") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _pairs(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"argument {pair!r}", "is not KEY=VALUE", "Write listing_id=L1, say.")
+        found[name] = value
+    return found
+
+
+def _new(options: Options) -> Outcome:
+    from stackwright.progress import shown
+    from stackwright.workflows.new import new
+
+    with shown(quiet=options.json) as progress:
+        return new(
+            options.folder, options.blueprint, sample=options.sample, options=_pairs(options.set), progress=progress
+        )
+
+
+def _new_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the project folder to make")
+    parser.add_argument("--blueprint", required=True, metavar="NAME", help="the blueprint to start from")
+    parser.add_argument("--sample", action="store_true", help="add the blueprint's sample data")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the sample")
+
+
+def _plugins(_options: Options) -> Outcome:
+    from stackwright.workflows.inspection import plugins
+
+    return plugins()
+
+
+def _check(options: Options) -> Outcome:
+    from stackwright.workflows.inspection import check
+
+    return check(options.project)
+
+
+def _apply(options: Options) -> Outcome:
+    from stackwright.workflows.catalogue import apply
+
+    with _stack(options) as stack:
+        return apply(stack)
+
+
+def _ingest(options: Options) -> Outcome:
+    from stackwright.workflows.catalogue import ingest
+
+    with _stack(options) as stack:
+        return ingest(stack, options.view, options.file)
+
+
+def _ingest_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("view", metavar="VIEW", help="name or name@version of the view")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .csv or .parquet file")
+
+
+def _materialize(options: Options) -> Outcome:
+    from stackwright.workflows.catalogue import materialize
+
+    with _stack(options) as stack:
+        return materialize(stack, options.view, at=options.at)
+
+
+def _materialize_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("view", nargs="*", metavar="VIEW", help="only these views")
+    parser.add_argument("--at", type=_time, metavar="TIME", help="take this instant for the present")
+
+
+def _features(options: Options) -> Outcome:
+    from stackwright.workflows.catalogue import search
+
+    with _stack(options) as stack:
+        return search(stack, options.words)
+
+
+def _features_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="WORDS", help="every word must be found")
+
+
+def _train(options: Options) -> Outcome:
+    from stackwright.workflows.train import train
+
+    with _stack(options) as stack:
+        return train(stack, options.model, force=options.force)
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="the model, where the blueprint has several")
+    parser.add_argument("--force", action="store_true", help="train even where nothing changed")
+
+
+def _runs(options: Options) -> Outcome:
+    from stackwright.workflows.models import runs
+
+    with _stack(options) as stack:
+        return runs(stack, options.model)
+
+
+def _models(options: Options) -> Outcome:
+    from stackwright.workflows.models import models
+
+    with _stack(options) as stack:
+        return models(stack, options.model)
+
+
+def _one_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="only this model")
+
+
+def _promote(options: Options) -> Outcome:
+    from stackwright.workflows.models import promote
+
+    with _stack(options) as stack:
+        return promote(stack, options.ref, alias=options.alias, force=options.force, reason=options.reason)
+
+
+def _promote_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF", help="NAME@VERSION, or NAME for the newest")
+    parser.add_argument("--alias", default="champion", help="the alias to move (default: champion)")
+    parser.add_argument("--force", action="store_true", help="promote past red gates; needs --reason")
+    parser.add_argument("--reason", default="", help="written into the journal")
+
+
+def _rollback(options: Options) -> Outcome:
+    from stackwright.workflows.models import rollback
+
+    with _stack(options) as stack:
+        return rollback(stack, options.model, alias=options.alias, reason=options.reason)
+
+
+def _rollback_options(parser: argparse.ArgumentParser) -> None:
+    _one_model(parser)
+    parser.add_argument("--alias", default="champion", help="the alias to move back (default: champion)")
+    parser.add_argument("--reason", default="", help="written into the journal")
+
+
+def _predict(options: Options) -> Outcome:
+    from stackwright.workflows.predict import predict
+
+    with _stack(options) as stack:
+        return predict(stack, _pairs(options.pairs), model=options.model, at=options.at)
+
+
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="entity keys and request fields")
+    parser.add_argument("--model", metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS (default: the champion)")
+    parser.add_argument("--at", type=_time, metavar="TIME", help="the instant that is asked for (default: now)")
+
+
+def _serve(options: Options) -> None:
+    from stackwright.workflows.serve import serve
+
+    with _stack(options) as stack:
+        if options.port is not None:
+            stack.override("server", port=options.port)
+        serve(stack)
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, metavar="N", help="another port than the blueprint's; 0 takes a free one")
+
+
+def _score(options: Options) -> Outcome:
+    from stackwright.workflows.predict import score
+
+    with _stack(options) as stack:
+        return score(stack, options.source, options.out, model=options.model, at=options.at)
+
+
+def _score_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="IN", help="keys, or whole feature rows: .csv or .parquet")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the same rows with predictions: .csv or .parquet")
+    parser.add_argument("--model", metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS (default: the champion)")
+    parser.add_argument("--at", type=_time, metavar="TIME", help="the instant that is asked for (default: now)")
+
+
+def _label(options: Options) -> Outcome:
+    from stackwright.workflows.labels import label
+
+    with _stack(options) as stack:
+        return label(stack, options.file, target=options.target)
+
+
+def _label_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .csv or .parquet file of labels")
+    parser.add_argument("--target", metavar="NAME", help="the target, where several are applied")
+
+
+def _report(options: Options) -> Outcome:
+    from stackwright.workflows.report import report
+
+    with _stack(options) as stack:
+        return report(stack, options.model, start=options.since, end=options.until)
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    _one_model(parser)
+    parser.add_argument("--since", type=_time, metavar="TIME", help="first instant of the window (default: the first)")
+    parser.add_argument("--until", type=_time, metavar="TIME", help="end of the window (default: now)")
+
+
+def _up(options: Options) -> Outcome:
+    from stackwright.progress import shown
+    from stackwright.workflows.up import up
+
+    with shown(quiet=options.json) as progress:
+        return up(
+            options.project,
+            blueprint=options.blueprint,
+            sample=options.sample,
+            options=_pairs(options.set),
+            progress=progress,
+            say=(lambda _line: None) if options.json else (lambda line: print(line, flush=True)),
+            keep_serving=options.serve,
+        )
+
+
+def _up_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--blueprint", default="realtime", metavar="NAME", help="made from this where DIR is no project"
+    )
+    parser.add_argument("--sample", action="store_true", help="with the blueprint's sample data")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the sample")
+    parser.add_argument("--serve", action="store_true", help="go on serving at the end, until interrupted")
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("new", "make a project folder from a blueprint", _new, _new_options, in_project=False),
+    Verb("plugins", "show what is installed, by slot", _plugins, in_project=False),
+    Verb("check", "check the blueprint: every problem at once", _check),
+    Verb("apply", "put the definitions of features.py in force", _apply),
+    Verb("ingest", "add rows of a file to a view", _ingest, _ingest_options),
+    Verb("materialize", "bring new rows online", _materialize, _materialize_options),
+    Verb("features", "search the features by name, tag, owner, entity or text", _features, _features_options),
+    Verb("train", "build the training set, fit, judge and publish a model", _train, _train_options),
+    Verb("runs", "list training runs", _runs, _one_model),
+    Verb("models", "list published models", _models, _one_model),
+    Verb("promote", "point an alias to a version whose gates are green", _promote, _promote_options),
+    Verb("rollback", "point an alias back to where it was", _rollback, _rollback_options),
+    Verb("predict", "predict once, by the live path, without a server", _predict, _predict_options),
+    Verb("serve", "serve the promoted models over HTTP", _serve, _serve_options),
+    Verb("score", "predict for every row of a file", _score, _score_options),
+    Verb("label", "add ground truth, whenever it comes", _label, _label_options),
+    Verb("report", "monitor a window: HTML and JSON", _report, _report_options),
+    Verb("up", "the whole way, from nothing to a live, monitored model", _up, _up_options),
+)

@@ -1,0 +1,146 @@
+"""A stack for notebooks: the verbs as methods, results that show themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.outcome import Outcome, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class NotebookStack(Stack):
+    """The parts of a project, with every verb as a method. Each gives an :class:`Outcome`, which shows itself."""
+
+    def __init__(self, folder: Path | str = ".", **options: Any) -> None:
+        from stackwright.progress import Bar
+
+        self._bar = Bar()
+        super().__init__(folder, **{"progress": self._bar, **options})
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Take the progress bar away at the end, also of work that was cut off."""
+        try:
+            yield
+        finally:
+            self._bar.close()
+
+    def check(self) -> Outcome:
+        """Check the blueprint: every problem at once."""
+        from stackwright.workflows.inspection import check
+
+        return check(self.project.folder)
+
+    def apply(self) -> Outcome:
+        """Put the definitions of ``features.py`` in force."""
+        from stackwright.workflows.catalogue import apply
+
+        return apply(self)
+
+    def ingest(self, view: str, file: Path | str) -> Outcome:
+        """Add rows of a file to a view."""
+        from stackwright.workflows.catalogue import ingest
+
+        return ingest(self, view, Path(file))
+
+    def materialize(self, *views: str, at: datetime | None = None) -> Outcome:
+        """Bring new rows online."""
+        from stackwright.workflows.catalogue import materialize
+
+        with self._watched():
+            return materialize(self, views, at=at)
+
+    def search(self, *words: str) -> Outcome:
+        """Search the features by name, tag, owner, entity or text (the verb ``features``)."""
+        from stackwright.workflows.catalogue import search
+
+        return search(self, words)
+
+    def training_set(self, model: str | None = None) -> pa.Table:
+        """Return a model's training set: the service's outputs, the target, and when each row was asked for."""
+        import pyarrow as pa
+
+        from stackwright.workflows.dataset import build
+
+        part = self.model(model)
+        rows = build(self, part)
+        return pa.table({**rows.columns, part.target: rows.target, "asked_at": rows.asked})
+
+    def train(self, model: str | None = None, *, force: bool = False) -> Outcome:
+        """Build the training set, fit, judge and publish a model."""
+        from stackwright.workflows.train import train
+
+        with self._watched():
+            return train(self, model, force=force)
+
+    def runs(self, model: str | None = None) -> Outcome:
+        """List training runs."""
+        from stackwright.workflows.models import runs
+
+        return runs(self, model)
+
+    def models(self, model: str | None = None) -> Outcome:
+        """List published models."""
+        from stackwright.workflows.models import models
+
+        return models(self, model)
+
+    def promote(self, ref: str, *, alias: str = "champion", force: bool = False, reason: str = "") -> Outcome:
+        """Point an alias to a version whose gates are green."""
+        from stackwright.workflows.models import promote
+
+        return promote(self, ref, alias=alias, force=force, reason=reason)
+
+    def rollback(self, model: str | None = None, *, alias: str = "champion", reason: str = "") -> Outcome:
+        """Point an alias back to where it was."""
+        from stackwright.workflows.models import rollback
+
+        return rollback(self, model, alias=alias, reason=reason)
+
+    def predict(self, *, model_ref: str | None = None, at: datetime | None = None, **keys: Any) -> Outcome:
+        """Predict for one entity, given its keys and request fields as keywords."""
+        from stackwright.workflows.predict import predict
+
+        return predict(self, keys, model=model_ref, at=at)
+
+    def serve(self, *, port: int | None = None) -> None:
+        """Serve the promoted models over HTTP until interrupted."""
+        from stackwright.workflows.serve import serve
+
+        if port is not None:
+            self.override("server", port=port)
+        serve(self)
+
+    def score(
+        self, source: Path | str, out: Path | str, *, model: str | None = None, at: datetime | None = None
+    ) -> Outcome:
+        """Predict for every row of a file."""
+        from stackwright.workflows.predict import score
+
+        with self._watched():
+            return score(self, Path(source), Path(out), model=model, at=at)
+
+    def label(self, file: Path | str, *, target: str | None = None) -> Outcome:
+        """Add ground truth, whenever it comes."""
+        from stackwright.workflows.labels import label
+
+        return label(self, Path(file), target=target)
+
+    def report(
+        self, model: str | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> Outcome:
+        """Monitor a window: HTML and JSON."""
+        from stackwright.workflows.report import report
+
+        return report(self, model, start=start, end=end)
+
+    def _repr_html_(self) -> str:
+        rows: Sequence[Sequence[Any]] = [(slot, choice.spec.name) for slot, choice in self.plan.choices.items()]
+        return Outcome(f"stack {self.blueprint.name!r}", tables=(Table(("slot", "adapter"), rows),))._repr_html_()

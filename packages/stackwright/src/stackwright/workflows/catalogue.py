@@ -1,0 +1,167 @@
+"""Features: apply definitions, ingest rows, bring them online, find what others defined."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.tables import read_table
+from stackwright_features.normalise import AssumedUtcWarning
+from stackwright_interfaces.definitions import Definitions, FeatureView, Source
+from stackwright_interfaces.errors import DefinitionError, UnknownName
+from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.types import Type
+
+
+def apply(stack: Stack) -> Outcome:
+    """Run ``features.py`` in a child process and make what it defines the definitions in force.
+
+    Raises:
+        DefinitionError: the file fails, or removes a service that a served model reads.
+        BlueprintProblems: a model of the blueprint reads what is no longer, or not yet, defined.
+        VersionRequired: a meaning changed under an unchanged version.
+    """
+    from stackwright_features.code import collect_in_child
+
+    definitions = collect_in_child(stack.project.features)
+    before = stack.definitions
+    stack.plan_for(definitions)
+    _refuse_removal(stack, definitions)
+    stack.features.apply(definitions)
+    stack.project.save_definitions(definitions)
+    stack.definitions = definitions
+    rows = [
+        ("entities", [entity.name for entity in definitions.entities]),
+        ("views", [view.ref for view in definitions.views]),
+        ("services", [service.ref for service in definitions.services]),
+        ("targets", [target.name for target in definitions.targets]),
+    ]
+    changed = definitions != before
+    title = "Applied" if changed else "Nothing changed since the last time"
+    return Outcome(title, {"changed": changed, **dict(rows)}, (Table(("kind", "names"), rows),))
+
+
+def _refuse_removal(stack: Stack, definitions: Definitions) -> None:
+    if "registry" not in stack.plan.choices:
+        return
+    kept = {service.ref for service in definitions.services}
+    versions, _ = stack.registry.history()
+    for version in versions:
+        if version.aliases:
+            service = Manifest.read(stack.registry.fetch(version)).service
+            if service and service not in kept:
+                found = f"service {service!r} is gone, and {version.ref} ({', '.join(version.aliases)}) reads it"
+                raise DefinitionError("features.py", found, "Keep it until no alias names a model that reads it.")
+
+
+def find_view(definitions: Definitions, name: str) -> FeatureView:
+    """Return a view by ``name@version``, or by name alone: its newest version.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    found = [view for view in definitions.views if name in (view.ref, view.name)]
+    if not found:
+        raise UnknownName.of("view", name, [view.ref for view in definitions.views])
+    return found[-1]
+
+
+def in_file(source: Source, types: dict[str, Type]) -> dict[str, Type]:
+    """Return the types by the names that the columns have in files."""
+    renamed = {field: column for column, field in source.rename.items()}
+    return {renamed.get(name, name): type_ for name, type_ in types.items()}
+
+
+def ingest(stack: Stack, view: str, path: Path) -> Outcome:
+    """Add the rows of a file to a view.
+
+    Raises:
+        UnknownName: no such view.
+        DataError: the file is damaged or does not fit the view.
+    """
+    chosen = find_view(stack.definitions, view)
+    types = {field.name: field.type for field in (*chosen.entity.keys, *chosen.fields)}
+    table = read_table(path, in_file(chosen.source, types), nulls=chosen.source.nulls)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AssumedUtcWarning)  # the outcome tells it
+        done = stack.features.ingest(chosen.ref, table)
+    notes = []
+    if done.assumed_utc:
+        notes.append(f"{done.assumed_utc} times without a zone were taken as UTC; declare Source(time_zone=...).")
+    if done.refused:
+        notes.append(f"{done.refused} rows were refused: a null key or time, or a deleted key.")
+    if done.future:
+        notes.append(f"{done.future} rows lie in the future and are held back until they are due.")
+    data = {name: getattr(done, name) for name in done.__dataclass_fields__}
+    title = f"Ingested {done.added:,} new rows into {done.view} ({done.rows:,} read, {done.duplicates:,} known already)"
+    return Outcome(title, data, notes=tuple(notes))
+
+
+def materialize(stack: Stack, views: Sequence[str] = (), at: datetime | None = None) -> Outcome:
+    """Bring online what was ingested or became due."""
+    refs = [find_view(stack.definitions, view).ref for view in views]
+    done = stack.features.materialize(refs, at=at, progress=stack.progress)
+    rows = [(item.view, item.rows, item.written, item.watermark.position) for item in done]
+    data = {
+        item.view: {"rows": item.rows, "written": item.written, "position": item.watermark.position} for item in done
+    }
+    title = f"Brought {sum(item.written for item in done):,} rows online"
+    return Outcome(title, {"views": data}, (Table(("view", "changed rows", "written", "position"), rows),))
+
+
+def search(stack: Stack, words: Sequence[str] = ()) -> Outcome:
+    """Find features by name, tag, owner, entity or text; every word must fit."""
+    wanted = [word.casefold() for word in words]
+    found = [entry for entry in _entries(stack.definitions) if all(word in _text(entry) for word in wanted)]
+    headings = ("feature", "type", "entity", "owner", "used by", "description")
+    rows = [tuple(entry[heading] for heading in headings) for entry in found]
+    return Outcome(f"{len(found)} features", {"features": found}, (Table(headings, rows),))
+
+
+def _entries(definitions: Definitions) -> Iterator[dict[str, Any]]:
+    users: dict[tuple[str, str], list[str]] = {}
+    for service in definitions.services:
+        for selection in service.selections:
+            for feature in selection.features:
+                users.setdefault((selection.view.ref, feature), []).append(service.ref)
+    for view in definitions.views:
+        for field in view.features:
+            yield {
+                "feature": f"{view.ref}:{field.name}",
+                "type": str(field.type),
+                "entity": view.entity.name,
+                "owner": view.owner,
+                "used by": users.get((view.ref, field.name), []),
+                "description": field.description or view.description,
+                "tags": {**view.tags, **field.tags},
+            }
+    for service in definitions.services:
+        for step in service.transforms:
+            yield {
+                "feature": f"{service.ref}:{step.name}",
+                "type": str(step.type),
+                "entity": "",
+                "owner": step.owner or service.owner,
+                "used by": [service.ref],
+                "description": step.description,
+                "tags": dict(step.tags),
+            }
+
+
+def _text(entry: dict[str, Any]) -> str:
+    tags = [f"{key} {value}" for key, value in entry["tags"].items()]
+    parts = [
+        entry["feature"],
+        entry["type"],
+        entry["entity"],
+        entry["owner"],
+        entry["description"],
+        *entry["used by"],
+        *tags,
+    ]
+    return " ".join(parts).casefold()

@@ -1,0 +1,212 @@
+"""Published models: list, promote past the gates, roll back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.gates.delivery import check_definitions
+from stackwright.workflows.identity import who
+from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.train import evidence_of, gate_configuration, gates_of
+from stackwright_interfaces.errors import (
+    ModelNotFound,
+    PromotionRefused,
+    StackwrightError,
+    UsageError,
+    did_you_mean,
+)
+from stackwright_interfaces.model import Manifest, ModelRef
+from stackwright_interfaces.registry import Event, ModelVersion, SupportsRuns
+
+CHAMPION: Final = "champion"
+
+
+def models(stack: Stack, name: str | None = None) -> Outcome:
+    """List versions with aliases, gates and metrics, newest first.
+
+    Raises:
+        ModelNotFound: no such model is defined or published.
+    """
+    _check_name(stack, name)
+    versions, events = stack.registry.history(name)
+    found = [_describe(version, evidence_of(events, version)) for version in reversed(versions)]
+    rows = [(item["model"], item["aliases"], item["gates"], _shown(item["metrics"]), item["created"]) for item in found]
+    headings = ("model", "aliases", "gates", "metrics on newer rows", "published")
+    return Outcome(f"{len(found)} versions", {"models": found}, (Table(headings, rows),))
+
+
+def _check_name(stack: Stack, name: str | None) -> None:
+    if name is None or name in stack.blueprint.models:
+        return
+    versions, _ = stack.registry.history()
+    known = sorted({*stack.blueprint.models, *(version.name for version in versions)})
+    if name not in known:
+        found = f"neither defined nor published. Known: {', '.join(known) or 'none'}"
+        raise ModelNotFound(f"model {name!r}", found, did_you_mean(name, known) or "Run: stackwright models")
+
+
+def _describe(version: ModelVersion, evidence: Mapping[str, Any]) -> dict[str, Any]:
+    gates = evidence.get("gates", [])
+    red = [gate["name"] for gate in gates if not gate["passed"]]
+    return {
+        "model": version.ref,
+        "digest": version.digest,
+        "aliases": list(version.aliases),
+        "gates": ("red: " + ", ".join(red)) if red else ("green" if gates else "none"),
+        "metrics": dict(version.record.get("metrics", {})),
+        "created": version.created.isoformat(timespec="seconds"),
+    }
+
+
+def _shown(measured: dict[str, float]) -> str:
+    names = [name for name in ("mdape", "mape", "auc", "interval_coverage") if name in measured]
+    return ", ".join(f"{name} {measured[name]:.3f}" for name in names)
+
+
+def runs(stack: Stack, name: str | None = None) -> Outcome:
+    """List training runs, newest first.
+
+    Raises:
+        ModelNotFound: no such model is defined or published.
+    """
+    _check_name(stack, name)
+    if not isinstance(stack.registry, SupportsRuns):
+        return Outcome("This registry keeps no runs", {"runs": []})
+    found = [
+        {
+            "run": run.id[:8],
+            "model": run.model or run.name,
+            "status": run.status,
+            "started": run.started.isoformat(timespec="seconds"),
+            "seconds": (run.ended - run.started).total_seconds() if run.ended else None,
+            "owner": run.record.get("owner", ""),
+            "metrics": dict(run.metrics),
+            "parameters": dict(run.parameters),
+            "error": run.record.get("error", ""),
+        }
+        for run in stack.registry.runs(name)
+    ]
+    headings = ("run", "model", "status", "started", "seconds", "owner")
+    rows = [[item[heading] for heading in headings] + [_shown(item["metrics"]) or item["error"]] for item in found]
+    return Outcome(f"{len(found)} runs", {"runs": found}, (Table((*headings, "result"), rows),))
+
+
+def promote(stack: Stack, ref: str, *, alias: str = CHAMPION, force: bool = False, reason: str = "") -> Outcome:
+    """Point an alias to a version whose gates are green.
+
+    Args:
+        ref: ``NAME@VERSION``; a bare name is its newest version.
+        force: promote past red or missing gates; needs a reason, and is written into the journal.
+
+    Raises:
+        PromotionRefused: the evidence does not allow it.
+        ModelNotFound: there is no such version.
+    """
+    if force and not reason:
+        raise UsageError("--force", "no reason is given", 'Add: --reason "..."')
+    version = _resolve(stack, ModelRef.parse(ref))
+    evidence = gates_of(stack, version)
+    refusals = _refusals(stack, version, evidence)
+    if refusals and not force:
+        raise PromotionRefused(
+            version.ref, "; ".join(refusals), "Mend it and train again, or use --force with --reason."
+        )
+    before = _pointed(stack, version.name, alias)
+    if before == version.version:
+        return Outcome(
+            f"{version.ref} is the {alias} already", {"model": version.ref, "alias": alias, "changed": False}
+        )
+    stack.registry.record(
+        Event(
+            at=stack.clock(),
+            kind="alias",
+            name=version.name,
+            version=version.version,
+            alias=alias,
+            who=who(),
+            why=reason or "promoted",
+            after=version.version,
+            evidence={**evidence, "forced": refusals} if refusals else evidence,
+        ),
+        expected=before,
+    )
+    data = {"model": version.ref, "alias": alias, "changed": True, "before": before, "forced": refusals}
+    return Outcome(f"{version.ref} is now the {alias}" + (f" (was @{before})" if before else ""), data)
+
+
+def _resolve(stack: Stack, ref: ModelRef) -> ModelVersion:
+    try:
+        return stack.registry.resolve(ref)
+    except ModelNotFound as error:
+        raise ModelNotFound(error.where, error.found, error.todo or "Run: stackwright models") from error
+
+
+def _refusals(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]:
+    if not evidence:
+        return ["its gates were never run"]
+    refusals = [f"gate {gate['name']} is red: {gate['detail']}" for gate in evidence["gates"] if not gate["passed"]]
+    part = stack.blueprint.models.get(version.name)
+    if part is not None and evidence.get("configuration") != gate_configuration(part):
+        refusals.append("the gates of the blueprint are not those it passed")
+    try:
+        check_definitions(stack, Manifest.read(stack.registry.fetch(version)))
+    except StackwrightError as error:
+        refusals.append(str(error))
+    return refusals
+
+
+def _pointed(stack: Stack, name: str, alias: str) -> int | None:
+    try:
+        return stack.registry.resolve(ModelRef(name, alias=alias)).version
+    except ModelNotFound:
+        return None
+
+
+def rollback(stack: Stack, name: str | None = None, *, alias: str = CHAMPION, reason: str = "") -> Outcome:
+    """Point an alias back to the version it pointed to before.
+
+    Raises:
+        PromotionRefused: it never pointed elsewhere.
+        ModelNotFound: no such model is defined or published.
+    """
+    _check_name(stack, name)
+    name = name or stack.model().name
+    _, events = stack.registry.history(name)
+    moves = [event for event in events if event.kind == "alias" and event.alias == alias]
+    current = _pointed(stack, name, alias)
+    before = _previous(moves, current)
+    if before is None:
+        raise PromotionRefused(
+            f"{name}@{alias}", "there is no earlier version to go back to", "Promote another version."
+        )
+    stack.registry.record(
+        Event(
+            at=stack.clock(),
+            kind="alias",
+            name=name,
+            version=before,
+            alias=alias,
+            who=who(),
+            why=reason or "rolled back",
+            after=before,
+        ),
+        expected=current,
+    )
+    return Outcome(
+        f"{name}@{before} is the {alias} again (was @{current})", {"model": f"{name}@{before}", "before": current}
+    )
+
+
+def _previous(moves: Sequence[Event], current: int | None) -> int | None:
+    """Return the version that an alias pointed to before it came to point to the current one, roll-backs undone."""
+    trail: list[int] = []
+    for move in moves:
+        if move.after is None:
+            continue
+        if len(trail) > 1 and trail[-2] == move.after:
+            trail.pop()
+        else:
+            trail.append(move.after)
+    return trail[-2] if len(trail) > 1 and trail[-1] == current else None

@@ -1,0 +1,305 @@
+"""``up``: the whole way, from nothing to a live, monitored model. Every step can be cut off and taken up again."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.parquet
+
+from stackwright.assembly import blueprint as blueprints
+from stackwright.assembly.project import Project
+from stackwright.assembly.stack import Stack
+from stackwright.workflows import catalogue
+from stackwright.workflows.labels import label
+from stackwright.workflows.ledger import Ledger, file_digest
+from stackwright.workflows.live import send, serving
+from stackwright.workflows.models import promote
+from stackwright.workflows.new import load_sample, new
+from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.report import report
+from stackwright.workflows.serve import serve
+from stackwright.workflows.train import newest, train
+from stackwright_interfaces.catalogue import meaning
+from stackwright_interfaces.errors import ProjectError, PromotionRefused
+from stackwright_interfaces.plugin import Progress, Sample
+
+DAYS: Final = 40
+
+Request = tuple[dict[str, Any], str]
+"""Keys and request fields, and the asked instant in ISO 8601."""
+
+
+@dataclass
+class Steps:
+    """Runs steps, says what each did and how long it took."""
+
+    say: Callable[[str], None]
+    done: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, name: str, work: Callable[[], tuple[str, bool]]) -> None:
+        """Run one step; it returns what it did, and whether anything had to be done."""
+        started = time.monotonic()
+        what, changed = work()
+        took = time.monotonic() - started
+        self.done.append({"step": name, "what": what, "changed": changed, "seconds": round(took, 2)})
+        mark = f"{took:6.1f} s" if changed else "unchanged"
+        self.say(f"{len(self.done):2}. {name:<12} {mark:>9}  {what}")
+
+
+def up(
+    folder: Path,
+    *,
+    blueprint: str,
+    sample: bool,
+    options: Mapping[str, str],
+    progress: Progress,
+    say: Callable[[str], None],
+    keep_serving: bool = False,
+) -> Outcome:
+    """Take a project the whole way.
+
+    Args:
+        folder: the project; made from ``blueprint`` where it is none yet.
+        say: told a line for each step.
+        keep_serving: serve at the end until interrupted.
+
+    Raises:
+        ProjectError: the project has no sample to run on.
+        PromotionRefused: a gate is red.
+    """
+    started = time.monotonic()
+    steps = Steps(say)
+
+    def make() -> tuple[str, bool]:
+        if (folder / blueprints.FILE).exists():
+            return f"project {folder} is there", False
+        return new(folder, blueprint, sample=sample, options=options, progress=progress).title, True
+
+    steps.run("project", make)
+    project = Project.find(folder)
+    found = load_sample(project)
+    if found is None:
+        todo = "Bring your own: apply, ingest, label, train, promote, serve. Or name a new folder with --sample."
+        raise ProjectError(str(folder), "the project has no sample data to go the whole way on", todo)
+    with Stack(project.folder, progress=progress) as stack:
+        outcome = _Way(stack, found, Ledger(project), steps).go(started)
+        if keep_serving:
+            say(str(outcome))
+            serve(stack)
+            return Outcome("Stopped", outcome.data)
+    return outcome
+
+
+class _Way:
+    """The steps over one project with a sample."""
+
+    def __init__(self, stack: Stack, sample: Sample, ledger: Ledger, steps: Steps) -> None:
+        self.stack = stack
+        self.sample = sample
+        self.ledger = ledger
+        self.steps = steps
+        self.latency: dict[str, float] = {}
+        self.training: Outcome | None = None
+        self.reported: Outcome | None = None
+
+    def go(self, started: float) -> Outcome:
+        run = self.steps.run
+        run("features", self.apply)
+        run("history", self.ingest)
+        run("online", self.materialize)
+        run("labels", lambda: self.label("labels", self.sample.labels))
+        run("training", self.train)
+        run("promotion", self.promote)
+        run("serving", self.serve)
+        run("late labels", lambda: self.label("late_labels", self.sample.late_labels))
+        run("report", self.report)
+        return self.summary(time.monotonic() - started)
+
+    def apply(self) -> tuple[str, bool]:
+        inputs = file_digest(self.stack.project.features)
+        if self.stack.definitions.views and self.ledger.unchanged("apply", inputs):
+            return "definitions are in force", False
+        outcome = catalogue.apply(self.stack)
+        self.ledger.finish("apply", inputs)
+        definitions = self.stack.definitions
+        return f"{len(definitions.views)} views, {len(definitions.services)} services applied", bool(
+            outcome.data["changed"]
+        )
+
+    def ingest(self) -> tuple[str, bool]:
+        added, changed = 0, False
+        for view, path in self.sample.views.items():
+            inputs = [file_digest(path), meaning(catalogue.find_view(self.stack.definitions, view))]
+            if self.ledger.unchanged(f"ingest {view}", inputs):
+                continue
+            outcome = catalogue.ingest(self.stack, view, path)
+            added, changed = added + int(outcome.data["added"]), True
+            self.ledger.finish(f"ingest {view}", inputs)
+        return (f"{added:,} rows into {len(self.sample.views)} views" if changed else "rows are there"), changed
+
+    def materialize(self) -> tuple[str, bool]:
+        """Bring online what was known at the split; later rows follow while requests are sent."""
+        written = self.bring_online(self.sample.split)
+        return (f"{written:,} rows brought online" if written else "online rows are current"), bool(written)
+
+    def bring_online(self, at: datetime) -> int:
+        outcome = catalogue.materialize(self.stack, at=at)
+        return sum(item["written"] for item in outcome.data["views"].values())
+
+    def label(self, kind: str, files: Mapping[str, Path]) -> tuple[str, bool]:
+        added, changed = 0, False
+        for target, path in files.items():
+            inputs = [file_digest(path), meaning(self.stack.target(target))]
+            if self.ledger.unchanged(f"{kind} {target}", inputs):
+                continue
+            outcome = label(self.stack, path, target=target)
+            added, changed = added + int(outcome.data["added"]), True
+            self.ledger.finish(f"{kind} {target}", inputs)
+        return (f"{added:,} labels" if changed else "labels are there"), changed
+
+    def train(self) -> tuple[str, bool]:
+        name = self.stack.model().name
+        inputs = self.training_inputs()
+        known = newest(self.stack, name)
+        if known is not None and self.ledger.unchanged("train", [inputs, known.digest]):
+            return f"{known.ref} learned from exactly this", False
+        outcome = train(self.stack, name)
+        if not outcome.ok:
+            raise PromotionRefused(str(outcome.data["model"]), "a gate is red", str(outcome))
+        self.ledger.finish("train", [inputs, outcome.data["digest"]])
+        gates = f"{len(outcome.data['gates'])} gates green"
+        return f"published {outcome.data['model']}, {gates}", bool(outcome.data["changed"])
+
+    def training_inputs(self) -> list[Any]:
+        """Return what the training set depends on; late labels are not learned from in this run."""
+        files = [file_digest(path) for path in (*self.sample.views.values(), *self.sample.labels.values())]
+        return [files, file_digest(self.stack.project.blueprint), file_digest(self.stack.project.features)]
+
+    def promote(self) -> tuple[str, bool]:
+        outcome = promote(self.stack, self.stack.model().name)
+        return outcome.title, bool(outcome.data["changed"])
+
+    def serve(self) -> tuple[str, bool]:
+        """Live through days after the split: bring a day's rows online, and ask as of each request's own instant."""
+        version = newest(self.stack, self.stack.model().name)
+        assert version is not None
+        inputs = [version.digest, file_digest(self.sample.requests)]
+        days = self.days()
+        to_do = {day: asked for day, asked in days.items() if not self.ledger.unchanged(f"requests {day}", inputs)}
+        if to_do:
+            with serving(self.stack.project) as url:
+                for done, (day, requests) in enumerate(to_do.items()):
+                    self.stack.progress("days", done, len(to_do))
+                    self.bring_online(datetime.fromisoformat(day).replace(tzinfo=UTC) + timedelta(days=1))
+                    self.ledger.finish(f"requests {day}", inputs, send(url, version.name, requests))
+                self.stack.progress("days", len(to_do), len(to_do))
+        took = [seconds for day in days for seconds in self.ledger.note(f"requests {day}")]
+        p50, p99 = np.percentile(np.array(took) * 1e3, [50, 99]).tolist()
+        self.latency = {"requests": len(took), "p50_ms": p50, "p99_ms": p99}
+        what = f"{version.ref} answered {len(took):,} requests over HTTP, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        return what, bool(to_do)
+
+    def days(self) -> dict[str, list[Request]]:
+        """Return day → its requests, for some days spread evenly over those of the sample."""
+        service = self.stack.service(self.stack.model().service)
+        names = [item.name for item in (*service.request_keys, *service.request)]
+        table = pyarrow.parquet.read_table(self.sample.requests)
+        asked = [_utc(moment).isoformat() for moment in table["asked_at"].to_pylist()]
+        requests = sorted(zip(table.select(names).to_pylist(), asked, strict=True), key=lambda request: request[1])
+        days = {day: list(group) for day, group in groupby(requests, key=lambda request: request[1][:10])}
+        chosen = np.unique(np.linspace(0, len(days) - 1, DAYS).astype(np.int64)).tolist()
+        return {day: days[day] for day in (sorted(days)[place] for place in chosen)}
+
+    def report(self) -> tuple[str, bool]:
+        late = [file_digest(path) for path in self.sample.late_labels.values()]
+        version = newest(self.stack, self.stack.model().name)
+        assert version is not None
+        inputs = [version.digest, file_digest(self.sample.requests), late, file_digest(self.stack.project.blueprint)]
+        if self.ledger.unchanged("report", inputs) and all(
+            Path(path).exists() for path in self.ledger.note("report")["files"]
+        ):
+            self.reported = Outcome("", self.ledger.note("report"))
+            return f"report is there: {self.reported.data['page']}", False
+        self.reported = report(self.stack, start=self.sample.split)
+        self.ledger.finish("report", inputs, dict(self.reported.data))
+        return self.reported.title, True
+
+    def summary(self, seconds: float) -> Outcome:
+        name = self.stack.model().name
+        version = newest(self.stack, name)
+        assert version is not None
+        assert self.reported is not None
+        measured = version.record["metrics"]
+        rows = [
+            ("model", f"{version.ref}  {version.digest[:19]}"),
+            *self.baseline(version),
+            *[(title, _share(measured[key])) for title, key in _SHOWN if key in measured],
+            ("latency", f"p50 {self.latency['p50_ms']:.1f} ms, p99 {self.latency['p99_ms']:.1f} ms over HTTP"),
+            ("live", self.reported.data.get("headline", "")),
+            ("report", self.reported.data["page"]),
+            ("project", str(self.stack.project.folder)),
+        ]
+        command = f"{shlex.quote(str(Path(sys.executable).parent / 'stackwright'))}"
+        project = shlex.quote(str(self.stack.project.folder))
+        body, asked = list(self.days().values())[-1][-1]
+        asked = asked.replace("+00:00", "Z")
+        pairs = " ".join(f"{key}={value}" for key, value in body.items())
+        data = {
+            "model": version.ref,
+            "digest": version.digest,
+            "metrics": dict(measured),
+            "latency": self.latency,
+            "report": dict(self.reported.data),
+            "steps": self.steps.done,
+            "seconds": round(seconds, 2),
+        }
+        notes = (
+            "",
+            "Try it by hand:",
+            f"  {command} serve --project {project}",
+            f"  curl 'http://127.0.0.1:8080/predict/{name}?at={asked}' \\",
+            f"    -H 'Content-Type: application/json' -d '{_json(body)}'",
+            f"  {command} predict {pairs} --at {asked} --project {project}",
+        )
+        return Outcome(f"Up in {seconds:.1f} s", data, (Table(("what", "value"), rows),), notes)
+
+    def baseline(self, version: Any) -> list[tuple[str, str]]:
+        from stackwright.workflows.train import gates_of
+
+        for gate in gates_of(self.stack, version).get("gates", []):
+            if gate["name"] == "baseline" and gate["evidence"]:
+                found = gate["evidence"]
+                model, constant, linear = (_share(found[kind]) for kind in ("model", "constant", "linear"))
+                return [(f"error ({found['metric']})", f"{model}; a constant has {constant}, a linear model {linear}")]
+        return []
+
+
+_SHOWN: Final = (
+    ("median error", "mdape"),
+    ("within 10 %", "ppe10"),
+    ("interval coverage", "interval_coverage"),
+    ("interval width", "median_relative_width"),
+)
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _json(body: Any) -> str:
+    import json
+
+    return json.dumps(body)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
