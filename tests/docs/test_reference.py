@@ -1,0 +1,83 @@
+"""Everything a user can write is documented: verbs, options, blueprint keys, gates, hooks, capabilities, errors."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from pathlib import Path
+
+import pytest
+
+from stackwright.assembly.blueprint import Blueprint, ModelPart, MonitorPart
+from stackwright.assembly.gate_options import GATE_OPTIONS
+from stackwright.cli.main import parser
+from stackwright.cli.verbs import VERBS
+from stackwright_interfaces import errors, plugin
+from stackwright_interfaces.plugin import Capability
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    _, _, rest = text.partition(f"\n## {heading}\n")
+    assert rest, f"no section {heading!r}"
+    return rest.partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_is_documented_with_every_option(verb: object) -> None:
+    name = verb.name  # type: ignore[attr-defined]
+    text = section(page("verbs.md"), f"`{name}`")
+    actions = next(item for item in parser()._actions if isinstance(item, argparse._SubParsersAction))
+    for action in actions.choices[name]._actions:
+        if action.dest not in ("help", "json", "project"):
+            written = action.option_strings[0] if action.option_strings else str(action.metavar)
+            assert f"`{written}" in text, f"{name} {written}"
+            assert str(action.help) in text, f"{name} {written}"
+
+
+def test_no_verb_is_documented_that_does_not_exist() -> None:
+    headings = [line.strip("# `") for line in page("verbs.md").splitlines() if line.startswith("## ")]
+    assert headings == [verb.name for verb in VERBS]
+
+
+@pytest.mark.parametrize(
+    ("part", "hidden"),
+    [(Blueprint, {"path", "offline", "online", "models"}), (ModelPart, {"name", "place"}), (MonitorPart, set())],
+    ids=["blueprint", "model", "monitor"],
+)
+def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None:
+    text = page("blueprint.md")
+    for key in part.__dataclass_fields__:
+        if key not in hidden:
+            assert f"`{key}`" in text or f"`[{key}]`" in text, key
+
+
+def test_every_gate_is_documented_with_its_options_and_defaults() -> None:
+    text = section(page("blueprint.md"), "Gates")
+    for gate, options in GATE_OPTIONS.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{gate}`")]
+        for option, value in options.items():
+            shown = f"{value:.0e}".replace("e-0", "e-") if isinstance(value, float) and value < 1e-3 else repr(value)
+            assert f"`{option} = {shown}`" in row
+
+
+def test_every_hook_and_capability_is_documented() -> None:
+    text = page("plugins.md")
+    hooks = [
+        name for name, item in vars(plugin).items() if name.startswith("stackwright_") and inspect.isfunction(item)
+    ]
+    assert len(hooks) >= 3
+    for name in [*hooks, *(capability.value for capability in Capability)]:
+        assert f"| `{name}` |" in text, name
+
+
+def test_every_error_stands_in_the_tree_at_the_top_of_its_module() -> None:
+    tree = errors.__doc__ or ""
+    for name, item in vars(errors).items():
+        if inspect.isclass(item) and issubclass(item, errors.StackwrightError):
+            assert f"{name}" in tree.split(), name
