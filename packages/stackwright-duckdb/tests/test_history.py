@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,6 @@ from stackwright_interfaces.testing.half_history_cases import places
 from stackwright_interfaces.testing.histories import HOUR, US
 from stackwright_interfaces.testing.tables import normalised
 from stackwright_interfaces.types import FLOAT64, INT64, STRING, Field
-
-SPAWN = get_context("spawn")
-
 
 # --- files ---
 
@@ -205,22 +203,32 @@ def test_reading_goes_on_while_files_are_merged_and_deleted(desk, ingest, ask) -
 # --- several writers, and death ---
 
 
-def _ingest_some(folder: Path, writer: int, ingestions: int) -> list[int]:
-    store = DuckDBOfflineStore(DuckDBConfig(path=folder / "history", threads=1), make_context(folder))
-    try:
-        store.apply([PLAIN])
-        return [
-            store.ingest(PLAIN, normalised(PLAIN, [fact(writer, NOON + step * US, x=float(step))])).position
-            for step in range(ingestions)
-        ]
-    finally:
-        store.close()
+INGEST_SIX_TIMES = """
+import sys
+from pathlib import Path
+
+from stackwright_duckdb.offline import DuckDBOfflineStore
+from stackwright_duckdb.plugin import DuckDBConfig
+from stackwright_interfaces.testing.context import NOON, make_context
+from stackwright_interfaces.testing.half_cases import PLAIN, fact
+from stackwright_interfaces.testing.histories import US
+from stackwright_interfaces.testing.tables import normalised
+
+folder, writer = Path(sys.argv[1]), int(sys.argv[2])
+store = DuckDBOfflineStore(DuckDBConfig(path=folder / "history", threads=1), make_context(folder))
+store.apply([PLAIN])
+for step in range(6):
+    print(store.ingest(PLAIN, normalised(PLAIN, [fact(writer, NOON + step * US, x=float(step))])).position)
+store.close()
+"""
 
 
 def test_processes_that_ingest_at_once_get_positions_of_their_own_and_lose_nothing(desk, everything) -> None:
-    with SPAWN.Pool(2) as pool:
-        taken = pool.starmap(_ingest_some, [(desk.folder, writer, 6) for writer in (1, 2)])
-    assert sorted(taken[0] + taken[1]) == list(range(1, 13))
+    command = [sys.executable, "-c", INGEST_SIX_TIMES, str(desk.folder)]
+    writers = [subprocess.Popen([*command, str(key)], stdout=subprocess.PIPE, text=True) for key in (1, 2)]
+    taken = [int(line) for writer in writers for line in writer.communicate(timeout=120)[0].splitlines()]
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert sorted(taken) == list(range(1, 13))
     assert everything(desk.open()) == sorted([*map(float, range(6))] * 2)
 
 

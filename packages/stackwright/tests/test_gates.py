@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,18 +102,22 @@ def test_a_stack_without_an_online_store_need_not_serve_online(copies: Any) -> N
         assert stack.train().data["gates"] == {"servable": True}
 
 
-@pytest.fixture
-def published(copies: Any) -> Any:
-    """A trained model as a candidate, whose folder may be tampered with."""
-    with copies.open(gates=dict.fromkeys(GATES, False)) as stack:
+@pytest.fixture(scope="module")
+def trained(filled: Path, tmp_path_factory: pytest.TempPathFactory, copies_of: Any) -> Iterator[Any]:
+    """The stack of a project with one model."""
+    with copies_of(filled, tmp_path_factory.mktemp("trained")).open(gates=dict.fromkeys(GATES, False)) as stack:
         stack.train()
-        version = stack.registry.history("valuation")[0][-1]
-        folder = Path(
-            shutil.copytree(stack.registry.fetch(version), copies.root / "model", copy_function=shutil.copyfile)
-        )
-        model = LoadedModel.load(folder, stack.model_format("odd"), name="valuation")
-        nothing: Any = None
-        yield Candidate(stack, stack.model(), folder, model, nothing, nothing, nothing, {}, 1)
+        yield stack
+
+
+@pytest.fixture
+def published(trained: Any, tmp_path: Path) -> Candidate:
+    """The model as a candidate, whose folder may be tampered with."""
+    version = trained.registry.history("valuation")[0][-1]
+    folder = Path(shutil.copytree(trained.registry.fetch(version), tmp_path / "model", copy_function=shutil.copyfile))
+    model = LoadedModel.load(folder, trained.model_format("odd"), name="valuation")
+    nothing: Any = None
+    return Candidate(trained, trained.model(), folder, model, nothing, nothing, nothing, {}, 1)
 
 
 def judged(candidate: Candidate, name: str) -> GateResult:

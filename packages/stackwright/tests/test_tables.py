@@ -137,7 +137,7 @@ def test_parquet_keeps_its_types_and_a_folder_of_it_is_one_table(tmp_path: Path)
     assert read_table(tmp_path, DECLARED).to_pydict() == {"n": [0, 1]}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(
         st.tuples(
