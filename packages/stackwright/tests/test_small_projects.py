@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pyarrow as pa
 import pyarrow.csv
@@ -12,6 +14,8 @@ import pyarrow.parquet
 import pytest
 
 import stackwright
+from stackwright.assembly.project import Project
+from stackwright.workflows.live import serving
 from stackwright_interfaces.errors import BlueprintError, FeatureStoreError
 
 STORE = """
@@ -45,7 +49,7 @@ def test_a_feature_store_alone_goes_from_files_to_rows(project: Any, market: Any
 
 
 @pytest.mark.parametrize(
-    "line", ["models", "runs", "promote m", "rollback m", "predict home_id=1", "score in.csv out.csv"]
+    "line", ["models", "runs", "promote m", "rollback m", "predict home_id=1", "score in.csv out.csv", "serve"]
 )
 def test_what_needs_another_slot_names_it(project: Any, run: Any, line: str) -> None:
     ran = run(*line.split(), "--project", project(blueprint=STORE))
@@ -99,6 +103,19 @@ def test_a_registry_alone_scores_a_table_of_ready_features(registry: Path, serve
     expected = registry / "expected.parquet"
     assert run("score", ready, expected, "--project", served).code == 0
     assert pyarrow.parquet.read_table(out) == pyarrow.parquet.read_table(expected)
+
+
+def test_a_registry_and_a_server_answer_with_ready_features(registry: Path) -> None:
+    (registry / "blueprint.toml").write_text(REGISTRY + 'server = { adapter = "uvicorn", workers = 1 }\n')
+    types = {"area": "FP64", "kind": "BYTES", "visits_30d": "INT64", "rooms": "INT64", "room_size": "FP64"}
+    inputs = [{"name": name, "datatype": types[name], "shape": [2], "data": data} for name, data in READY.items()]
+    with serving(Project.find(registry)) as url:
+        body, headers = json.dumps({"inputs": inputs}).encode(), {"Content-Type": "application/json"}
+        request = Request(f"{url}/v2/models/valuation/infer", body, headers)
+        with urlopen(request, timeout=30) as response:
+            answer = json.load(response)
+    assert answer["outputs"][0]["shape"] == [2]
+    assert min(answer["outputs"][0]["data"]) > 0
 
 
 def test_a_registry_alone_lists_promotes_and_rolls_back(registry: Path, run: Any) -> None:

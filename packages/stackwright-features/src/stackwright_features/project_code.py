@@ -22,7 +22,7 @@ _NUMBERS: Final = count(1)
 
 def is_project_file(file: str | None, project: Path) -> bool:
     """Whether a file is a project's own: below its folder, and of no environment that lies there as well."""
-    if file is None:
+    if file is None or not file.startswith(str(project)):
         return False
     path = Path(file)
     if not path.is_relative_to(project):

@@ -16,7 +16,7 @@ from stackwright_interfaces.errors import BlueprintError, StackwrightError, did_
 FILE: Final = "blueprint.toml"
 USE_CASES: Final = ("realtime", "batch", "recommender")
 TRANSFORMS: Final = ("none", "log")
-TASKS: Final = ("regression", "classification", "ranking")
+TASKS: Final = ("regression", "classification")
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -73,7 +73,7 @@ class ModelPart:
         service: ``name@version`` of the feature service.
         target: name of the target.
         trainer: the trainer and its options.
-        task: regression, classification or ranking.
+        task: regression or classification.
         transform: of the target before the fit, undone in the answer: ``none`` or ``log``.
         gates: gate → its options; gates not named run with their defaults, ``false`` turns one off.
         holdout: share of the newest rows that is kept back to judge the model.

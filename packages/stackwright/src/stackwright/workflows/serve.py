@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stackwright.assembly.project import Project, write_json
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.scoring import load, model_names, scorer_of
 from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.model import ModelRef
 from stackwright_interfaces.registry import ModelVersion
@@ -69,9 +70,9 @@ def serve(stack: Stack) -> None:
 
 
 def promoted(stack: Stack) -> dict[str, ModelVersion]:
-    """Return the champion of each model of the blueprint that has one."""
+    """Return the champion of each model that has one: those of the blueprint, or all where it names none."""
     found = {}
-    for name in stack.blueprint.models:
+    for name in model_names(stack):
         try:
             found[name] = stack.registry.resolve(ModelRef(name, alias="champion"))
         except ModelNotFound:
@@ -95,8 +96,6 @@ class RegistrySource:
 
     def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
         """Probe and load a version."""
-        from stackwright.workflows.scoring import load, scorer_of
-
         return scorer_of(self._stack, load(self._stack, version, probed=True)), self._stack.registry.fetch(version)
 
 
