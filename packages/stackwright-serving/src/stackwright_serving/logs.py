@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 
 class EcsFormatter(logging.Formatter):
-    """Formats a record as one line; ``extra={"ecs": {...}}`` adds fields."""
+    """Formats a record as one line; ``extra={"ecs": {...}}`` adds fields.
+
+    Args:
+        redact: masks what must not be shown in a line.
+    """
+
+    def __init__(self, redact: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -26,13 +35,13 @@ class EcsFormatter(logging.Formatter):
             line["error.type"] = record.exc_info[0].__name__
             line["error.message"] = str(record.exc_info[1])
             line["error.stack_trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return self._redact(json.dumps(line, default=str))
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Send the logs of stackwright to standard error."""
+def configure(level: int = logging.INFO, *, redact: Callable[[str], str] = str) -> None:
+    """Send the logs of stackwright to standard error; ``redact`` masks what must not be shown in a line."""
     handler = logging.StreamHandler()
-    handler.setFormatter(EcsFormatter())
+    handler.setFormatter(EcsFormatter(redact))
     logger = logging.getLogger("stackwright")
     logger.handlers = [handler]
     logger.setLevel(level)

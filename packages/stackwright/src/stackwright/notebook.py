@@ -36,7 +36,7 @@ class NotebookStack(Stack):
         """Check the blueprint: every problem at once."""
         from stackwright.workflows.inspection import check
 
-        return check(self.project.folder)
+        return check(self.project.folder, self.project.env)
 
     def apply(self) -> Outcome:
         """Put the definitions of ``features.py`` in force."""

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from stackwright.assembly.environments import SECTION, overlaid
 from stackwright_interfaces.errors import BlueprintError, StackwrightError, did_you_mean
 
 FILE: Final = "blueprint.toml"
+SECTIONS: Final = ("name", "use_case", "feature_store", "models", "registry", "server", "monitor", "journal")
 USE_CASES: Final = ("realtime", "batch", "recommender")
 TRANSFORMS: Final = ("none", "log")
 TASKS: Final = ("regression", "classification")
@@ -125,10 +127,15 @@ class MonitorPart:
 
 @dataclass(frozen=True, kw_only=True)
 class Blueprint:
-    """A blueprint as written, ``${VARIABLE}`` replaced, secrets still sealed."""
+    """A blueprint as written, ``${VARIABLE}`` replaced, secrets still sealed.
+
+    Args:
+        env: the environment that is laid over it; empty for the blueprint as it stands.
+    """
 
     path: Path
     name: str
+    env: str = ""
     use_case: str = ""
     feature_store: Part | None = None
     offline: Part | None = None
@@ -140,11 +147,11 @@ class Blueprint:
     journal: str = "journal"
 
 
-def read(path: Path) -> Blueprint:
-    """Read a blueprint.
+def read(path: Path, env: str = "") -> Blueprint:
+    """Read a blueprint, with an environment laid over it.
 
     Raises:
-        BlueprintError: it cannot be read, or is not TOML.
+        BlueprintError: it cannot be read, is not TOML, or has no such environment.
         BlueprintProblems: keys, values or variables are wrong; all of them.
     """
     try:
@@ -157,8 +164,13 @@ def read(path: Path) -> Blueprint:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BlueprintError(path.name, f"not TOML ({error})", "Mend the line it names.") from error
-    reader = _Reader(path)
-    blueprint = reader.blueprint(reader.substitute(document, path.name))
+    reader = _Reader(path, env)
+    environments = reader.environments(document)
+    if env and env not in environments:
+        todo = did_you_mean(env, environments) or f"Defined: {', '.join(sorted(environments)) or 'none'}."
+        raise BlueprintError(f"{path.name} [{SECTION}.{env}]", "there is no such environment", todo)
+    chosen = overlaid({**document, SECTION: environments}, env)
+    blueprint = reader.blueprint(reader.substitute(chosen, reader.top))
     if reader.problems:
         raise BlueprintProblems(reader.problems)
     return blueprint
@@ -167,15 +179,30 @@ def read(path: Path) -> Blueprint:
 class _Reader:
     """Walks the document and gathers problems instead of stopping at the first."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, env: str) -> None:
         self.path = path
+        self.env = env
+        self.top = f"{path.name} (env {env})" if env else path.name
         self.problems: list[Problem] = []
 
     def add(self, where: str, found: str, todo: str = "") -> None:
         self.problems.append(Problem(where, found, todo))
 
     def section(self, name: str) -> str:
-        return f"{self.path.name} [{name}]"
+        return f"{self.top} [{name}]"
+
+    def environments(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the environments, whose sections are checked even where none is chosen."""
+        found = self.take(self.path.name, document, SECTION, dict, {})
+        for name, layer in found.items():
+            where = f"{self.path.name} [{SECTION}.{name}]"
+            if not _NAME.fullmatch(name):
+                self.add(where, f"{name!r} is not a usable name", "Use letters, digits, underscores and hyphens.")
+            if isinstance(layer, Mapping):
+                self.keys(where, layer, SECTIONS)
+            else:
+                self.add(where, f"is {layer!r}", "Write a table.")
+        return {name: layer for name, layer in found.items() if isinstance(layer, Mapping)}
 
     def substitute(self, value: Any, where: str) -> Any:
         """Replace ``${NAME}`` in every text."""
@@ -230,9 +257,8 @@ class _Reader:
         return value
 
     def blueprint(self, document: Mapping[str, Any]) -> Blueprint:
-        top = self.path.name
-        known = ("name", "use_case", "feature_store", "models", "registry", "server", "monitor", "journal")
-        self.keys(top, document, known)
+        top = self.top
+        self.keys(top, document, (*SECTIONS, SECTION))
         tables = {
             key: self.take(top, document, key, dict, {}) for key in ("feature_store", "models", "monitor", "journal")
         }
@@ -244,6 +270,7 @@ class _Reader:
         self.keys(self.section("journal"), tables["journal"], ("path",))
         return Blueprint(
             path=self.path,
+            env=self.env,
             name=self.required(top, document, "name"),
             use_case=self.choice(top, document, "use_case", USE_CASES, ""),
             feature_store=self.part(where, store) if store and not halves else None,

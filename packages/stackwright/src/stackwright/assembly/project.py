@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from stackwright.assembly import blueprint
+from stackwright.assembly import blueprint, environments
 from stackwright_interfaces.catalogue import canonical, from_json, to_json
 from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import DefinitionError, ProjectError
@@ -19,13 +19,18 @@ class Project:
 
     Args:
         folder: the project folder, absolute.
+        env: the environment; each keeps what stackwright writes for itself, and its reports, apart.
     """
 
     folder: Path
+    env: str = ""
 
     @classmethod
-    def find(cls, folder: Path) -> Self:
+    def find(cls, folder: Path, env: str | None = None) -> Self:
         """Return the project in a folder.
+
+        Args:
+            env: the environment; ``None`` takes that of ``STACKWRIGHT_ENV``, or none.
 
         Raises:
             ProjectError: the folder holds no blueprint.
@@ -35,7 +40,7 @@ class Project:
             raise ProjectError(
                 str(folder), found, "Run: stackwright new DIR --blueprint realtime, or give --project DIR."
             )
-        return cls(folder.resolve())
+        return cls(folder.resolve(), environments.current() if env is None else env)
 
     @property
     def blueprint(self) -> Path:
@@ -50,7 +55,7 @@ class Project:
     @property
     def state(self) -> Path:
         """What stackwright writes for itself."""
-        return self.folder / ".stackwright"
+        return self._of_env(self.folder / ".stackwright")
 
     @property
     def catalogue(self) -> Path:
@@ -65,12 +70,15 @@ class Project:
     @property
     def reports(self) -> Path:
         """Reports for people."""
-        return self.folder / "reports"
+        return self._of_env(self.folder / "reports")
 
     @property
     def sample(self) -> Path:
         """The sample's data, where one was asked for."""
         return self.folder / "sample"
+
+    def _of_env(self, folder: Path) -> Path:
+        return folder / f"env-{self.env}" if self.env else folder
 
     def definitions(self) -> Definitions:
         """Return the applied definitions; none where nothing was applied yet.

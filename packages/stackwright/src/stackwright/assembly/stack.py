@@ -42,6 +42,7 @@ class Stack:
 
     Args:
         folder: the project folder.
+        env: the environment to lay over the blueprint; ``None`` takes that of ``STACKWRIGHT_ENV``, or none.
         read_only: open the online store through a reader handle, as a server worker does.
         plugins: the installed plugins.
         progress: told about long work.
@@ -52,23 +53,28 @@ class Stack:
         self,
         folder: Path | str = ".",
         *,
+        env: str | None = None,
         read_only: bool = False,
         plugins: Plugins | None = None,
         progress: Progress = _silent,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.project = Project.find(Path(folder))
+        self.project = Project.find(Path(folder), env)
         self.plugins = plugins or Plugins()
         self.progress = progress
         self.clock = clock
-        self.definitions: Definitions = self.project.definitions()
         self._read_only = read_only
         self._open = ExitStack()
 
     @cached_property
+    def definitions(self) -> Definitions:
+        """The definitions in force."""
+        return self.project.definitions()
+
+    @cached_property
     def blueprint(self) -> Blueprint:
-        """The blueprint as written."""
-        return blueprints.read(self.project.blueprint)
+        """The blueprint, with the environment laid over it."""
+        return blueprints.read(self.project.blueprint, self.project.env)
 
     def override(self, slot: str, **given: Any) -> None:
         """Set options of a part over those of the blueprint; before anything is built.

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stackwright.assembly.secrets import redact
 from stackwright.cli.verbs import VERBS, Verb
 from stackwright_interfaces.errors import StackwrightError, UsageError
 
@@ -36,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         if verb.in_project:
             sub.add_argument("--project", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
+            environment = "lay [env.NAME] over the blueprint (default: $STACKWRIGHT_ENV)"
+            sub.add_argument("--env", metavar="NAME", help=environment)
         sub.set_defaults(run=verb)
     return top
 
@@ -61,7 +64,7 @@ def _run(verb: Verb, options: argparse.Namespace) -> Outcome | None:
     if outcome is None:
         return None
     text = json.dumps(outcome.to_json(), indent=1, default=str) if options.json else str(outcome)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(redact(text) + "\n")
     sys.stdout.flush()
     return outcome
 
@@ -71,9 +74,9 @@ def _fail(error: StackwrightError, *, as_json: bool) -> int:
         from stackwright.assembly.plan import problems_of
 
         problems: list[Any] = [vars(problem) for problem in problems_of(error)]
-        sys.stdout.write(json.dumps({"ok": False, "problems": problems}, indent=1) + "\n")
+        sys.stdout.write(redact(json.dumps({"ok": False, "problems": problems}, indent=1)) + "\n")
     else:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(redact(f"{error}\n"))
     return 2 if isinstance(error, UsageError) else 1
 
 

@@ -36,7 +36,7 @@ def _stack(options: Options) -> Iterator[Stack]:
     from stackwright.assembly.stack import Stack
     from stackwright.progress import shown
 
-    with shown(quiet=options.json) as progress, Stack(options.project, progress=progress) as stack:
+    with shown(quiet=options.json) as progress, Stack(options.project, env=options.env, progress=progress) as stack:
         yield stack
 
 
@@ -84,7 +84,7 @@ def _plugins(_options: Options) -> Outcome:
 def _check(options: Options) -> Outcome:
     from stackwright.workflows.inspection import check
 
-    return check(options.project)
+    return check(options.project, options.env)
 
 
 def _apply(options: Options) -> Outcome:
@@ -261,6 +261,7 @@ def _up(options: Options) -> Outcome:
             blueprint=options.blueprint,
             sample=options.sample,
             options=_pairs(options.set),
+            env=options.env,
             progress=progress,
             say=(lambda _line: None) if options.json else (lambda line: print(line, flush=True)),
             keep_serving=options.serve,

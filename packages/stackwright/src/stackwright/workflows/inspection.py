@@ -40,9 +40,9 @@ def plugins(installed: Plugins | None = None) -> Outcome:
     return Outcome(title, {"plugins": rows}, (table,))
 
 
-def check(folder: Path) -> Outcome:
+def check(folder: Path, env: str | None = None) -> Outcome:
     """Plan a project's stack, building nothing; report every problem."""
-    stack = Stack(folder)
+    stack = Stack(folder, env=env)
     try:
         plan = stack.plan
     except BlueprintProblems as error:
@@ -53,5 +53,10 @@ def check(folder: Path) -> Outcome:
             str(error), {"problems": [{"where": error.where, "found": error.found, "todo": error.todo}]}, ok=False
         )
     rows = [(slot, choice.spec.name, choice.spec.description) for slot, choice in plan.choices.items()]
-    data = {"problems": [], "plan": {slot: name for slot, name, _ in rows}, "digest": plan.digest}
+    data = {
+        "problems": [],
+        "env": stack.project.env,
+        "plan": {slot: name for slot, name, _ in rows},
+        "digest": plan.digest,
+    }
     return Outcome("No problem found", data, (Table(("slot", "adapter", "what it is"), rows),))

@@ -38,6 +38,7 @@ def serving(project: Project, *, timeout: float = 60.0) -> Iterator[str]:
             "serve",
             "--project",
             str(project.folder),
+            f"--env={project.env}",
             "--port",
             "0",
         ]

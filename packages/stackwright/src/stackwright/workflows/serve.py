@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stackwright.assembly.project import Project, write_json
+from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.scoring import load, model_names, scorer_of
 from stackwright_interfaces.errors import ModelNotFound
@@ -48,7 +49,8 @@ def serve(stack: Stack) -> None:
         todo = "Run: stackwright train, then: stackwright promote NAME"
         raise ModelNotFound("registry", "no model of this blueprint is promoted", todo)
     plan = stack.project.state / "server.json"
-    write_json(plan, {"project": str(stack.project.folder), "blueprint": stack.plan.digest})
+    project = stack.project
+    write_json(plan, {"project": str(project.folder), "env": project.env, "blueprint": stack.plan.digest})
     metrics = stack.project.state / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
@@ -137,7 +139,7 @@ def application() -> Starlette:
     from stackwright_serving.app import create_app
     from stackwright_serving.logs import configure
 
-    configure()
+    configure(redact=redact)
     return create_app(_open)
 
 
@@ -148,7 +150,7 @@ def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
     from stackwright_serving.state import State
 
     plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
-    stack = opened.enter_context(Stack(plan["project"], read_only=True))
+    stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
     settings = Settings()
     log = PredictionLog(Path(stack.path(stack.blueprint.journal)))
     opened.callback(log.close)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.gate_options import configured
+from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import dataset as datasets
 from stackwright.workflows.dataset import Dataset, Shaper
@@ -91,7 +92,8 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
     try:
         version = _train(stack, part, rows, key)
     except BaseException as error:
-        _save(stack, replace(run, status="failed", ended=stack.clock(), record={**run.record, "error": str(error)}))
+        record = {**run.record, "error": redact(str(error))}
+        _save(stack, replace(run, status="failed", ended=stack.clock(), record=record))
         raise
     done = replace(run, status="finished", ended=stack.clock(), model=version.ref)
     _save(stack, replace(done, parameters=version.record["parameters"], metrics=version.record["metrics"]))

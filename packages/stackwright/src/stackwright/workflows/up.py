@@ -63,6 +63,7 @@ def up(
     options: Mapping[str, str],
     progress: Progress,
     say: Callable[[str], None],
+    env: str | None = None,
     keep_serving: bool = False,
 ) -> Outcome:
     """Take a project the whole way.
@@ -70,6 +71,7 @@ def up(
     Args:
         folder: the project; made from ``blueprint`` where it is none yet.
         say: told a line for each step.
+        env: the environment to lay over the blueprint.
         keep_serving: serve at the end until interrupted.
 
     Raises:
@@ -85,12 +87,12 @@ def up(
         return new(folder, blueprint, sample=sample, options=options, progress=progress).title, True
 
     steps.run("project", make)
-    project = Project.find(folder)
+    project = Project.find(folder, env)
     found = load_sample(project)
     if found is None:
         todo = "Bring your own: apply, ingest, label, train, promote, serve. Or name a new folder with --sample."
         raise ProjectError(str(folder), "the project has no sample data to go the whole way on", todo)
-    with Stack(project.folder, progress=progress) as stack:
+    with Stack(project.folder, env=env, progress=progress) as stack:
         outcome = _Way(stack, found, Ledger(project), steps).go(started)
         if keep_serving:
             say(str(outcome))
