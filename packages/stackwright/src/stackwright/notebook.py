@@ -38,6 +38,12 @@ class NotebookStack(Stack):
 
         return check(self.project.folder, self.project.env)
 
+    def lock(self) -> Outcome:
+        """Record what the stack is built of, for ``check`` to compare."""
+        from stackwright.workflows.inspection import lock
+
+        return lock(self)
+
     def apply(self) -> Outcome:
         """Put the definitions of ``features.py`` in force."""
         from stackwright.workflows.catalogue import apply

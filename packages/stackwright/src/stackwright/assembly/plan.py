@@ -63,7 +63,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """``sha256:`` of adapters and options; secrets count by their place alone."""
-        document = {slot: [choice.spec.name, _plain(choice.part.options)] for slot, choice in self.choices.items()}
+        document = {slot: [choice.spec.name, plain(choice.part.options)] for slot, choice in self.choices.items()}
         return "sha256:" + hashlib.sha256(canonical(document)).hexdigest()
 
 
@@ -150,13 +150,14 @@ def _known(place: str, kind: str, name: str, known: list[str]) -> Iterable[Probl
         yield Problem(place, f"no {kind} {name!r}", todo)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return an option as JSON holds it; a secret is its place."""
     secret = Secret.parse(value)
     if secret is not None:
         return secret.to_json()
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def problems_of(error: StackwrightError) -> tuple[Problem, ...]:

@@ -48,6 +48,11 @@ class Project:
         return self.folder / blueprint.FILE
 
     @property
+    def lock(self) -> Path:
+        """What the stack was built of."""
+        return self.folder / "blueprint.lock"
+
+    @property
     def features(self) -> Path:
         """The user's definitions."""
         return self.folder / "features.py"

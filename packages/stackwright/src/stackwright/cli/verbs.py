@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +38,21 @@ def _stack(options: Options) -> Iterator[Stack]:
     from stackwright.progress import shown
 
     with shown(quiet=options.json) as progress, Stack(options.project, env=options.env, progress=progress) as stack:
+        _tell_of_drift(stack)
         yield stack
+
+
+def _tell_of_drift(stack: Stack) -> None:
+    """Say in one line that a stack differs from its lock; ``check`` says how."""
+    if stack.project.lock.exists():
+        from stackwright.assembly.blueprint import BlueprintProblems
+        from stackwright.workflows.inspection import drifted
+
+        found = []
+        with suppress(BlueprintProblems):  # the verb tells them, or mends them as apply does
+            found = drifted(stack)
+        if found:
+            sys.stderr.write(f"{len(found)} differences from the lock, the first: {found[0]} All: stackwright check\n")
 
 
 def _time(text: str) -> datetime:
@@ -85,6 +100,14 @@ def _check(options: Options) -> Outcome:
     from stackwright.workflows.inspection import check
 
     return check(options.project, options.env)
+
+
+def _lock(options: Options) -> Outcome:
+    from stackwright.assembly.stack import Stack
+    from stackwright.workflows.inspection import lock
+
+    with Stack(options.project, env=options.env) as stack:
+        return lock(stack)
 
 
 def _apply(options: Options) -> Outcome:
@@ -281,6 +304,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("new", "make a project folder from a blueprint", _new, _new_options, in_project=False),
     Verb("plugins", "show what is installed, by slot", _plugins, in_project=False),
     Verb("check", "check the blueprint: every problem at once", _check),
+    Verb("lock", "record what the stack is built of, for check to compare", _lock),
     Verb("apply", "put the definitions of features.py in force", _apply),
     Verb("ingest", "add rows of a file to a view", _ingest, _ingest_options),
     Verb("materialize", "bring new rows online", _materialize, _materialize_options),

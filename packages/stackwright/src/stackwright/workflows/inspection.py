@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stackwright.assembly.blueprint import BlueprintProblems
+from stackwright.assembly import lock as locks
+from stackwright.assembly.blueprint import BlueprintProblems, Problem
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS
 from stackwright.assembly.stack import Stack
@@ -45,6 +47,7 @@ def check(folder: Path, env: str | None = None) -> Outcome:
     stack = Stack(folder, env=env)
     try:
         plan = stack.plan
+        problems = [vars(problem) for problem in drifted(stack)]
     except BlueprintProblems as error:
         found = [vars(problem) for problem in error.problems]
         return Outcome(f"{len(found)} problems\n{error}", {"problems": found}, ok=False)
@@ -52,6 +55,10 @@ def check(folder: Path, env: str | None = None) -> Outcome:
         return Outcome(
             str(error), {"problems": [{"where": error.where, "found": error.found, "todo": error.todo}]}, ok=False
         )
+    if problems:
+        title = f"The stack differs from its lock in {len(problems)} ways"
+        text = "\n".join(str(Problem(**problem)) for problem in problems)
+        return Outcome(f"{title}\n{text}", {"problems": problems}, ok=False)
     rows = [(slot, choice.spec.name, choice.spec.description) for slot, choice in plan.choices.items()]
     data = {
         "problems": [],
@@ -60,3 +67,38 @@ def check(folder: Path, env: str | None = None) -> Outcome:
         "digest": plan.digest,
     }
     return Outcome("No problem found", data, (Table(("slot", "adapter", "what it is"), rows),))
+
+
+def lock(stack: Stack) -> Outcome:
+    """Record what the stack is built of, beside the blueprint, for its environment.
+
+    Raises:
+        BlueprintProblems: the blueprint cannot be built.
+        ProjectError: the lock cannot be read or written.
+    """
+    described = locks.describe(stack.plan, stack.plugins)
+    changed = locks.save(stack.project, described)
+    rows = [
+        (slot, part["adapter"], f"{part['distribution']} {part['version']}", part["contract"], _vendors(part))
+        for slot, part in described["parts"].items()
+    ]
+    title = f"Locked in {stack.project.lock.name}" if changed else "The lock is current"
+    table = Table(("slot", "adapter", "distribution", "contract", "with"), rows)
+    return Outcome(title, {"changed": changed, "lock": str(stack.project.lock), **described}, (table,))
+
+
+def _vendors(part: Mapping[str, Any]) -> list[str]:
+    return [f"{name} {version}" for name, version in part["requires"].items()]
+
+
+def drifted(stack: Stack) -> list[Problem]:
+    """Return how the stack differs from its lock; nothing where it is not locked.
+
+    Raises:
+        BlueprintProblems: the blueprint cannot be built.
+        ProjectError: the lock cannot be read.
+    """
+    if not stack.project.lock.exists():
+        return []
+    was = locks.locked(stack.project)
+    return [] if was is None else list(locks.drift(was, locks.describe(stack.plan, stack.plugins)))

@@ -1,0 +1,212 @@
+"""The lock: what a stack is built of, and every way in which it can differ from that."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stackwright
+
+STORE = """
+name = "f"
+[feature_store]
+offline = { adapter = "duckdb", path = "data" }
+online = { adapter = "sqlite", path = "data/online.db" }
+[env.staging.feature_store]
+offline = { path = "staging" }
+"""
+
+
+@pytest.fixture
+def locked(project: Any, run: Any) -> Path:
+    folder = Path(project(blueprint=STORE))
+    assert run("lock", "--project", folder).code == 0
+    return folder
+
+
+@pytest.fixture
+def edit(locked: Path) -> Callable[[Callable[[dict[str, Any]], object]], None]:
+    """Change what the lock says."""
+
+    def edit(change: Callable[[dict[str, Any]], object]) -> None:
+        path = locked / "blueprint.lock"
+        document = json.loads(path.read_text())
+        change(document["environments"][""])
+        path.write_text(json.dumps(document))
+
+    return edit
+
+
+@pytest.fixture
+def differences(locked: Path, run: Any) -> Callable[[], list[str]]:
+    def differences() -> list[str]:
+        ran = run("check", "--project", locked, "--json")
+        assert ran.code == (1 if ran.json["problems"] else 0)
+        return [f"{item['where']}: {item['found']}" for item in ran.json["problems"]]
+
+    return differences
+
+
+def test_a_lock_records_adapters_versions_hashes_contracts_and_options(locked: Path) -> None:
+    section = json.loads((locked / "blueprint.lock").read_text())["environments"][""]
+    part = section["parts"]["offline"]
+    assert (part["adapter"], part["contract"], part["options"]) == ("duckdb", 1, {"path": "data"})
+    assert (part["distribution"], part["version"]) == ("stackwright-duckdb", "0.1.0")
+    assert part["files"].startswith("sha256:")
+    assert sorted(part["requires"]) == ["duckdb", "numpy", "pyarrow"]
+    assert {"stackwright", "stackwright-interfaces"} <= set(section["engine"])
+    assert section["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def test_what_is_as_it_was_locked_has_no_problem(locked: Path, differences: Any, run: Any) -> None:
+    assert differences() == []
+    ran = run("lock", "--project", locked, "--json")
+    assert ran.json["changed"] is False
+
+
+def test_two_locks_of_one_stack_are_the_same_bytes(locked: Path, run: Any) -> None:
+    before = (locked / "blueprint.lock").read_bytes()
+    (locked / "blueprint.lock").unlink()
+    run("lock", "--project", locked)
+    assert (locked / "blueprint.lock").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lock: lock.update(python="3.9"), "blueprint.lock: locked for Python 3.9, this is"),
+        (
+            lambda lock: lock["engine"]["stackwright-features"].update(version="0.0.9"),
+            "blueprint.lock: stackwright-features was 0.0.9, 0.1.0 is installed",
+        ),
+        (
+            lambda lock: lock["parts"]["online"].update(version="0.0.9"),
+            "blueprint.lock [online]: stackwright-sqlite was 0.0.9, 0.1.0 is installed",
+        ),
+        (
+            lambda lock: lock["parts"]["online"].update(files="sha256:0"),
+            "blueprint.lock [online]: stackwright-sqlite 0.1.0 has other files than were locked",
+        ),
+        (
+            lambda lock: lock["parts"]["offline"]["requires"].update(duckdb="0.1"),
+            "blueprint.lock [offline]: duckdb was '0.1', is ",
+        ),
+        (
+            lambda lock: lock["parts"]["offline"].update(contract=0),
+            "blueprint.lock [offline]: locked with version 0 of the contract, this is 1",
+        ),
+        (
+            lambda lock: lock["parts"]["offline"]["options"].update(path="old", threads=2),
+            "blueprint.lock [offline]: path was 'old', is 'data'",
+        ),
+        (
+            lambda lock: lock["parts"]["offline"]["options"].update(threads=2),
+            "blueprint.lock [offline]: threads was 2, is not set",
+        ),
+        (
+            lambda lock: lock["parts"]["online"].update(adapter="redis"),
+            "blueprint.lock [online]: locked with adapter 'redis', the blueprint names 'sqlite'",
+        ),
+        (
+            lambda lock: lock["parts"].pop("online"),
+            "blueprint.lock [online]: the slot was empty, 'sqlite' was added",
+        ),
+        (
+            lambda lock: lock["parts"].update(registry=lock["parts"]["online"]),
+            "blueprint.lock [registry]: the slot is empty now, 'sqlite' was removed",
+        ),
+    ],
+)
+def test_every_drift_is_explained(edit: Any, differences: Any, change: Any, message: str) -> None:
+    edit(change)
+    found = differences()
+    assert any(difference.startswith(message) for difference in found), found
+
+
+def test_drift_tells_what_to_do(locked: Path, edit: Any, run: Any) -> None:
+    edit(lambda lock: lock["parts"]["online"].update(version="0.0.9"))
+    text = run("check", "--project", locked).out
+    assert "Run: pip install stackwright-sqlite==0.0.9, or: stackwright lock" in text
+
+
+def test_other_verbs_say_in_one_line_that_the_stack_differs(locked: Path, edit: Any, run: Any) -> None:
+    assert run("apply", "--project", locked).err == ""
+    edit(lambda lock: lock["parts"]["online"].update(version="0.0.9"))
+    ran = run("apply", "--project", locked)
+    assert ran.code == 0
+    assert ran.err.startswith("1 differences from the lock, the first: blueprint.lock [online]: stackwright-sqlite was")
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_each_environment_is_locked_apart(locked: Path, run: Any) -> None:
+    assert run("check", "--project", locked, "--env", "staging").code == 0
+    run("lock", "--project", locked, "--env", "staging")
+    document = json.loads((locked / "blueprint.lock").read_text())["environments"]
+    assert document["staging"]["parts"]["offline"]["options"] == {"path": "staging"}
+    assert document[""]["parts"]["offline"]["options"] == {"path": "data"}
+
+
+def test_a_lock_holds_the_place_of_a_secret(project: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY_URL", "swordfish")
+    folder = project(blueprint='name = "m"\n[registry]\nadapter = "files"\nurl = { env = "REGISTRY_URL" }\n')
+    run("lock", "--project", folder)
+    text = (folder / "blueprint.lock").read_text()
+    assert "swordfish" not in text
+    assert "REGISTRY_URL" in text
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"format": 9, "environments": {}}', '{"format": 1, "environments": {"": {}}}']
+)
+def test_a_damaged_lock_is_told_and_kept(locked: Path, run: Any, text: str) -> None:
+    (locked / "blueprint.lock").write_text(text)
+    for verb in ("check", "lock"):
+        ran = run(verb, "--project", locked)
+        assert ran.code == 1
+        assert "delete it and run: stackwright lock" in ran.out + ran.err
+    assert (locked / "blueprint.lock").read_text() == text
+
+
+def test_a_blueprint_that_cannot_be_built_cannot_be_locked(project: Any, run: Any) -> None:
+    folder = project(blueprint='name = "f"\nregistry = "fles"\n')
+    ran = run("lock", "--project", folder)
+    assert ran.code == 1
+    assert "no adapter named 'fles'" in ran.err
+    assert not (folder / "blueprint.lock").exists()
+
+
+FILES_OF_SQLITE = """
+import sys
+sys.path[:0] = sys.argv[1:]
+from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.lock import describe
+from stackwright.assembly.stack import Stack
+print(describe(Stack(".").plan, Plugins())["parts"]["online"]["files"])
+"""
+
+
+def test_a_wheel_and_the_sources_it_was_built_from_hash_alike(locked: Path, tmp_path: Path) -> None:
+    sources = Path(__file__).parents[2] / "stackwright-sqlite"
+    subprocess.run(["uv", "build", "--wheel", "--quiet", "--out-dir", tmp_path, sources], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    hashes = [
+        subprocess.run(
+            [sys.executable, "-c", FILES_OF_SQLITE, *first], capture_output=True, text=True, check=True, cwd=locked
+        ).stdout
+        for first in ([], [str(tmp_path / "site")])
+    ]
+    assert hashes[0].startswith("sha256:")
+    assert hashes[0] == hashes[1]
+
+
+def test_a_notebook_locks_too(locked: Path) -> None:
+    with stackwright.load(locked) as stack:
+        assert stack.lock().data["changed"] is False
