@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stackwright.assembly.blueprint import Blueprint, ModelPart, MonitorPart
+from stackwright.assembly.blueprint import Blueprint, CataloguePart, ModelPart, MonitorPart
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.cli.main import parser
 from stackwright.cli.verbs import VERBS
@@ -47,8 +47,13 @@ def test_no_verb_is_documented_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize(
     ("part", "hidden"),
-    [(Blueprint, {"path", "offline", "online", "models"}), (ModelPart, {"name", "place"}), (MonitorPart, set())],
-    ids=["blueprint", "model", "monitor"],
+    [
+        (Blueprint, {"path", "offline", "online", "models"}),
+        (ModelPart, {"name", "place"}),
+        (MonitorPart, set()),
+        (CataloguePart, set()),
+    ],
+    ids=["blueprint", "model", "monitor", "catalogue"],
 )
 def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None:
     text = page("blueprint.md")

@@ -1,7 +1,8 @@
 """Machine-learning stacks, built from parts.
 
 In a feature file: :class:`Entity`, :class:`FeatureView`, :class:`Window`, :func:`transform`, :class:`FeatureService`,
-:class:`Target`. In a notebook: ``stack = stackwright.load("avm")``, then ``stack.train()`` and every other verb.
+:class:`Target`, :func:`imported`. In a notebook: ``stack = stackwright.load("avm")``, then ``stack.train()`` and every
+other verb.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from stackwright_interfaces.definitions import (
     Window,
     transform,
 )
+from stackwright_interfaces.imports import imported
 from stackwright_interfaces.types import (
     BOOL,
     BYTES,
@@ -51,6 +53,7 @@ __all__ = [
     "Target",
     "Window",
     "decimal",
+    "imported",
     "list_of",
     "load",
     "transform",

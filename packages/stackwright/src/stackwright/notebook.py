@@ -69,6 +69,18 @@ class NotebookStack(Stack):
 
         return search(self, words)
 
+    def share(self, view: str, *, to: str, why: str = "", revoke: bool = False) -> Outcome:
+        """Permit another team to import a view, or withdraw that."""
+        from stackwright.workflows.sharing import share
+
+        return share(self, view, to=to, why=why, revoke=revoke)
+
+    def import_view(self, ref: str) -> Outcome:
+        """Import another team's view (the verb ``import``)."""
+        from stackwright.workflows.sharing import import_view
+
+        return import_view(self, ref)
+
     def training_set(self, model: str | None = None) -> pa.Table:
         """Return a model's training set: the service's outputs, the target, and when each row was asked for."""
         import pyarrow as pa

@@ -15,13 +15,17 @@ from stackwright.assembly.environments import SECTION, overlaid
 from stackwright_interfaces.errors import BlueprintError, StackwrightError, did_you_mean
 
 FILE: Final = "blueprint.toml"
-SECTIONS: Final = ("name", "use_case", "feature_store", "models", "registry", "server", "monitor", "journal")
+SECTIONS: Final = (
+    "name", "use_case", "feature_store", "models", "registry", "server", "monitor", "journal", "catalogue",
+)  # fmt: skip
 USE_CASES: Final = ("realtime", "batch", "recommender")
 TRANSFORMS: Final = ("none", "log")
 TASKS: Final = ("regression", "classification")
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MODEL = re.compile(rf"(?:{_NAMESPACE.pattern}/)?{_NAME.pattern}")
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,19 @@ class MonitorPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CataloguePart:
+    """``[catalogue]``: what teams share.
+
+    Args:
+        url: of the storage that holds the shared catalogue, or a path.
+        namespace: the team's own; views named ``namespace/...`` are published there.
+    """
+
+    url: str
+    namespace: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blueprint:
     """A blueprint as written, ``${VARIABLE}`` replaced, secrets still sealed.
 
@@ -145,6 +162,7 @@ class Blueprint:
     server: Part | None = None
     monitor: MonitorPart = field(default_factory=MonitorPart)
     journal: str = "journal"
+    catalogue: CataloguePart | None = None
 
 
 def read(path: Path, env: str = "") -> Blueprint:
@@ -260,7 +278,8 @@ class _Reader:
         top = self.top
         self.keys(top, document, (*SECTIONS, SECTION))
         tables = {
-            key: self.take(top, document, key, dict, {}) for key in ("feature_store", "models", "monitor", "journal")
+            key: self.take(top, document, key, dict, {})
+            for key in ("feature_store", "models", "monitor", "journal", "catalogue")
         }
         store = tables["feature_store"]
         where = self.section("feature_store")
@@ -281,7 +300,16 @@ class _Reader:
             server=self.part(self.section("server"), document["server"]) if "server" in document else None,
             monitor=self.monitor(tables["monitor"]),
             journal=self.take(self.section("journal"), tables["journal"], "path", str, "journal"),
+            catalogue=self.catalogue(tables["catalogue"]) if "catalogue" in document else None,
         )
+
+    def catalogue(self, table: Mapping[str, Any]) -> CataloguePart:
+        where = self.section("catalogue")
+        self.keys(where, table, tuple(CataloguePart.__dataclass_fields__))
+        url, namespace = self.required(where, table, "url"), self.required(where, table, "namespace")
+        if namespace and not _NAMESPACE.fullmatch(namespace):
+            self.add(where, f"namespace is {namespace!r}", "Use letters, digits and underscores.")
+        return CataloguePart(url=url, namespace=namespace)
 
     def part(self, where: str, value: Any) -> Part | None:
         """Read ``{ adapter = "name", ... }`` or just ``"name"``."""
@@ -297,8 +325,9 @@ class _Reader:
         if not isinstance(table, Mapping):
             self.add(where, f"is {table!r}", "Write a table.")
             table = {}
-        if not _NAME.fullmatch(name):
-            self.add(where, f"{name!r} is not a usable name", "Use letters, digits, underscores and hyphens.")
+        if not _MODEL.fullmatch(name):
+            todo = "Use letters, digits, underscores and hyphens, with at most one namespace before a slash."
+            self.add(where, f"{name!r} is not a usable name", todo)
         hidden = ("name", "place")
         self.keys(where, table, [key for key in ModelPart.__dataclass_fields__ if key not in hidden])
         trainer = self.part(f"{where} trainer", table.get("trainer"))

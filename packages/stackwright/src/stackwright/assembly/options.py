@@ -65,6 +65,15 @@ def configure(part: Part, spec: AdapterSpec, project: Path) -> Any:
         raise BlueprintError(part.where, f"the options are refused ({error})", "Correct them.") from error
 
 
+def places(part: Part, spec: AdapterSpec, project: Path) -> dict[str, Any]:
+    """Return the options of a part with paths resolved, those left out included; secrets stay sealed."""
+    kinds = _fields(spec)
+    found = {
+        item.name: item.default for item in dataclasses.fields(spec.config) if isinstance(item.default, Path)
+    } | dict(part.options)
+    return {key: str(project / value) if Path in _alternatives(kinds[key]) else value for key, value in found.items()}
+
+
 def _fields(spec: AdapterSpec) -> dict[str, Any]:
     hints = typing.get_type_hints(spec.config)
     return {item.name: hints[item.name] for item in dataclasses.fields(spec.config) if item.init}

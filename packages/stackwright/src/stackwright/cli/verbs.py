@@ -152,6 +152,31 @@ def _features_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="WORDS", help="every word must be found")
 
 
+def _share(options: Options) -> Outcome:
+    from stackwright.workflows.sharing import share
+
+    with _stack(options) as stack:
+        return share(stack, options.view, to=options.to, why=options.why, revoke=options.revoke)
+
+
+def _share_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("view", metavar="VIEW", help="NAMESPACE/NAME@VERSION, or NAMESPACE/NAME for every version")
+    parser.add_argument("--with", dest="to", required=True, metavar="NAMESPACE", help="the other team, or everyone")
+    parser.add_argument("--why", default="", metavar="TEXT", help="written into the catalogue")
+    parser.add_argument("--revoke", action="store_true", help="withdraw the permission")
+
+
+def _import(options: Options) -> Outcome:
+    from stackwright.workflows.sharing import import_view
+
+    with _stack(options) as stack:
+        return import_view(stack, options.ref)
+
+
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="VIEW", help="NAMESPACE/NAME@VERSION, as stackwright features shows it")
+
+
 def _train(options: Options) -> Outcome:
     from stackwright.workflows.train import train
 
@@ -309,6 +334,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("ingest", "add rows of a file to a view", _ingest, _ingest_options),
     Verb("materialize", "bring new rows online", _materialize, _materialize_options),
     Verb("features", "search the features by name, tag, owner, entity or text", _features, _features_options),
+    Verb("share", "permit another team to import a view", _share, _share_options),
+    Verb("import", "import another team's view", _import, _import_options),
     Verb("train", "build the training set, fit, judge and publish a model", _train, _train_options),
     Verb("runs", "list training runs", _runs, _one_model),
     Verb("models", "list published models", _models, _one_model),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from stackwright.assembly.stack import Stack
+from stackwright.workflows import sharing
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.tables import read_table
 from stackwright_features.normalise import AssumedUtcWarning
 from stackwright_interfaces.definitions import Definitions, FeatureView, Source
 from stackwright_interfaces.errors import DefinitionError, UnknownName
+from stackwright_interfaces.imports import with_entities
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.types import Type
 
@@ -24,7 +26,7 @@ def apply(stack: Stack) -> Outcome:
     Raises:
         DefinitionError: the file fails, or removes a service that a served model reads.
         BlueprintProblems: a model of the blueprint reads what is no longer, or not yet, defined.
-        VersionRequired: a meaning changed under an unchanged version.
+        VersionRequired: a meaning changed under an unchanged version, here or in the shared catalogue.
     """
     from stackwright_features.code import collect_in_child
 
@@ -32,7 +34,9 @@ def apply(stack: Stack) -> Outcome:
     before = stack.definitions
     stack.plan_for(definitions)
     _refuse_removal(stack, definitions)
+    notes = sharing.check_shared(stack, definitions)
     stack.features.apply(definitions)
+    sharing.publish(stack, definitions)
     stack.project.save_definitions(definitions)
     stack.definitions = definitions
     rows = [
@@ -43,7 +47,7 @@ def apply(stack: Stack) -> Outcome:
     ]
     changed = definitions != before
     title = "Applied" if changed else "Nothing changed since the last time"
-    return Outcome(title, {"changed": changed, **dict(rows)}, (Table(("kind", "names"), rows),))
+    return Outcome(title, {"changed": changed, **dict(rows)}, (Table(("kind", "names"), rows),), notes)
 
 
 def _refuse_removal(stack: Stack, definitions: Definitions) -> None:
@@ -85,6 +89,7 @@ def ingest(stack: Stack, view: str, path: Path) -> Outcome:
         DataError: the file is damaged or does not fit the view.
     """
     chosen = find_view(stack.definitions, view)
+    sharing.refuse_foreign(stack, chosen)
     types = {field.name: field.type for field in (*chosen.entity.keys, *chosen.fields)}
     table = read_table(path, in_file(chosen.source, types), nulls=chosen.source.nulls)
     with warnings.catch_warnings():
@@ -103,9 +108,13 @@ def ingest(stack: Stack, view: str, path: Path) -> Outcome:
 
 
 def materialize(stack: Stack, views: Sequence[str] = (), at: datetime | None = None) -> Outcome:
-    """Bring online what was ingested or became due."""
-    refs = [find_view(stack.definitions, view).ref for view in views]
-    done = stack.features.materialize(refs, at=at, progress=stack.progress)
+    """Bring online what was ingested or became due; of all the project's own views where none is named."""
+    chosen = [find_view(stack.definitions, view) for view in views]
+    for view in chosen:
+        sharing.refuse_foreign(stack, view)
+    own = chosen or [view for view in stack.definitions.views if not sharing.is_foreign(stack, view)]
+    refs = [view.ref for view in own]
+    done = stack.features.materialize(refs, at=at, progress=stack.progress) if refs else []
     rows = [(item.view, item.rows, item.written, item.watermark.position) for item in done]
     data = {
         item.view: {"rows": item.rows, "written": item.written, "position": item.watermark.position} for item in done
@@ -117,13 +126,26 @@ def materialize(stack: Stack, views: Sequence[str] = (), at: datetime | None = N
 def search(stack: Stack, words: Sequence[str] = ()) -> Outcome:
     """Find features by name, tag, owner, entity or text; every word must fit."""
     wanted = [word.casefold() for word in words]
-    found = [entry for entry in _entries(stack.definitions) if all(word in _text(entry) for word in wanted)]
-    headings = ("feature", "type", "entity", "owner", "used by", "description")
+    elsewhere = sharing.users_elsewhere(stack)
+    entries = [*_entries(stack.definitions, elsewhere), *_offered(stack, elsewhere)]
+    found = [entry for entry in entries if all(word in _text(entry) for word in wanted)]
+    headings = ["feature", "type", "entity", "owner", "used by", "description"]
+    headings += ["state"] if stack.blueprint.catalogue else []
     rows = [tuple(entry[heading] for heading in headings) for entry in found]
     return Outcome(f"{len(found)} features", {"features": found}, (Table(headings, rows),))
 
 
-def _entries(definitions: Definitions) -> Iterator[dict[str, Any]]:
+def _offered(stack: Stack, elsewhere: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """Give the features of other teams that are not imported yet."""
+    known = {view.ref for view in stack.definitions.views}
+    for view, permitted in sharing.offered(stack):
+        if view.ref not in known:
+            state = f"stackwright import {view.ref}" if permitted else f"ask {view.owner or view.name} to share it"
+            for entry in _entries(with_entities([view]), elsewhere):
+                yield {**entry, "state": state}
+
+
+def _entries(definitions: Definitions, elsewhere: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
     users: dict[tuple[str, str], list[str]] = {}
     for service in definitions.services:
         for selection in service.selections:
@@ -136,9 +158,10 @@ def _entries(definitions: Definitions) -> Iterator[dict[str, Any]]:
                 "type": str(field.type),
                 "entity": view.entity.name,
                 "owner": view.owner,
-                "used by": users.get((view.ref, field.name), []),
+                "used by": [*users.get((view.ref, field.name), []), *elsewhere.get(view.ref, [])],
                 "description": field.description or view.description,
                 "tags": {**view.tags, **field.tags},
+                "state": "",
             }
     for service in definitions.services:
         for step in service.transforms:
@@ -150,6 +173,7 @@ def _entries(definitions: Definitions) -> Iterator[dict[str, Any]]:
                 "used by": [service.ref],
                 "description": step.description,
                 "tags": dict(step.tags),
+                "state": "",
             }
 
 
