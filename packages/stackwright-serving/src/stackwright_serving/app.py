@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -44,6 +45,23 @@ def create_app(open_state: Opener) -> Starlette:
     return Starlette(lifespan=lifespan, exception_handlers={404: _no_route, 405: _no_route})
 
 
+class ModelName(Convertor[str]):
+    """A model's name in a path, which may lie in a namespace: ``pricing/valuation``."""
+
+    regex = "[^/]+(?:/[^/]+)?"
+
+    def convert(self, value: str) -> str:
+        """Return the name."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """Return the part of a path."""
+        return value
+
+
+register_url_convertor("model", ModelName())
+
+
 def routes(state: State) -> list[Route]:
     """Return every route over a state."""
     operations, v2 = Operations(state), InferenceV2(state)
@@ -63,15 +81,19 @@ def routes(state: State) -> list[Route]:
         ("GET", "/v2", v2.server),
         ("GET", "/v2/health/live", operations.live),
         ("GET", "/v2/health/ready", operations.ready),
-        ("GET", "/v2/models/{model}", v2.metadata),
         ("GET", "/v2/models/{model}/ready", v2.ready),
         ("POST", "/v2/models/{model}/infer", v2.infer),
         ("GET", "/v2/models/{model}/versions/{version}", v2.metadata),
         ("GET", "/v2/models/{model}/versions/{version}/ready", v2.ready),
         ("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
+        ("GET", "/v2/models/{model}", v2.metadata),
     ]
     return [
-        Route(path, endpoint(path, function, state.settings, state.metrics), methods=[method])
+        Route(
+            path.replace("{model}", "{model:model}"),
+            endpoint(path, function, state.settings, state.metrics),
+            methods=[method],
+        )
         for method, path, function in table
     ]
 
