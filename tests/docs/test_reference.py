@@ -14,6 +14,7 @@ from stackwright.cli.main import parser
 from stackwright.cli.verbs import VERBS
 from stackwright_interfaces import errors, plugin
 from stackwright_interfaces.plugin import Capability
+from stackwright_serving.exchange import status_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -86,3 +87,11 @@ def test_every_error_stands_in_the_tree_at_the_top_of_its_module() -> None:
     for name, item in vars(errors).items():
         if inspect.isclass(item) and issubclass(item, errors.StackwrightError):
             assert f"{name}" in tree.split(), name
+
+
+def test_every_error_is_documented_with_the_status_it_has_over_http() -> None:
+    rows = [line.split(" | ") for line in page("errors.md").splitlines() if line.startswith("| `")]
+    documented = {row[0].strip("| `"): int(row[1]) for row in rows}
+    classes = {name: item for name, item in vars(errors).items() if inspect.isclass(item)}
+    tree = {name: item for name, item in classes.items() if issubclass(item, errors.StackwrightError)}
+    assert documented == {name: status_of(item("where", "found")) for name, item in tree.items()}

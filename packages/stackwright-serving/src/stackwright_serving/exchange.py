@@ -142,12 +142,14 @@ def endpoint(
 
 
 def _failed(exchange: Exchange, error: StackwrightError) -> Response:
-    status = (
-        error.status
-        if isinstance(error, Refused)
-        else next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-    )
-    return answer({"error": str(error), "request_id": exchange.id}, status)
+    return answer({"error": str(error), "request_id": exchange.id}, status_of(error))
+
+
+def status_of(error: StackwrightError) -> int:
+    """Return the HTTP status that an error is answered with."""
+    if isinstance(error, Refused):
+        return error.status
+    return next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
 
 
 def _fields(exchange: Exchange, status: int) -> dict[str, Any]:
