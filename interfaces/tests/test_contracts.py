@@ -24,6 +24,7 @@ CONTRACTS = (
     "document",
     "errors",
     "feature_store",
+    "imports",
     "model",
     "monitor",
     "plugin",

@@ -106,6 +106,10 @@ def service(**changes: Any) -> FeatureService:
             "request fields collide with request keys: listing_id. Rename the field",
         ),
         (
+            lambda: service(selections=(DETAILS.select("price", keys={"listing_id": "price"}),)),
+            "outputs have the names of request keys: price. Select them with a prefix",
+        ),
+        (
             lambda: service(
                 selections=(DETAILS.select(keys={"listing_id": "id"}), AREAS.select(keys={"area_code": "id"}))
             ),

@@ -46,6 +46,11 @@ def test_no_verb_is_documented_that_does_not_exist() -> None:
     assert headings == [verb.name for verb in VERBS]
 
 
+def test_the_first_page_names_every_verb() -> None:
+    table = section((DOCS.parent / "README.md").read_text(encoding="utf-8"), "Use it")
+    assert [verb.name for verb in VERBS if f"`{verb.name}`" not in table] == []
+
+
 @pytest.mark.parametrize(
     ("part", "hidden"),
     [

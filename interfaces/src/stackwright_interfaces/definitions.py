@@ -178,6 +178,11 @@ class FeatureService:
         for name in self.outputs or ():
             require(name in names, where, f"output {name!r} is no feature of it", f"Choose from: {', '.join(names)}.")
         check_unique(f"{where}: outputs", self.outputs or ())
+        collide = sorted(
+            {output.name for output in self.output_fields} & {source for _, _, source in self._plain_keys()}
+        )
+        found = f"outputs have the names of request keys: {', '.join(collide)}"
+        require(not collide, where, found, "Select them with a prefix, or leave them out of the outputs.")
 
     def _plain_keys(self) -> Iterator[tuple[Selection, Field, str]]:
         """Each key that no row holds, and its name in requests."""

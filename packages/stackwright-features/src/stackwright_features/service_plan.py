@@ -12,7 +12,7 @@ from functools import cached_property
 
 from stackwright_features.values import typed_column
 from stackwright_interfaces.definitions import FeatureService, FeatureView, Selection, Window
-from stackwright_interfaces.errors import DataError, DefinitionError
+from stackwright_interfaces.errors import DefinitionError
 from stackwright_interfaces.types import Field, Type
 from stackwright_numerics.columns import Column
 
@@ -77,18 +77,14 @@ class ServicePlan:
     """A service and its lookups.
 
     Raises:
-        DefinitionError: a derived key is of another type than the entity's or could be read from two rows, a request
-            key stands for keys of two types, or a default is not of its field's type.
+        DefinitionError: a derived key is of another type than the entity's or could be read from two rows.
     """
 
     service: FeatureService
 
     def __post_init__(self) -> None:
-        self._check_key_types()
         for source, lookup, position in self._derived_sources:
             self._check_derived(source, lookup.view.entity.keys[position])
-        for field in self.service.all_fields:
-            default_of(field)
 
     @cached_property
     def first(self) -> tuple[Lookup, ...]:
@@ -108,8 +104,11 @@ class ServicePlan:
     @cached_property
     def defaults(self) -> Mapping[str, Column]:
         """Field → its default, as a column of one row; fields without one are left out."""
-        found = {field.name: default_of(field) for field in self.service.all_fields}
-        return {name: column for name, column in found.items() if column is not None}
+        given = (field for field in self.service.all_fields if field.has_default and field.default is not None)
+        return {
+            field.name: typed_column([field.default], field.type, where=f"field {field.name!r}", name="default")
+            for field in given
+        }
 
     @cached_property
     def types(self) -> Mapping[str, Type]:
@@ -135,15 +134,6 @@ class ServicePlan:
             if "." in source
         )
 
-    def _check_key_types(self) -> None:
-        found: dict[str, Type] = {}
-        for lookup in self._lookups:
-            for key, source in zip(lookup.view.entity.keys, lookup.sources, strict=True):
-                if "." not in source and found.setdefault(source, key.type) != key.type:
-                    what = f"request key {source!r} is a {found[source]} and a {key.type}"
-                    todo = f"Give the key of {lookup.view.ref} another request name."
-                    raise DefinitionError(f"service {self.service.ref!r}", what, todo)
-
     def _check_derived(self, source: str, key: Field) -> None:
         where = f"service {self.service.ref!r}"
         view, _, feature = source.rpartition(".")
@@ -154,21 +144,6 @@ class ServicePlan:
         found = holders[0].feature_type(feature)
         if found != key.type:
             raise DefinitionError(where, f"key {source!r} is a {found}, {key.name!r} a {key.type}", "Make them alike.")
-
-
-def default_of(field: Field) -> Column | None:
-    """Return a field's default as a column of one row; ``None`` if it has none.
-
-    Raises:
-        DefinitionError: the default is not of the field's type.
-    """
-    if not field.has_default or field.default is None:
-        return None
-    where = f"field {field.name!r}"
-    try:
-        return typed_column([field.default], field.type, where=where, name="default")
-    except DataError as error:
-        raise DefinitionError(where, f"the default {field.default!r} is no {field.type}", "Change one.") from error
 
 
 def _outputs(group: Iterable[Selection]) -> Iterable[Output]:

@@ -47,9 +47,9 @@ def _silent(_view: str, _done: int, _total: int) -> None:
 class ComposedFeatureStore(FeatureStore):
     """Composes an offline and an online half.
 
-    Reads may come from many threads, also while a materialisation runs. Materialisations and deletions of one store
-    exclude each other, so that a deleted row that was under way online does not stay there; across processes run them
-    from one.
+    Reads may come from many threads, also while a materialisation runs. Applications, materialisations and deletions
+    of one store exclude each other, so that a deleted row that was under way online does not stay there; across
+    processes run them from one.
 
     Args:
         offline: keeps history. ``None`` where only online reads are needed.
@@ -90,12 +90,13 @@ class ComposedFeatureStore(FeatureStore):
             DefinitionError: a service selects a view that is not there, or does not hold together.
         """
         check_closed(definitions)
-        check_versions(self.definitions, definitions)
         for service in definitions.services:
             ServicePlan(service)
-        if self._offline_half is not None:
-            self._offline_half.apply(definitions.views)
-        self._applied = _Applied(definitions)
+        with self._writing:
+            check_versions(self.definitions, definitions)
+            if self._offline_half is not None:
+                self._offline_half.apply(definitions.views)
+            self._applied = _Applied(definitions)
 
     def ingest(self, view: str, table: ArrowStream) -> IngestReport:
         """Add rows to a view (``name@version``). All or nothing.
