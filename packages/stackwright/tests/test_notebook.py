@@ -35,9 +35,14 @@ def test_a_project_is_opened_by_its_folder(filled: Path, monkeypatch: pytest.Mon
         stackwright.load(tmp_path)
 
 
+NAMES = {
+    "features": "search", "import": "import_view", "training-set": "join", "delete-entity": "delete_entity"
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.name not in ELSEWHERE], ids=lambda verb: verb.name)
 def test_every_verb_is_a_method_with_its_documentation(verb: Any) -> None:
-    method = getattr(NotebookStack, {"features": "search", "import": "import_view"}.get(verb.name, verb.name))
+    method = getattr(NotebookStack, NAMES.get(verb.name, verb.name))
     assert inspect.getdoc(method)
     assert inspect.signature(method).return_annotation in ("Outcome", "None")
 

@@ -91,6 +91,28 @@ class NotebookStack(Stack):
         rows = build(self, part)
         return pa.table({**rows.columns, part.target: rows.target, "asked_at": rows.asked})
 
+    def join(
+        self,
+        service: str,
+        labels: Path | str,
+        out: Path | str,
+        *,
+        time: str = "event_time",
+        as_of: datetime | None = None,
+        known_by: bool = False,
+    ) -> Outcome:
+        """Join a label file with features into a Parquet file (the verb ``training-set``)."""
+        from stackwright.workflows.training_set import training_set
+
+        with self._watched():
+            return training_set(self, service, Path(labels), Path(out), time=time, as_of=as_of, known_by=known_by)
+
+    def delete_entity(self, entity: str, *, yes: bool = False, **keys: str) -> Outcome:
+        """Remove an entity from history and online."""
+        from stackwright.workflows.deletion import delete_entity
+
+        return delete_entity(self, entity, keys, yes=yes)
+
     def train(self, model: str | None = None, *, force: bool = False) -> Outcome:
         """Build the training set, fit, judge and publish a model."""
         from stackwright.workflows.train import train

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -91,19 +91,42 @@ class Project:
         Raises:
             DefinitionError: the file is damaged or of another format.
         """
-        import json
-
-        if not self.catalogue.exists():
-            return Definitions()
-        try:
-            return from_json(json.loads(self.catalogue.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            found = f"cannot be read ({error})"
-            raise DefinitionError(str(self.catalogue), found, "Delete it and run: stackwright apply") from error
+        return _read(self.catalogue)
 
     def save_definitions(self, definitions: Definitions) -> None:
-        """Write the applied definitions, atomically."""
+        """Write the applied definitions, atomically; views that are no longer among them are remembered."""
+        write_atomically(
+            self.state / "ever_applied.json", canonical(to_json(_together(self.ever_applied(), definitions)))
+        )
         write_atomically(self.catalogue, canonical(to_json(definitions)))
+
+    def ever_applied(self) -> Definitions:
+        """Return every view that was ever applied, with the entities, as last defined.
+
+        Raises:
+            DefinitionError: the file is damaged.
+        """
+        return _together(_read(self.state / "ever_applied.json"), self.definitions())
+
+
+def _read(path: Path) -> Definitions:
+    import json
+
+    if not path.exists():
+        return Definitions()
+    try:
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"cannot be read ({error})"
+        raise DefinitionError(str(path), found, "Delete it and run: stackwright apply") from error
+
+
+def _together(before: Definitions, after: Definitions) -> Definitions:
+    """Return entities and views of both; where they differ, the later."""
+    entities = {entity.name: entity for entity in (*before.entities, *after.entities)}
+    views = {view.ref: view for view in (*before.views, *after.views)}
+    known = (replace(view, entity=entities[view.entity.name]) for view in views.values())
+    return Definitions(entities=tuple(entities.values()), views=tuple(known))
 
 
 def write_atomically(path: Path, data: bytes) -> None:

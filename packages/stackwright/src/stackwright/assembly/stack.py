@@ -128,9 +128,17 @@ class Stack:
     @cached_property
     def features(self) -> FeatureStore:
         """The feature store: the whole one that is named, or the halves composed."""
+        return self.store_of(self.definitions)
+
+    def store_of(self, definitions: Definitions) -> FeatureStore:
+        """Return a feature store with these definitions in force.
+
+        Raises:
+            BlueprintError: the slot is empty.
+        """
         if "feature_store" in self.plan.choices:
             whole: FeatureStore = self._part("feature_store")
-            whole.apply(self.definitions)
+            whole.apply(definitions)
             return whole
         from stackwright_features.store import ComposedFeatureStore
 
@@ -141,7 +149,7 @@ class Stack:
         if offline is None and online is None:
             raise self._absent("feature_store", "Add [feature_store] with an offline and an online part.")
         store: FeatureStore = ComposedFeatureStore(
-            offline, online, definitions=self.definitions, project=self.project.folder, clock=self.clock
+            offline, online, definitions=definitions, project=self.project.folder, clock=self.clock
         )
         return self._hold(store)
 

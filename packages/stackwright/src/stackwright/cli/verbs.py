@@ -152,6 +152,49 @@ def _features_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="WORDS", help="every word must be found")
 
 
+def _training_set(options: Options) -> Outcome:
+    from stackwright.workflows.training_set import training_set
+
+    with _stack(options) as stack:
+        return training_set(
+            stack,
+            options.service,
+            options.labels,
+            options.out,
+            time=options.time,
+            as_of=options.as_of,
+            known_by=options.known_by,
+        )
+
+
+def _training_set_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("service", metavar="SERVICE", help="name@version of the feature service")
+    parser.add_argument(
+        "labels", type=Path, metavar="LABELS", help="a .csv or .parquet file: keys, request fields, time"
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="the .parquet file to write")
+    parser.add_argument(
+        "--time", default="event_time", metavar="COLUMN", help="the instant each row asks at (default: event_time)"
+    )
+    parser.add_argument(
+        "--as-of", type=_time, metavar="TIME", help="pass over what was ingested later (default: now, which is told)"
+    )
+    parser.add_argument("--known-by", action="store_true", help="pass over rows created after the asked instant")
+
+
+def _delete_entity(options: Options) -> Outcome:
+    from stackwright.workflows.deletion import delete_entity
+
+    with _stack(options) as stack:
+        return delete_entity(stack, options.entity, _pairs(options.pairs), yes=options.yes)
+
+
+def _delete_entity_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("entity", metavar="ENTITY", help="name of the entity")
+    parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="its keys")
+    parser.add_argument("--yes", action="store_true", help="it is meant; deleted rows cannot be brought back")
+
+
 def _share(options: Options) -> Outcome:
     from stackwright.workflows.sharing import share
 
@@ -334,6 +377,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("ingest", "add rows of a file to a view", _ingest, _ingest_options),
     Verb("materialize", "bring new rows online", _materialize, _materialize_options),
     Verb("features", "search the features by name, tag, owner, entity or text", _features, _features_options),
+    Verb("training-set", "join a label file with features into a Parquet file", _training_set, _training_set_options),
+    Verb("delete-entity", "remove an entity from history and online", _delete_entity, _delete_entity_options),
     Verb("share", "permit another team to import a view", _share, _share_options),
     Verb("import", "import another team's view", _import, _import_options),
     Verb("train", "build the training set, fit, judge and publish a model", _train, _train_options),
