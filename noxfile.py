@@ -54,6 +54,36 @@ def lint_session(session: nox.Session) -> None:
     lint(session)
 
 
+VENDORS = ["duckdb", "evidently", "lightgbm", "sklearn", "uvicorn"]
+
+
+@nox.session
+@nox.parametrize("adapter", VENDORS, ids=VENDORS)
+def lowest(session: nox.Session, adapter: str) -> None:
+    """Test an adapter with its vendors at their lower bounds: ``nox -s "lowest(duckdb)"``."""
+    member = f"packages/stackwright-{adapter}"
+    session.install("--resolution", "lowest-direct", "-r", f"{member}/pyproject.toml")
+    session.install("--no-deps", "-e", member)
+    rooms = [f"packages/stackwright-{room}" for room in ("features", "storage", "memory", "numerics", "serving")]
+    session.install("pytest", "pytest-timeout", "httpx", "interfaces[testing]", *rooms)
+    session.run("pytest", f"{member}/tests")
+
+
+@nox.session(venv_backend="none")
+def full(session: nox.Session) -> None:
+    """Run what the tests leave for the night: every adapter at its lower bounds, then the tests with coverage."""
+    for adapter in VENDORS:
+        session.notify(f"lowest({adapter})")
+    session.notify("coverage")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests and report which lines and branches they reach, child processes included."""
+    install(session)
+    session.run("pytest", "-n", str(os.cpu_count() or 2), "--cov", "--cov-report=term:skip-covered", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def lock(session: nox.Session) -> None:
     """Resolve all dependencies anew into ``requirements.lock``."""
