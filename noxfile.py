@@ -19,6 +19,7 @@ MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path
 
 def install(session: nox.Session) -> None:
     """Install the locked dependencies, and every member of the workspace as it stands here."""
+    session.env["UV"] = nox.virtualenv.UV  # the tests make environments with the uv that made theirs
     session.install("--require-hashes", "-r", LOCK)
     session.install("--no-deps", *(argument for member in MEMBERS for argument in ("-e", member)))
 
@@ -54,26 +55,39 @@ def lint_session(session: nox.Session) -> None:
     lint(session)
 
 
-VENDORS = ["duckdb", "evidently", "lightgbm", "sklearn", "uvicorn"]
+NEEDS = {
+    "stackwright": [
+        f"stackwright-{adapter}" for adapter in ("duckdb", "files", "lightgbm", "market", "sqlite", "uvicorn")
+    ],
+    "stackwright-blueprints": ["stackwright-market"],
+    "stackwright-files": ["stackwright-storage[s3]", "moto[server]"],
+    "stackwright-serving": ["httpx"],
+    "stackwright-storage": ["moto[server]"],
+}
+"""What the tests of a member use beside the kits and the rooms."""
 
 
-@nox.session
-@nox.parametrize("adapter", VENDORS, ids=VENDORS)
-def lowest(session: nox.Session, adapter: str) -> None:
-    """Test an adapter with its vendors at their lower bounds: ``nox -s "lowest(duckdb)"``."""
-    member = f"packages/stackwright-{adapter}"
-    session.install("--resolution", "lowest-direct", "-r", f"{member}/pyproject.toml")
-    session.install("--no-deps", "-e", member)
-    rooms = [f"packages/stackwright-{room}" for room in ("features", "storage", "memory", "numerics", "serving")]
-    session.install("pytest", "pytest-timeout", "httpx", "interfaces[testing]", *rooms)
-    session.run("pytest", f"{member}/tests")
+@nox.session(reuse_venv=False)
+@nox.parametrize("member", MEMBERS, ids=[Path(member).name.removeprefix("stackwright-") for member in MEMBERS])
+def lowest(session: nox.Session, member: str) -> None:
+    """Test a member's wheel with each dependency it names at its lower bound: ``nox -s "lowest(duckdb)"``."""
+    wheels = Path(session.create_tmp()) / "wheels"
+    session.run("uv", "build", "--quiet", "--wheel", "--all-packages", "--clear", "--out-dir", str(wheels), silent=True)
+    name = nox.project.load_toml(Path(member) / "pyproject.toml")["project"]["name"]
+    extras = [] if name == "stackwright" else ["--all-extras"]  # what [standard] adds has sessions of its own
+    ours = ["--quiet", "--no-sources", "--find-links", str(wheels)]
+    session.install(*ours, "--resolution", "lowest-direct", "-r", f"{member}/pyproject.toml", *extras, name)
+    rooms = [f"stackwright-{room}" for room in ("features", "memory", "numerics", "storage")]
+    kits = ["stackwright-interfaces[testing]", "pytest-timeout"]
+    session.install(*ours, *kits, *rooms, *NEEDS.get(name, []))
+    session.run("uv", "pip", "freeze")
+    session.run("pytest", "-p", "no:cacheprovider", f"{member}/tests", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def full(session: nox.Session) -> None:
-    """Run what the tests leave for the night: every adapter at its lower bounds, then the tests with coverage."""
-    for adapter in VENDORS:
-        session.notify(f"lowest({adapter})")
+    """Run what the tests leave for the night: every member at its lower bounds, then the tests with coverage."""
+    session.notify("lowest")
     session.notify("coverage")
 
 

@@ -116,9 +116,11 @@ def test_the_same_seed_makes_the_same_model_anywhere(
 def test_the_planted_shift_shows_in_the_error_where_it_struck(project: Path, first: dict[str, Any]) -> None:
     with Stack(project) as stack:
         target = stack.target("sale_price")
-        from stackwright.workflows.labels import label_log
+        from stackwright.workflows import journal
 
-        labels = {row["listing_id"]: row for row in label_log(stack, target).read().to_pylist() if not row["censored"]}
+        labels = {
+            row["listing_id"]: row for row in journal.labels(stack, target).read().to_pylist() if not row["censored"]
+        }
         reader = PredictionReader(stack.context.storage(stack.blueprint.journal))
         records = [record for record in reader.records() if record["keys"]["listing_id"] in labels]
     struck = [str(record["features"]["neighbourhood_id"]).startswith("harbour") for record in records]

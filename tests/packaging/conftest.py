@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+UV = os.environ.get("UV", "uv")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def wheelhouse(shared: Path) -> Path:
     folder = shared / "wheelhouse"
     with once(folder) as make:
         if make:
-            command = ["uv", "build", "--all-packages", "--wheel", "--quiet", "--out-dir", str(folder)]
+            command = [UV, "build", "--all-packages", "--wheel", "--quiet", "--out-dir", str(folder)]
             subprocess.run(command, check=True, cwd=ROOT)
     return folder
 
@@ -87,9 +88,9 @@ def environment(shared: Path, wheelhouse: Path) -> Callable[..., Environment]:
         made = Environment(shared / name)
         with once(made.folder) as make:
             if make:
-                create = ["uv", "venv", "--quiet", "--python", sys.executable, *(["--seed"] if by == "pip" else [])]
+                create = [UV, "venv", "--quiet", "--python", sys.executable, *(["--seed"] if by == "pip" else [])]
                 subprocess.run([*create, str(made.folder)], check=True)
-                tool = ["uv", "pip", "install", "--python", str(made.python)]
+                tool = [UV, "pip", "install", "--python", str(made.python)]
                 tool = [str(made.python), "-m", "pip", "install"] if by == "pip" else tool
                 command = [*tool, "--quiet", "--find-links", str(wheelhouse), *requirements]
                 done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=shared)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +66,25 @@ def test_only_the_chosen_adapters_are_there(store: Any) -> None:
         "pytest",
         "hypothesis",
     }
+
+
+IMPORT_ALL = """
+import pkgutil, sys
+from importlib import import_module
+names = {name for name in pkgutil.walk_packages() if name.name.startswith("stackwright")}
+modules = sorted(item.name for item in names if ".testing" not in item.name)
+for module in modules:
+    import_module(module)
+print(len(modules), *sorted({"numpy", "pytest"} & set(sys.modules)))
+"""
+
+
+def test_every_module_imports_with_what_was_installed(store: Any) -> None:
+    done = store.run("python", "-c", IMPORT_ALL)
+    assert done.returncode == 0, done.stderr
+    number, *brought = done.stdout.split()
+    assert int(number) > 100
+    assert brought == ["numpy"]
 
 
 def test_they_are_enough_for_a_feature_store(store: Any, project: Any) -> None:
@@ -174,7 +192,7 @@ def stranger(environment: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("shelf")
     (folder / "pyproject.toml").write_text(PLUGIN_PROJECT)
     (folder / "shelf.py").write_text(PLUGIN_MODULE)
-    return environment("stranger", "stackwright", "stackwright-duckdb", str(folder))
+    return environment("stranger", "stackwright", "stackwright-duckdb", "stackwright-interfaces[testing]", str(folder))
 
 
 def test_an_adapter_of_a_stranger_is_listed_locked_and_used(stranger: Any, project: Any) -> None:
@@ -189,6 +207,27 @@ def test_an_adapter_of_a_stranger_is_listed_locked_and_used(stranger: Any, proje
         stranger.json(*line, *at)
     assert len(json.loads((folder / "shelf.json").read_text())["homes@1"]) == 2
     assert stranger.run("python", "-c", READ, cwd=folder).stdout.strip() == "[50.0, 70.0, nan]"
+
+
+CONFORMANCE = """
+import shelf
+from stackwright_interfaces.feature_store import OnlineStore
+from stackwright_interfaces.testing.adapters import spec_of
+from stackwright_interfaces.testing.online_store import OnlineStoreCases
+
+class TestShelf(OnlineStoreCases):
+    spec = spec_of(shelf, OnlineStore)
+
+    def config(self, folder):
+        return shelf.ShelfConfig(path=folder / "shelf.json")
+"""
+
+
+def test_the_published_kit_proves_the_adapter_of_a_stranger(stranger: Any, tmp_path: Path) -> None:
+    (tmp_path / "test_conformance.py").write_text(CONFORMANCE)
+    done = stranger.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert int(done.stdout.splitlines()[-1].split()[0]) > 10
 
 
 FRAMES = """
@@ -227,8 +266,9 @@ def test_the_standard_stack_installs_and_goes_the_whole_way(environment: Any, tm
     shutil.rmtree(tmp_path / "market")
 
 
-def test_the_source_of_a_member_installs_by_itself(environment: Any) -> None:
-    made = environment("interfaces", str(ROOT / "interfaces"))
-    assert made.installed() <= {"stackwright-interfaces", "pluggy"}
-    code = "import stackwright_interfaces.feature_store, stackwright_interfaces.plugin"
-    assert subprocess.run([made.python, "-c", code], check=False).returncode == 0
+def test_the_contracts_import_without_numpy(environment: Any) -> None:
+    made = environment("interfaces", str(ROOT / "interfaces"), by="uv")
+    assert made.installed() == {"stackwright-interfaces", "pluggy"}
+    done = made.run("python", "-c", IMPORT_ALL)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 1

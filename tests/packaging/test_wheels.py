@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -35,6 +39,7 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 def test_it_says_what_it_is(metadata: Message) -> None:
+    assert re.fullmatch(r"0\.1\.\d+", metadata["Version"])
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     assert len(metadata["Summary"]) > 20
@@ -66,17 +71,78 @@ def test_every_plugin_module_is_an_entry_point(wheel: zipfile.ZipFile, metadata:
     assert (f"= {package}.plugin" in text.partition("[stackwright]")[2]) == offers
 
 
+IN_USE_WITHOUT_AN_IMPORT = {"httptools", "stackwright-blueprints", "threadpoolctl", "uvloop"}
+"""Found by name: by uvicorn, by entry point, by ``import_module``."""
+BROUGHT_BY = {"botocore": "boto3"}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Top-level names that a module imports when it runs."""
+    if isinstance(tree, ast.If) and isinstance(tree.test, ast.Name) and tree.test.id == "TYPE_CHECKING":
+        return
+    if isinstance(tree, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in tree.names)
+    if isinstance(tree, ast.ImportFrom) and tree.module and not tree.level:
+        yield tree.module.partition(".")[0]
+    for child in ast.iter_child_nodes(tree):
+        yield from imports(child)
+
+
+def distribution(name: str) -> str:
+    """The distribution of a requirement or of a module's top-level name, as an index writes it."""
+    (found, *_) = re.findall(r"^[A-Za-z0-9._-]+", name)
+    found = packages_distributions().get(found, [found])[0]
+    return re.sub(r"[-_.]+", "-", BROUGHT_BY.get(found, found)).lower()
+
+
+def test_it_requires_what_it_imports_and_no_more(wheel: zipfile.ZipFile, metadata: Message) -> None:
+    requirements = [line for line in metadata.get_all("Requires-Dist") or [] if "extra == 'standard'" not in line]
+    required = {distribution(re.sub(r"[\[(;<>=!~ ].*", "", line)) for line in requirements}
+    modules = [name for name in wheel.namelist() if name.endswith(".py") and not name.endswith("/features.py")]
+    used = {distribution(name) for path in modules for name in imports(ast.parse(wheel.read(path)))
+            if name not in sys.stdlib_module_names} - {metadata["Name"]}  # fmt: skip
+    assert used - required == set()
+    assert required - used <= IN_USE_WITHOUT_AN_IMPORT
+
+
+def adapters(part: object) -> Iterator[str]:
+    """Names of the adapters of a blueprint, however deep."""
+    for key, value in part.items() if isinstance(part, dict) else ():
+        yield from [value] if key == "adapter" else value if key == "reports" else adapters(value)
+
+
+def test_standard_brings_the_parts_of_the_realtime_blueprint_and_its_sample(wheelhouse: Path) -> None:
+    (path,) = wheelhouse.glob("stackwright-0*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        lines = Parser().parsestr(wheel.read(name).decode()).get_all("Requires-Dist") or []
+    extra = {distribution(re.sub(r"[<>=; ].*", "", line)) for line in lines if "extra == 'standard'" in line}
+    blueprint = tomllib.loads((ROOT / "blueprints/realtime/blueprint.toml").read_text())
+    chosen = {f"stackwright-{adapter}" for adapter in adapters(blueprint)}
+    assert len(chosen) == 6
+    assert chosen | {"stackwright-market"} <= extra
+
+
+def test_the_contracts_alone_need_pluggy_alone(wheelhouse: Path) -> None:
+    (path,) = wheelhouse.glob("stackwright_interfaces-*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = Parser().parsestr(wheel.read(name).decode())
+    assert metadata.get_all("Provides-Extra") == ["testing"]
+    plain = [line for line in metadata.get_all("Requires-Dist") or [] if "extra ==" not in line]
+    assert [distribution(line) for line in plain] == ["pluggy"]
+
+
 def test_only_what_needs_an_old_pandas_holds_pandas_back(metadata: Message) -> None:
     held = [line for line in metadata.get_all("Requires-Dist") or [] if re.match(r"pandas\b", line) and "<" in line]
     assert bool(held) == (metadata["Name"] == "stackwright-evidently")
 
 
-def test_blueprints_travel_whole(wheelhouse: Path) -> None:
+def test_blueprints_travel_whole_and_nothing_with_them(wheelhouse: Path) -> None:
     (path,) = wheelhouse.glob("stackwright_blueprints-*.whl")
-    names = set(zipfile.ZipFile(path).namelist())
+    travelled = {name for name in zipfile.ZipFile(path).namelist() if name.count("/") > 1 or ".dist-info/" not in name}
     folders = [path.parent for path in (ROOT / "blueprints").glob("*/blueprint.toml")]
     assert folders
-    for folder in folders:
-        for file in folder.iterdir():
-            if file.is_file():
-                assert f"stackwright_blueprints/{folder.name}/{file.name}" in names
+    files = [file for folder in folders for file in folder.iterdir() if file.is_file()]
+    own = {f"stackwright_blueprints/{file.parent.name}/{file.name}" for file in files}
+    assert travelled == own | {"stackwright_blueprints/__init__.py", "stackwright_blueprints/plugin.py"}

@@ -16,7 +16,7 @@ from stackwright_interfaces.definitions import Entity, Source, Target
 from stackwright_interfaces.errors import MissingColumn, StorageError, WrongType
 from stackwright_interfaces.types import BYTES, FLOAT64, INT64, STRING, Field
 from stackwright_journal.labels import LabelLog
-from stackwright_storage import open_storage
+from stackwright_storage import FileStorage, open_storage
 
 
 def prices(log, **options):
@@ -297,6 +297,81 @@ def test_a_compaction_that_died_before_it_cleaned_up_is_harmless(storage, labels
     storage.put_if_absent("labels/sale_price/000000000001.parquet", old)
     assert prices(labels) == {1: 100.0, 2: 100.0}
     assert labels.history().num_rows == 2
+
+
+class Interrupted(FileStorage):
+    """A storage in which something happens just before an object is put."""
+
+    meanwhile = None
+
+    def put_if_absent(self, key, data):
+        happens, self.meanwhile = self.meanwhile, None
+        if happens:
+            happens()
+        return super().put_if_absent(key, data)
+
+
+def test_labels_that_come_into_the_place_of_a_segment_that_was_merged_are_not_lost(tmp_path, target, table, label):
+    storage = Interrupted(tmp_path)
+    slow, other = LabelLog(storage, target), LabelLog(FileStorage(tmp_path), target)
+    slow.ingest(table(label(1)))
+
+    def merge_what_came():
+        other.ingest(table(label(2)))
+        other.ingest(table(label(3)))
+        other.compact()
+
+    storage.meanwhile = merge_what_came
+    report = slow.ingest(table(label(4)))
+    assert (report.added, report.position) == (1, 4)
+    assert sorted(prices(other)) == [1, 2, 3, 4]
+    assert other.history().num_rows == 4
+
+
+def test_labels_that_are_merged_as_soon_as_they_are_stored_are_reported_as_added(
+    tmp_path, target, table, label, monkeypatch
+):
+    log, other = (LabelLog(FileStorage(tmp_path), target) for _ in range(2))
+    log.ingest(table(label(1)))
+    put = FileStorage.put_if_absent
+
+    def put_and_merge(storage, key, data):
+        monkeypatch.setattr(FileStorage, "put_if_absent", put)
+        put(storage, key, data)
+        other.compact()
+
+    monkeypatch.setattr(FileStorage, "put_if_absent", put_and_merge)
+    assert log.ingest(table(label(2))).added == 1
+    assert log.history().num_rows == 2
+
+
+def test_labels_are_kept_on_s3_as_in_a_folder(s3, target, table, label):
+    url = s3()
+    one, two = (LabelLog(open_storage(url), target) for _ in range(2))
+    one.ingest(table(label(1), label(2)))
+    assert two.ingest(table(label(2), label(3, 130.0))).duplicates == 1
+    assert one.ingest(table(label(1, 110.0))).revisions == 1
+    assert prices(two) == {1: 110.0, 2: 100.0, 3: 130.0}
+    assert prices(two, position=2) == {1: 100.0, 2: 100.0, 3: 130.0}
+    assert one.compact() == 3
+    assert prices(two) == {1: 110.0, 2: 100.0, 3: 130.0}
+
+
+def test_writers_on_s3_each_get_a_position_and_nothing_is_lost(s3, target, table, label):
+    url = s3()
+    logs = [LabelLog(open_storage(url), target) for _ in range(3)]
+
+    def work(part):
+        for number in range(3):
+            logs[part].ingest(table(label(part * 100 + number), label(9999)))
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log = LabelLog(open_storage(url), target)
+    assert (log.read().num_rows, log.position) == (10, 9)
 
 
 def test_writers_at_the_same_time_each_get_a_position_and_nothing_is_lost(tmp_path, target, table, label):

@@ -117,3 +117,9 @@ def test_a_lock_that_is_never_released_is_an_error(storage: FileStorage, monkeyp
     with storage._locked(), pytest.raises(StorageError, match="another process has held it"):
         storage.put_if_match("a", b"new", tag)
     assert storage.put_if_match("a", b"new", tag)
+
+
+def test_a_folder_that_is_a_file_is_no_storage(tmp_path: Path) -> None:
+    (tmp_path / "registry").write_text("not a folder")
+    with pytest.raises(StorageError, match="a folder lies where a file is meant, or a file where a folder is"):
+        list(FileStorage(tmp_path / "registry").list())

@@ -49,3 +49,10 @@ def test_a_file_url_that_names_no_folder_here_is_refused(url: str) -> None:
 def test_nothing_is_no_storage() -> None:
     with pytest.raises(UsageError, match="neither a URL nor a path"):
         open_storage("")
+
+
+def test_what_may_hold_a_secret_is_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        open_storage("s3a://name:secret@bucket/prefix")
+    assert "secret" not in str(caught.value)
+    assert "Did you mean 's3'" in str(caught.value)

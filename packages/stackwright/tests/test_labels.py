@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import stackwright
-from stackwright.workflows.labels import choose_target, label_log
+from stackwright.workflows import journal
+from stackwright.workflows.labels import choose_target
 from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import UnknownName, UsageError
 from stackwright_interfaces.types import INT64, Field
@@ -42,7 +43,7 @@ def row(home: str, price: str = "5", known: str = "2024-02-01T00:00:00Z", more: 
 
 
 def truths(stack: Any) -> dict[str, float]:
-    table = label_log(stack, stack.target("sale_price")).read()
+    table = journal.labels(stack, stack.target("sale_price")).read()
     return dict(zip(table["home_id"].to_pylist(), table["price"].to_pylist(), strict=True))
 
 

@@ -52,8 +52,8 @@ REFUSED: Final = (
 class RegistryCases(JournalCases, RaceCases):
     """Subclass it in a test module, under a name that starts with ``Test``.
 
-    Override ``storage`` where the registry keeps its objects in one, and ``alter`` where a published payload is not a
-    file below the project folder.
+    Override ``storage`` where the registry keeps its objects in one, and ``alter`` and ``copy`` where what is published
+    is no file below the project folder.
     """
 
     # --- publish and resolve ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -73,7 +72,8 @@ class RaceCases(RegistryTrial):
     ) -> None:
         folder = model(b"payload")
         for name in crashes(
-            lambda name: self.open(tmp_path / name).publish(NAME, folder, RECORD, who="ada"), at_most=25
+            lambda name: self.open(tmp_path / name).publish(NAME, folder, RECORD, who="ada"),
+            at_most=min(25, self.kills),
         ):
             registry = self.open(tmp_path / name)
             versions, events = registry.history()
@@ -100,7 +100,7 @@ class RaceCases(RegistryTrial):
         def promote(name: str) -> None:
             self.open(tmp_path / name).record(alias(2, minute=1), expected=1)
 
-        for name in crashes(promote, prepare=lambda name: shutil.copytree(prepared, tmp_path / name)):
+        for name in crashes(promote, prepare=lambda name: self.copy(prepared, tmp_path / name), at_most=self.kills):
             registry = self.open(tmp_path / name)
             moves = [(event.before, event.after) for event in registry.history()[1] if event.kind == "alias"]
             champion = registry.resolve(ModelRef(NAME, alias="champion")).version

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
@@ -51,7 +52,13 @@ def alias(after: int | None, *, name: str = NAME, minute: int = 0, named: str = 
 
 
 class RegistryTrial(AdapterCases):
-    """What the cases of a registry share."""
+    """What the cases of a registry share.
+
+    Attributes:
+        kills: children that are killed in a case of death; fewer where each takes long to start.
+    """
+
+    kills: ClassVar[int] = 40
 
     def storage(self, url: str) -> Storage:
         """Open a storage for the registry; override it for one that keeps its objects there."""
@@ -74,6 +81,10 @@ class RegistryTrial(AdapterCases):
         for path in held:
             path.chmod(0o644)
             path.write_bytes(payload[:-1] + b"?")
+
+    def copy(self, source: Path, target: Path) -> None:
+        """Copy the registry of one folder to another; override it where objects lie elsewhere."""
+        shutil.copytree(source, target)
 
     @pytest.fixture
     def home(self, tmp_path: Path) -> Path:

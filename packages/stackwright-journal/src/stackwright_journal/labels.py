@@ -125,15 +125,21 @@ class LabelLog:
         incoming = normalise(
             table, self._target, source=source, observed_at=observed_at, recorded_at=self._clock().astimezone(UTC)
         )
+        stored: LabelReport | None = None
         for _ in range(_ATTEMPTS):
             try:
                 fresh, report = self._select(incoming, self._segments())
                 if not len(fresh):
-                    return report
-                self._storage.put_if_absent(f"{self._prefix}{report.position:012d}.parquet", _parquet(fresh))
+                    return stored or report
+                key = f"{self._prefix}{report.position:012d}.parquet"
+                self._storage.put_if_absent(key, _parquet(fresh))
             except (PreconditionFailed, ObjectNotFound):
                 continue
-            return report
+            # Segments may have been merged since they were listed: then this one is part of the merged one, or came
+            # into the place of one that is, and does not count. Looking again tells which.
+            if key in self._segments().values():
+                return report
+            stored = report
         found = f"{_ATTEMPTS} attempts were each forestalled by another writer"
         raise StorageError(f"labels of {self._target.name!r}", found, "Ingest larger tables, less often.")
 

@@ -57,7 +57,8 @@ class PredictionLog:
     reaches the caller; the next flush tries again with a new segment.
 
     Args:
-        folder: the journal's folder, or another place that segments are made in.
+        folder: the journal's folder, or another place that segments are made in: that of
+            :func:`~stackwright_journal.places.open_segments`, for any URL.
         flush_seconds: longest wait of a record before it is written.
         flush_records: waiting records that are written at once.
         limit: waiting records beyond which new ones are dropped.
@@ -93,6 +94,7 @@ class PredictionLog:
         self._segment: Segment | None = None
         self._segment_day = ""
         self._segment_bytes = 0
+        self._segment_since = 0.0
         self._synced_at = 0.0
         self._unsynced = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -126,11 +128,12 @@ class PredictionLog:
             return LogCounts(**vars(self._counts))
 
     def close(self) -> None:
-        """Write and sync what is queued, then end the thread. Closing twice is allowed."""
+        """Write and sync what is queued, end the thread, and close the segments. Closing twice is allowed."""
         with self._lock:
             self._closed = True
         self._wake.set()
         self._thread.join()
+        self._segments.close()
 
     def __enter__(self) -> Self:
         return self
@@ -151,9 +154,11 @@ class PredictionLog:
                 closed = self._closed
             for day, lines in sorted(self._lines(batch).items()):
                 self._write(day, lines)
-            self._sync(now=closed)
-            if closed:
+            old = time.monotonic() - self._segment_since >= self._segments.rotate_seconds
+            self._sync(now=closed or old)
+            if closed or old:
                 self._abandon()
+            if closed:
                 return
 
     def _lines(self, batch: Iterable[Entry]) -> dict[str, list[bytes]]:
@@ -213,6 +218,7 @@ class PredictionLog:
             self._segment = self._segments.create(f"{FOLDER}/{day}/{unique_name(self._clock(), SUFFIX)}")
             self._segment_day = day
             self._segment_bytes = 0
+            self._segment_since = time.monotonic()
         return self._segment
 
     def _sync(self, *, now: bool) -> None:

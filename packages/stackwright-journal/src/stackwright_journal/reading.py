@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -37,6 +39,7 @@ _BASE: Final[Mapping[str, Any]] = {
     "upper": pa.float64(),
 }
 _CHUNK: Final = 20_000
+_AHEAD: Final = 8
 
 
 @dataclass
@@ -81,10 +84,17 @@ class PredictionReader:
 
     Args:
         storage: opened on the journal's folder or URL.
+        spool: opened on the folder in which segments wait for the storage, if they do.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, storage: Storage, *, spool: Storage | None = None) -> None:
+        # The spool first: a segment leaves it only when the storage has it, so none is missed.
+        self._places = (storage,) if spool is None else (spool, storage)
+
+    def close(self) -> None:
+        """Close the storages."""
+        for place in self._places:
+            place.close()
 
     def records(
         self, *, start: datetime | None = None, end: datetime | None = None, counts: ReadCounts | None = None
@@ -99,8 +109,9 @@ class PredictionReader:
         counts = counts if counts is not None else ReadCounts()
         low = rfc3339(start) if start else ""
         high = rfc3339(end) if end else "~"
-        for key in self._keys(start, end):
-            for record in self._segment(key, counts):
+        for data in self._fetched(self._keys(start, end)):
+            counts.segments += 1
+            for record in _records(data, counts):
                 if low <= record["predicted_at"] < high:
                     yield record
 
@@ -146,10 +157,9 @@ class PredictionReader:
         wanted = set(prediction_ids)
         found: dict[str, dict[str, Any]] = {}
         needle = orjson.dumps(next(iter(wanted))) if len(wanted) == 1 else b""
-        for key in self._keys(None, None):
+        for data in self._fetched(self._keys(None, None)):
             if len(found) == len(wanted):
                 break
-            data = self._data(key)
             if needle in data:
                 for record in _records(data, ReadCounts()):
                     if record["prediction_id"] in wanted:
@@ -159,18 +169,28 @@ class PredictionReader:
     def _keys(self, start: datetime | None, end: datetime | None) -> list[str]:
         """Return the segments of the days asked for."""
         low, high = utc_day(start) if start else "", utc_day(end) if end else "~"
-        keys = [key for key in self._storage.list(f"{FOLDER}/") if key.endswith(SUFFIX)]
+        keys = sorted({key for place in self._places for key in place.list(f"{FOLDER}/") if key.endswith(SUFFIX)})
         return [key for key in keys if low <= key.split("/")[1] <= high]
 
-    def _segment(self, key: str, counts: ReadCounts) -> Iterator[dict[str, Any]]:
-        counts.segments += 1
-        return _records(self._data(key), counts)
+    def _fetched(self, keys: Sequence[str]) -> Iterator[bytes]:
+        """Give the content of segments in order; some are fetched ahead, because a storage may be far away."""
+        waiting: deque[Future[bytes]] = deque()
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            try:
+                for key in keys:
+                    waiting.append(pool.submit(self._data, key))
+                    if len(waiting) == _AHEAD:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _data(self, key: str) -> bytes:
-        try:
-            return self._storage.get(key).data
-        except ObjectNotFound:
-            return b""
+        for place in self._places:
+            with suppress(ObjectNotFound):
+                return place.get(key).data
+        return b""
 
 
 def _records(data: bytes, counts: ReadCounts) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 from datetime import UTC, datetime
@@ -34,6 +35,11 @@ class Segment(Protocol):
 class Segments(Protocol):
     """A place where segments are made."""
 
+    @property
+    def rotate_seconds(self) -> float:
+        """Age in seconds from which a segment is closed, and another begun when there is something to write."""
+        ...
+
     def create(self, name: str) -> Segment:
         """Make a segment that did not exist, under a relative name (``2026-11-20/a.jsonl``).
 
@@ -42,37 +48,59 @@ class Segments(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Called when the last segment is closed. Closing twice is allowed."""
+        ...
+
 
 class FolderSegments:
     """Segments as files below a folder, which is made when it is needed."""
+
+    rotate_seconds = math.inf
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def create(self, name: str) -> Segment:
         """Make a file that did not exist, durable in its folder."""
-        path = self.folder / name
-        made = not path.parent.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        segment = _File(os.open(path, MODE, 0o644))
-        sync_folder(path.parent)
-        if made:
-            sync_folder(path.parent.parent)
-        return segment
+        return FileSegment(create_file(self.folder / name))
+
+    def close(self) -> None:
+        """Do nothing: the files are where they are read."""
 
 
-class _File:
+class FileSegment:
+    """A file that is written through its descriptor."""
+
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     def write(self, data: bytes | memoryview) -> int:
+        """Append; return how many bytes were taken."""
         return os.write(self._descriptor, data)
 
     def sync(self) -> None:
+        """Force what was written to the disk."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
+        """Close the descriptor."""
         os.close(self._descriptor)
+
+
+def create_file(path: Path) -> int:
+    """Make a file that did not exist, durable in its folder; return its descriptor.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    made = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, MODE, 0o644)
+    sync_folder(path.parent)
+    if made:
+        sync_folder(path.parent.parent)
+    return descriptor
 
 
 def sync_folder(folder: Path) -> None:

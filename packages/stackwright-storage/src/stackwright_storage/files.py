@@ -7,6 +7,7 @@ whole object or none, and a put that returned lasts.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -36,6 +37,11 @@ class FileStorage(Storage):
         self._folder = folder
         self._own = folder / RESERVED
         self._swept = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the files lie."""
+        return self._folder
 
     def get(self, key: str) -> Stored:
         """Return the object."""
@@ -87,6 +93,8 @@ class FileStorage(Storage):
         check_prefix(prefix)
         start = self._folder / prefix.rpartition("/")[0]
         with translated(str(start)):
+            if self._folder.is_file():
+                raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(self._folder))
             keys = [path.relative_to(self._folder).as_posix() for path in self._files(start)]
         return iter(sorted(key for key in keys if key.startswith(prefix)))
 

@@ -22,6 +22,11 @@ def check_key(key: str) -> None:
         raise UsageError(f"storage key {key!r}", fault, "Write a relative key such as 'a/b/c.json'.")
 
 
+def is_key(name: str) -> bool:
+    """Tell whether a name can be a key; a bucket also holds what others put there, such as markers of folders."""
+    return not _fault(name)
+
+
 def check_prefix(prefix: str) -> None:
     """See that keys can start with a prefix; its last part may be empty or cut short.
 

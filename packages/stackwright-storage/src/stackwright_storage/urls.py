@@ -19,10 +19,12 @@ def open_storage(url_or_path: str) -> Storage:
     """Open a storage; nothing is read or made yet.
 
     Args:
-        url_or_path: ``file:///folder``, or a path; a relative one is relative to the working directory.
+        url_or_path: ``s3://bucket/prefix``, ``file:///folder``, or a path; a relative one is relative to the working
+            directory.
 
     Raises:
-        UsageError: no such scheme, or a URL that names no folder here.
+        UsageError: no such scheme, or a URL that names no folder here and no bucket.
+        PluginError: what reads the scheme is not installed.
     """
     match = _SCHEME.match(url_or_path)
     if match is None:
@@ -32,8 +34,8 @@ def open_storage(url_or_path: str) -> Storage:
     scheme = match[1].lower()
     if scheme not in _OPENERS:
         found = f"no storage for the scheme {scheme!r}. Known: {', '.join(sorted(_OPENERS))}"
-        todo = did_you_mean(scheme, _OPENERS) or f"Name a folder, or write './{url_or_path}' if it is a path."
-        raise UsageError(f"storage {url_or_path!r}", found, todo)
+        todo = did_you_mean(scheme, _OPENERS) or "Name a folder, or begin with './' if it is a path."
+        raise UsageError(f"storage {scheme}", found, todo)
     return _OPENERS[scheme](url_or_path)
 
 
@@ -44,4 +46,10 @@ def _open_folder(url: str) -> Storage:
     return FileStorage(Path(unquote(parts.path)))
 
 
-_OPENERS: Final[Mapping[str, Callable[[str], Storage]]] = {"file": _open_folder}
+def _open_bucket(url: str) -> Storage:
+    from stackwright_storage.s3 import S3Storage
+
+    return S3Storage(url)
+
+
+_OPENERS: Final[Mapping[str, Callable[[str], Storage]]] = {"file": _open_folder, "s3": _open_bucket}

@@ -116,10 +116,14 @@ class Stack:
         return Context(
             project=self.project.folder,
             cache=self.project.cache,
-            storage=lambda url: open_storage(url if "://" in url or url.startswith("file:") else self.path(url)),
+            storage=lambda url: open_storage(self.url(url)),
             clock=self.clock,
             progress=self.progress,
         )
+
+    def url(self, text: str) -> str:
+        """Return a URL as it stands, a path resolved against the project."""
+        return text if "://" in text or text.startswith("file:") else self.path(text)
 
     def path(self, text: str) -> str:
         """Return a path of the blueprint, resolved against the project."""

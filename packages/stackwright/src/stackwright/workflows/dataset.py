@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.labels import label_log
+from stackwright.workflows import journal
 from stackwright_features.arrow import to_columns
 from stackwright_interfaces.definitions import FeatureService, Target
 from stackwright_interfaces.errors import DataError, DefinitionError, TrainingError
@@ -123,7 +123,7 @@ def build(stack: Stack, model: ModelPart, *, known_at: datetime | None = None) -
     _check_target(service, target)
     labels = known_labels(stack, target, known_at or stack.clock())
     needed = [field.name for field in (*service.request_keys, *service.request)]
-    observed = label_log(stack, target).names.observed
+    observed = journal.labels(stack, target).names.observed
     frame = labels.select(list(dict.fromkeys([*needed, target.asked, observed, target.value.name])))
     joined = pa.table(stack.features.join(service.ref, frame, time=target.asked))
     columns = to_columns(joined, service.output_fields)
@@ -159,7 +159,7 @@ def known_labels(stack: Stack, target: Target, known_at: datetime) -> pa.Table:
     Raises:
         TrainingError: there is none.
     """
-    log = label_log(stack, target)
+    log = journal.labels(stack, target)
     labels = log.read(known_at=known_at)
     censored = np.asarray(labels.column(log.names.censored).fill_null(fill_value=False))
     labels = labels.filter(pa.array(np.asarray(labels.column(log.names.value).is_valid()) & ~censored))

@@ -5,18 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from stackwright.assembly.stack import Stack
+from stackwright.workflows import journal
 from stackwright.workflows.catalogue import in_file
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.tables import read_table
 from stackwright_interfaces.definitions import Target
 from stackwright_interfaces.errors import UnknownName, UsageError
 from stackwright_interfaces.types import BOOL, INT64
-from stackwright_journal.labels import LabelLog
-
-
-def label_log(stack: Stack, target: Target) -> LabelLog:
-    """Return the label log of a target."""
-    return LabelLog(stack.context.storage(stack.blueprint.journal), target, clock=stack.clock)
 
 
 def choose_target(stack: Stack, name: str | None) -> Target:
@@ -47,7 +42,7 @@ def label(stack: Stack, path: Path, *, target: str | None = None) -> Outcome:
         UnknownName: no such target.
     """
     chosen = choose_target(stack, target)
-    log = label_log(stack, chosen)
+    log = journal.labels(stack, chosen)
     fields = (*chosen.entity.keys, chosen.value, *chosen.request)
     flags = {log.names.censored: BOOL, log.names.retracted: BOOL, log.names.revision: INT64}
     types = {name: type_ for name, type_ in flags.items() if name}

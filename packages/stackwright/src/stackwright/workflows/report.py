@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 from stackwright.assembly.project import write_atomically, write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import dataset as datasets
-from stackwright.workflows import report_page
-from stackwright.workflows.labels import label_log
+from stackwright.workflows import journal, report_page
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.scoring import load, resolve
 from stackwright_interfaces.definitions import FeatureService, Target
@@ -25,7 +24,7 @@ from stackwright_interfaces.model import Signature
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_journal.deciding import Policy, decide
 from stackwright_journal.join import Joined, join
-from stackwright_journal.reading import FEATURE, PredictionReader, Predictions
+from stackwright_journal.reading import FEATURE, Predictions
 from stackwright_numerics.drift import Limits
 from stackwright_serving.model import LoadedModel
 
@@ -102,12 +101,12 @@ def _watched(stack: Stack, name: str | None) -> Watched:
 
 
 def _predictions(stack: Stack, watched: Watched) -> Predictions:
-    reader = PredictionReader(stack.context.storage(stack.blueprint.journal))
+    reader = journal.predictions(stack)
     return reader.read(model=watched.version.name, keys=watched.service.request_keys, features=watched.signature.inputs)
 
 
 def _joined(stack: Stack, watched: Watched, predictions: Predictions, at: datetime) -> Joined:
-    labels = label_log(stack, watched.target).read(known_at=at)
+    labels = journal.labels(stack, watched.target).read(known_at=at)
     return join(predictions.table, labels, watched.target, at=at, time="asked_at", keys=watched.keys)
 
 

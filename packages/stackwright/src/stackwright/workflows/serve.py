@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stackwright.assembly.project import Project, write_json
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
+from stackwright.workflows import journal
 from stackwright.workflows.scoring import load, model_names, scorer_of
 from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.model import ModelRef
@@ -152,7 +153,7 @@ def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
     plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
     stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
     settings = Settings()
-    log = PredictionLog(Path(stack.path(stack.blueprint.journal)))
+    log = PredictionLog(journal.segments(stack))
     opened.callback(log.close)
     return State(
         host=ModelHost(RegistrySource(stack), metrics, poll=settings.poll),

@@ -1,0 +1,1 @@
+"""PostgreSQL as the online half of a feature store."""
