@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import Parser
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -71,8 +72,8 @@ def test_every_plugin_module_is_an_entry_point(wheel: zipfile.ZipFile, metadata:
     assert (f"= {package}.plugin" in text.partition("[stackwright]")[2]) == offers
 
 
-IN_USE_WITHOUT_AN_IMPORT = {"httptools", "stackwright-blueprints", "threadpoolctl", "uvloop"}
-"""Found by name: by uvicorn, by entry point, by ``import_module``."""
+IN_USE_WITHOUT_AN_IMPORT = {"hiredis", "httptools", "stackwright-blueprints", "threadpoolctl", "uvloop"}
+"""Found by name: by redis and uvicorn, by entry point, by ``import_module``."""
 BROUGHT_BY = {"botocore": "boto3"}
 
 
@@ -88,10 +89,13 @@ def imports(tree: ast.AST) -> Iterator[str]:
         yield from imports(child)
 
 
+distributions = cache(packages_distributions)
+
+
 def distribution(name: str) -> str:
     """The distribution of a requirement or of a module's top-level name, as an index writes it."""
     (found, *_) = re.findall(r"^[A-Za-z0-9._-]+", name)
-    found = packages_distributions().get(found, [found])[0]
+    found = distributions().get(found, [found])[0]
     return re.sub(r"[-_.]+", "-", BROUGHT_BY.get(found, found)).lower()
 
 

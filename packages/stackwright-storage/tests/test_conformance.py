@@ -16,6 +16,7 @@ class TestFileStorage(StorageCases):
 
 class TestS3Storage(StorageCases):
     opener = "stackwright_storage:open_storage"
+    kills = 8
 
     @pytest.fixture(autouse=True)
     def _bucket(self, s3: Callable[[], str]) -> None:

@@ -1,6 +1,6 @@
 """The kit for a storage.
 
-The whole test module of one::
+The whole test module of one; ``url`` is overridden where objects lie elsewhere than below a folder::
 
     from stackwright_interfaces.testing.storage import StorageCases
 
@@ -76,9 +76,11 @@ class StorageCases:
 
     Attributes:
         opener: ``"package.module:callable"``, called with a URL or path.
+        kills: children that are killed in a case of death; fewer where each takes long to start.
     """
 
     opener: ClassVar[str]
+    kills: ClassVar[int] = 25
 
     def url(self, folder: Path) -> str:
         """Return a URL or path that nothing but this test uses; override it where objects lie elsewhere."""
@@ -263,7 +265,7 @@ class StorageCases:
 
     def test_a_put_that_is_killed_leaves_the_whole_object_or_none(self, tmp_path: Path) -> None:
         data = b"content" * 10_000
-        for name in crashes(lambda name: self.open(tmp_path / name).put_if_absent(KEY, data), at_most=25):
+        for name in crashes(lambda name: self.open(tmp_path / name).put_if_absent(KEY, data), at_most=self.kills):
             storage = self.open(tmp_path / name)
             present = list(storage.list())
             if present:
@@ -281,7 +283,7 @@ class StorageCases:
             storage = self.open(tmp_path / name)
             storage.put_if_match(KEY, b"new", storage.get(KEY).tag)
 
-        for name in crashes(replace, prepare=put_first, at_most=25):
+        for name in crashes(replace, prepare=put_first, at_most=self.kills):
             storage = self.open(tmp_path / name)
             assert list(storage.list()) == [KEY]
             found = storage.get(KEY)

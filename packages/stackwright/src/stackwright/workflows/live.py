@@ -17,7 +17,7 @@ from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from stackwright.assembly.project import Project
-from stackwright.workflows.serve import address_file
+from stackwright.workflows.serve import ENDS_WITH_STDIN, address_file
 from stackwright_interfaces.errors import ServerError
 
 
@@ -43,7 +43,8 @@ def serving(project: Project, *, timeout: float = 60.0) -> Iterator[str]:
             "0",
         ]
         address_file(project).unlink(missing_ok=True)
-        child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        variables = {**os.environ, ENDS_WITH_STDIN: "1"}  # so that it does not outlive a killed parent
+        child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.PIPE, env=variables)
         try:
             yield _await_address(child, address_file(project), log, timeout)
         finally:
@@ -54,6 +55,8 @@ def serving(project: Project, *, timeout: float = 60.0) -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
 
 
 def _await_address(child: subprocess.Popen[bytes], address: Path, log: IO[str], timeout: float) -> str:

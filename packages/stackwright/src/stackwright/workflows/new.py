@@ -58,12 +58,34 @@ def new(
 def _copy(spec: BlueprintSpec, folder: Path) -> None:
     if (folder / blueprints.FILE).exists() or (folder.is_dir() and any(folder.iterdir())):
         raise ProjectError(str(folder), "the folder is not empty", "Name a new folder.")
+    made = folder.with_name(f".{folder.resolve().name}.new")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in reversed(FILES):
-            shutil.copyfile(spec.folder / name, folder / name)
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+        for name in FILES:
+            shutil.copyfile(spec.folder / name, made / name)
+        made.replace(folder)
     except OSError as error:
+        shutil.rmtree(made, ignore_errors=True)
         raise ProjectError(str(folder), f"cannot be written ({error.strerror})", "Choose another folder.") from error
+
+
+def add_sample(
+    project: Project,
+    blueprint: str,
+    options: Mapping[str, str],
+    progress: Progress,
+    plugins: Plugins | None = None,
+) -> None:
+    """Make the sample of a project that has none, because making it was cut off say.
+
+    Raises:
+        PluginError: no such blueprint or sample is installed.
+        UsageError: the blueprint has no sample, or an option is unknown.
+    """
+    plugins = plugins or Plugins()
+    spec = plugins.blueprint(blueprint)
+    generate(project, spec.name, *_sample(plugins, spec, options), progress)
 
 
 def _sample(plugins: Plugins, spec: BlueprintSpec, options: Mapping[str, str]) -> tuple[SampleSpec, dict[str, Any]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from stackwright_serving.state import State
 
 PLAN: Final = "STACKWRIGHT_PLAN"
+ENDS_WITH_STDIN: Final = "STACKWRIGHT_ENDS_WITH_STDIN"
 METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -66,10 +69,19 @@ def serve(stack: Stack) -> None:
         write_json(address, {"url": url, "pid": os.getpid()})
         sys.stderr.write(f"Serving on {url} (stop with Ctrl-C)\n")
 
+    if ENDS_WITH_STDIN in os.environ:
+        threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     try:
         stack.server.serve(app, ready)
     finally:
         address.unlink(missing_ok=True)
+
+
+def _end_with_stdin() -> None:
+    """Stop as on SIGTERM when standard input is closed, which the death of a parent does."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def promoted(stack: Stack) -> dict[str, ModelVersion]:

@@ -23,7 +23,7 @@ from stackwright.workflows.labels import label
 from stackwright.workflows.ledger import Ledger, file_digest
 from stackwright.workflows.live import send, serving
 from stackwright.workflows.models import promote
-from stackwright.workflows.new import load_sample, new
+from stackwright.workflows.new import add_sample, load_sample, new
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.report import report
 from stackwright.workflows.serve import serve
@@ -83,7 +83,10 @@ def up(
 
     def make() -> tuple[str, bool]:
         if (folder / blueprints.FILE).exists():
-            return f"project {folder} is there", False
+            if not sample or load_sample(Project.find(folder, env)) is not None:
+                return f"project {folder} is there", False
+            add_sample(Project.find(folder, env), blueprint, options, progress)
+            return f"made the sample of {folder}", True
         return new(folder, blueprint, sample=sample, options=options, progress=progress).title, True
 
     steps.run("project", make)

@@ -1,0 +1,1 @@
+"""LMDB as the online half of a feature store."""

@@ -1,0 +1,1 @@
+"""Redis as the online half of a feature store."""

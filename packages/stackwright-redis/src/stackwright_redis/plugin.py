@@ -1,0 +1,57 @@
+"""What this distribution offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from stackwright_interfaces.feature_store import CONTRACT, OnlineStore
+from stackwright_interfaces.plugin import AdapterSpec, Capability, hookimpl
+
+SCHEMES: Final = ("redis://", "rediss://", "unix://")
+"""How a URL begins: TCP, TLS, a socket in the file system."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisConfig:
+    """Which server holds the online rows, under which names, and how long it is waited for.
+
+    Args:
+        url: ``redis://USER:PASSWORD@HOST:PORT/DATABASE``, ``rediss://`` for TLS, ``unix://PATH`` for a socket.
+        prefix: how the names of all keys begin; stacks that share a database need different ones.
+        timeout: seconds to wait for a connection and for each answer, where a read brings no timeout of its own.
+        pool_size: connections that one handle opens at most; further threads wait for a free one.
+
+    Raises:
+        ValueError: an option has no meaning; the URL, which may hold a password, is not repeated.
+    """
+
+    url: str = field(default="redis://localhost:6379/0", repr=False)
+    prefix: str = "stackwright"
+    timeout: float = 5.0
+    pool_size: int = 16
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(SCHEMES):
+            raise ValueError(f"url must begin with {', '.join(SCHEMES)}")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout is {self.timeout}, must be more than 0")
+        if self.pool_size < 1:
+            raise ValueError(f"pool_size is {self.pool_size}, must be 1 or more")
+
+
+@hookimpl
+def stackwright_adapters() -> Iterable[AdapterSpec]:
+    """Offer the online half of a feature store."""
+    return (
+        AdapterSpec(
+            name="redis",
+            provides=OnlineStore,
+            contract=CONTRACT,
+            config=RedisConfig,
+            factory="stackwright_redis.online:RedisOnlineStore",
+            capabilities=frozenset({Capability.READERS}),
+            description="Online rows on a Redis server, read and written by many processes and machines",
+        ),
+    )
