@@ -55,14 +55,15 @@ def lint_session(session: nox.Session) -> None:
     lint(session)
 
 
+S3 = ["stackwright-storage[s3]", "moto[server]"]
 NEEDS = {
-    "stackwright": [
-        f"stackwright-{adapter}" for adapter in ("duckdb", "files", "lightgbm", "market", "sqlite", "uvicorn")
-    ],
+    "stackwright": [f"stackwright-{name}" for name in ("duckdb", "files", "lightgbm", "market", "sqlite", "uvicorn")]
+    + S3,
     "stackwright-blueprints": ["stackwright-market"],
-    "stackwright-files": ["stackwright-storage[s3]", "moto[server]"],
+    "stackwright-files": S3,
+    "stackwright-journal": S3,
     "stackwright-serving": ["httpx"],
-    "stackwright-storage": ["moto[server]"],
+    "stackwright-storage": S3,
 }
 """What the tests of a member use beside the kits and the rooms."""
 

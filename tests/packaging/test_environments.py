@@ -71,11 +71,15 @@ def test_only_the_chosen_adapters_are_there(store: Any) -> None:
 IMPORT_ALL = """
 import pkgutil, sys
 from importlib import import_module
-names = {name for name in pkgutil.walk_packages() if name.name.startswith("stackwright")}
-modules = sorted(item.name for item in names if ".testing" not in item.name)
-for module in modules:
-    import_module(module)
-print(len(modules), *sorted({"numpy", "pytest"} & set(sys.modules)))
+
+def modules(package):
+    yield package.__name__
+    for item in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if item.name not in ("stackwright_interfaces.testing", "stackwright_storage.s3"):  # what extras are for
+            yield from modules(import_module(item.name)) if item.ispkg else [import_module(item.name).__name__]
+
+rooms = [item.name for item in pkgutil.iter_modules() if item.name.startswith("stackwright")]
+print(sum(1 for room in rooms for module in modules(import_module(room))), *{"numpy", "pandas"} & set(sys.modules))
 """
 
 
@@ -150,14 +154,14 @@ class ShelfStore(OnlineStore):
         self._path.write_text(json.dumps(self._rows))
 
     def write(self, view, rows):
-        took = []
-        for row in rows:
-            old = self._rows.setdefault(view, {}).get(row.key.hex())
-            took.append(old is None or bytes.fromhex(old[0]) < row.order)
-            if took[-1]:
-                self._rows[view][row.key.hex()] = [row.order.hex(), row.payload.hex()]
+        held, took = self._rows.setdefault(view, {}), {}
+        for place, row in enumerate(rows):
+            old = held.get(row.key.hex())
+            if old is None or bytes.fromhex(old[0]) < row.order:
+                held[row.key.hex()] = [row.order.hex(), row.payload.hex()]
+                took[row.key] = place
         self._save()
-        return took
+        return [took.get(row.key) == place for place, row in enumerate(rows)]
 
     def read(self, views, keys, *, timeout=None):
         found = [[self._rows.get(view, {}).get(key.hex()) for key in wanted] for view, wanted in zip(views, keys)]
@@ -169,7 +173,7 @@ class ShelfStore(OnlineStore):
 
     def drop(self, view, keys=None):
         rows = self._rows.get(view, {})
-        gone = list(rows) if keys is None else [key.hex() for key in keys if key.hex() in rows]
+        gone = list(rows) if keys is None else {key.hex() for key in keys} & set(rows)
         for key in gone:
             del rows[key]
         self._save()
