@@ -15,6 +15,7 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).parent
 LOCK = "requirements.lock"
 MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path("packages").glob("*/pyproject.toml"))]
+SHORT_NAMES = [Path(member).name.removeprefix("stackwright-") for member in MEMBERS]
 
 
 def install(session: nox.Session) -> None:
@@ -56,9 +57,9 @@ def lint_session(session: nox.Session) -> None:
 
 
 S3 = ["stackwright-storage[s3]", "moto[server]"]
+PARTS = [f"stackwright-{name}" for name in ("duckdb", "files", "lightgbm", "market", "sklearn", "sqlite", "uvicorn")]
 NEEDS = {
-    "stackwright": [f"stackwright-{name}" for name in ("duckdb", "files", "lightgbm", "market", "sqlite", "uvicorn")]
-    + S3,
+    "stackwright": [*PARTS, *S3],
     "stackwright-blueprints": ["stackwright-market"],
     "stackwright-files": S3,
     "stackwright-journal": S3,
@@ -69,7 +70,7 @@ NEEDS = {
 
 
 @nox.session(reuse_venv=False)
-@nox.parametrize("member", MEMBERS, ids=[Path(member).name.removeprefix("stackwright-") for member in MEMBERS])
+@nox.parametrize("member", MEMBERS, ids=SHORT_NAMES)
 def lowest(session: nox.Session, member: str) -> None:
     """Test a member's wheel with each dependency it names at its lower bound: ``nox -s "lowest(duckdb)"``."""
     wheels = Path(session.create_tmp()) / "wheels"
@@ -85,10 +86,20 @@ def lowest(session: nox.Session, member: str) -> None:
     session.run("pytest", "-p", "no:cacheprovider", f"{member}/tests", *session.posargs)
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run a benchmark, ours and the peers in turn: ``nox -s bench -- start``."""
+    install(session)
+    session.env.pop("PYTHONDONTWRITEBYTECODE", None)
+    for name in session.posargs or ["start"]:
+        session.run("python", f"tests/bench/{name}.py")
+
+
 @nox.session(venv_backend="none")
 def full(session: nox.Session) -> None:
     """Run what the tests leave for the night: every member at its lower bounds, then the tests with coverage."""
-    session.notify("lowest")
+    for name in SHORT_NAMES:
+        session.notify(f"lowest({name})")
     session.notify("coverage")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(900)  # an empty cache downloads for minutes
+
 ROOT = Path(__file__).parents[2]
 
 STORE = """

@@ -150,3 +150,14 @@ def test_blueprints_travel_whole_and_nothing_with_them(wheelhouse: Path) -> None
     files = [file for folder in folders for file in folder.iterdir() if file.is_file()]
     own = {f"stackwright_blueprints/{file.parent.name}/{file.name}" for file in files}
     assert travelled == own | {"stackwright_blueprints/__init__.py", "stackwright_blueprints/plugin.py"}
+
+
+def test_the_page_on_installing_names_every_adapter_and_nothing_that_is_not_there() -> None:
+    page = (ROOT / "docs/installing.md").read_text()
+    projects = [tomllib.loads((member / "pyproject.toml").read_text())["project"] for member in MEMBERS]
+    extras = {project["name"]: set(project.get("optional-dependencies", {})) for project in projects}
+    named = re.findall(r"(stackwright(?:-[a-z]+)?)(?:\[([a-z0-9]+)\])?", page)
+    assert {name for name, _ in named} <= set(extras)
+    assert all(not extra or extra in extras[name] for name, extra in named)
+    offering = {project["name"] for project in projects if "stackwright" in project.get("entry-points", {})}
+    assert offering - {name for name, _ in named} == {"stackwright-blueprints"}

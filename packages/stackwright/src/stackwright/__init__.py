@@ -7,35 +7,35 @@ other verb.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from stackwright_interfaces.definitions import (
-    Aggregate,
-    Entity,
-    FeatureService,
-    FeatureView,
-    Source,
-    Target,
-    Window,
-    transform,
-)
-from stackwright_interfaces.imports import imported
-from stackwright_interfaces.types import (
-    BOOL,
-    BYTES,
-    FLOAT64,
-    INT64,
-    STRING,
-    TIMESTAMP,
-    Field,
-    decimal,
-    list_of,
-    vector,
-)
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from stackwright.notebook import NotebookStack
+    from stackwright_interfaces.definitions import (
+        Aggregate,
+        Entity,
+        FeatureService,
+        FeatureView,
+        Source,
+        Target,
+        Window,
+        transform,
+    )
+    from stackwright_interfaces.imports import imported
+    from stackwright_interfaces.types import (
+        BOOL,
+        BYTES,
+        FLOAT64,
+        INT64,
+        STRING,
+        TIMESTAMP,
+        Field,
+        decimal,
+        list_of,
+        vector,
+    )
 
 __all__ = [
     "BOOL",
@@ -59,6 +59,26 @@ __all__ = [
     "transform",
     "vector",
 ]
+
+_HOMES: Final = {
+    "stackwright_interfaces.definitions": (
+        "Aggregate", "Entity", "FeatureService", "FeatureView", "Source", "Target", "Window", "transform",
+    ),
+    "stackwright_interfaces.imports": ("imported",),
+    "stackwright_interfaces.types": (
+        "BOOL", "BYTES", "FLOAT64", "INT64", "STRING", "TIMESTAMP", "Field", "decimal", "list_of", "vector",
+    ),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import what a feature file asks for when it does, so that the command line starts without it."""
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(folder: Path | str = ".", **options: Any) -> NotebookStack:

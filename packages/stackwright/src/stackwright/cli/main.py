@@ -10,16 +10,25 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stackwright.assembly.secrets import redact
 from stackwright.cli.verbs import VERBS, Verb
 from stackwright_interfaces.errors import StackwrightError, UsageError
 
 if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
+        """Print it and exit."""
+        from importlib.metadata import version
+
+        sys.stdout.write(f"stackwright {version('stackwright')}\n")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         description="Machine-learning stacks, built from parts.",
         epilog="stackwright VERB --help says more about a verb.",
     )
-    top.add_argument("--version", action="version", version=f"stackwright {version('stackwright')}")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         sub = verbs.add_parser(verb.name, help=verb.summary, description=verb.description or verb.summary)
@@ -60,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(verb: Verb, options: argparse.Namespace) -> Outcome | None:
+    from stackwright.assembly.secrets import redact
+
     outcome = verb.run(options)
     if outcome is None:
         return None
@@ -70,6 +81,8 @@ def _run(verb: Verb, options: argparse.Namespace) -> Outcome | None:
 
 
 def _fail(error: StackwrightError, *, as_json: bool) -> int:
+    from stackwright.assembly.secrets import redact
+
     if as_json:
         from stackwright.assembly.plan import problems_of
 
