@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 
 import pluggy
 
+from stackwright.assembly.entry_points import EntryPoint, entry_points
 from stackwright_interfaces import plugin as hooks
 from stackwright_interfaces.errors import AdapterNotInstalled, PluginError
 from stackwright_interfaces.plugin import PROJECT, AdapterSpec, BlueprintSpec, SampleSpec
@@ -49,7 +49,7 @@ class Plugins:
     @cached_property
     def _entries(self) -> dict[str, list[EntryPoint]]:
         found: dict[str, list[EntryPoint]] = {}
-        for entry in entry_points(group=PROJECT):
+        for entry in entry_points(PROJECT):
             found.setdefault(entry.name, []).append(entry)
         return found
 
@@ -133,9 +133,7 @@ def _checked(where: str, spec: AdapterSpec, provides: type) -> AdapterSpec:
 
 
 def _load(entry: EntryPoint) -> Plugin:
-    distribution = entry.dist.name if entry.dist else ""
-    version = entry.dist.version if entry.dist else ""
-    return _guarded(entry.name, distribution, version, entry.value, entry.load)
+    return _guarded(entry.name, entry.distribution, entry.version, entry.value, entry.load)
 
 
 def _guarded(name: str, distribution: str, version: str, module: str, load: Callable[[], object]) -> Plugin:

@@ -31,8 +31,12 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    Args:
+        only: the one verb to know; parsing a line needs no other.
+    """
     top = argparse.ArgumentParser(
         prog="stackwright",
         description="Machine-learning stacks, built from parts.",
@@ -40,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
+    for verb in (verb for verb in VERBS if only in (None, verb.name)):
         sub = verbs.add_parser(verb.name, help=verb.summary, description=verb.description or verb.summary)
         verb.configure(sub)
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -54,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return the exit code."""
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    only = next((verb.name for verb in VERBS if [verb.name] == [*given[:1]]), None)
+    options = parser(only).parse_args(given)
     try:
         outcome = _run(options.run, options)
     except StackwrightError as error:

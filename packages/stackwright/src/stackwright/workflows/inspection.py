@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stackwright.assembly import lock as locks
 from stackwright.assembly.blueprint import BlueprintProblems, Problem
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS
@@ -76,6 +75,8 @@ def lock(stack: Stack) -> Outcome:
         BlueprintProblems: the blueprint cannot be built.
         ProjectError: the lock cannot be read or written.
     """
+    from stackwright.assembly import lock as locks
+
     described = locks.describe(stack.plan, stack.plugins)
     changed = locks.save(stack.project, described)
     rows = [
@@ -100,5 +101,7 @@ def drifted(stack: Stack) -> list[Problem]:
     """
     if not stack.project.lock.exists():
         return []
+    from stackwright.assembly import lock as locks
+
     was = locks.locked(stack.project)
     return [] if was is None else list(locks.drift(was, locks.describe(stack.plan, stack.plugins)))
