@@ -6,7 +6,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,20 +20,22 @@ class Measured:
     Args:
         median: of all rounds.
         spread: distance between the first and the third quartile.
+        rounds: the value of each round, in turn.
     """
 
     median: float
     spread: float
+    rounds: tuple[float, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Measured:
         """Summarise values."""
         quartiles = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
-        return cls(statistics.median(values), quartiles[2] - quartiles[0])
+        return cls(statistics.median(values), quartiles[2] - quartiles[0], tuple(values))
 
     def less(self, other: Measured) -> Measured:
-        """Return what this costs over another; spreads add up."""
-        return Measured(self.median - other.median, self.spread + other.spread)
+        """Return what this costs over another in the same round, so that what slows a round cancels out."""
+        return Measured.of([ours - theirs for ours, theirs in zip(self.rounds, other.rounds, strict=True)])
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Whole processes, byte code cached, with 600 distributions installed beside. The 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from harness import Row, in_turn, report
+from harness import Measured, Row, in_turn, report
 
 ROOT: Final = Path(__file__).parents[2]
 PEERS: Final = ("kedro", "metaflow", "zenml")
@@ -173,16 +174,33 @@ def training(folder: Path, variables: dict[str, str]) -> list[Row]:
     for line in (["apply"], ["ingest", "homes", str(homes)], ["label", str(prices)]):
         timed([program, *line, *at], variables)()
     threads = str(min(2, os.cpu_count() or 1))
+    command = [program, "train", "--force", "--json", *at]
+    beside: list[float] = []
+
+    def steps() -> float:
+        """Load, train and evaluate alone: the whole process without staging, gates and publishing."""
+        started = time.perf_counter()
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        whole = time.perf_counter() - started
+        seconds = json.loads(done.stdout)["seconds"]
+        beside.append(sum(seconds[step] for step in ("stage", "gates", "publish")))
+        return whole - beside[-1]
+
     found = in_turn(
         {
-            "ours": timed([program, "train", "--force", *at], variables),
+            "ours": steps,
             "plain": timed([sys.executable, "-c", PLAIN, str(homes), str(prices), threads], variables),
         },
-        ROUNDS // 2,
+        ROUNDS,
     )
     reference = f"plain script, lightgbm {version('lightgbm')}"
-    added = Row("train over the plain script", "s", found["ours"].less(found["plain"]), bar=0.4)
-    return [Row("train, 20,000 rows, whole process", "s", found["ours"], reference, found["plain"]), added]
+    added = Row("load, train, evaluate over the plain script", "s", found["ours"].less(found["plain"]), bar=0.4)
+    published = Row("stage and publish, gates off", "s", Measured.of(beside))
+    return [
+        Row("load, train, evaluate of 20,000 rows", "s", found["ours"], reference, found["plain"]),
+        added,
+        published,
+    ]
 
 
 if __name__ == "__main__":

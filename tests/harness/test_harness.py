@@ -46,8 +46,9 @@ def test_work_is_done_in_turn_and_warm_rounds_do_not_count(harness: ModuleType) 
     assert (found["a"].median, found["b"].median, found["b"].spread) == (2, 4, 0)
 
 
-def test_a_difference_keeps_both_spreads(harness: ModuleType) -> None:
-    assert harness.Measured(3.0, 0.2).less(harness.Measured(1.0, 0.1)) == harness.Measured(2.0, pytest.approx(0.3))
+def test_a_difference_is_taken_round_by_round(harness: ModuleType) -> None:
+    ours, theirs = harness.Measured.of([3.0, 13.0, 5.0]), harness.Measured.of([1.0, 11.0, 3.0])
+    assert ours.less(theirs) == harness.Measured(2.0, 0.0)
 
 
 def test_results_are_printed_and_written(

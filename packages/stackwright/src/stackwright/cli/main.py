@@ -6,18 +6,22 @@ Exit codes: 0 done, 1 a problem was found, 2 usage, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stackwright.cli.verbs import VERBS, Verb
 from stackwright_interfaces.errors import StackwrightError, UsageError
 
 if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
+
+_COLLECT_EVERY: Final = 50_000
+"""Objects made between two collections: modules live to the end, and by default they are searched over and over."""
 
 
 class _Version(argparse.Action):
@@ -58,6 +62,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return the exit code."""
+    gc.set_threshold(_COLLECT_EVERY)
     given = sys.argv[1:] if arguments is None else arguments
     only = next((verb.name for verb in VERBS if [verb.name] == [*given[:1]]), None)
     options = parser(only).parse_args(given)

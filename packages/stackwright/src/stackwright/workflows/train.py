@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import platform
 import tempfile
+import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -77,8 +78,10 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
         TrainingError: there are too few labels, or the fit fails.
     """
     part = stack.model(name)
+    seconds: dict[str, float] = {}
     stack.progress("training set", 0, 1)
-    rows = datasets.build(stack, part)
+    with _timed(seconds, "training set"):
+        rows = datasets.build(stack, part)
     stack.progress("training set", 1, 1)
     if len(rows) < MIN_ROWS:
         found = f"{len(rows)} labelled rows, at least {MIN_ROWS} are needed"
@@ -90,24 +93,36 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
     run = Run(id=uuid.uuid4().hex, name=part.name, status="running", started=stack.clock(), record={"owner": who()})
     _save(stack, run)
     try:
-        version = _train(stack, part, rows, key)
+        version = _train(stack, part, rows, key, seconds)
     except BaseException as error:
         record = {**run.record, "error": redact(str(error))}
         _save(stack, replace(run, status="failed", ended=stack.clock(), record=record))
         raise
-    done = replace(run, status="finished", ended=stack.clock(), model=version.ref)
+    record = {**run.record, "seconds": seconds}
+    done = replace(run, status="finished", ended=stack.clock(), model=version.ref, record=record)
     _save(stack, replace(done, parameters=version.record["parameters"], metrics=version.record["metrics"]))
-    return _outcome(stack, version, f"Published {version.ref}", changed=True)
+    outcome = _outcome(stack, version, f"Published {version.ref}", changed=True)
+    return replace(outcome, data={**outcome.data, "seconds": seconds})
 
 
-def _train(stack: Stack, part: ModelPart, rows: Dataset, key: str) -> ModelVersion:
-    fitted = _fit(stack, part, rows)
+@contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Note how long a step took."""
+    started = time.perf_counter()
+    yield
+    seconds[step] = round(time.perf_counter() - started, 4)
+
+
+def _train(stack: Stack, part: ModelPart, rows: Dataset, key: str, seconds: dict[str, float]) -> ModelVersion:
+    with _timed(seconds, "fit"):
+        fitted = _fit(stack, part, rows)
     stack.project.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stage-", dir=stack.project.cache) as folder:
         staged = Path(folder) / "model"
-        manifest = _stage(stack, part, fitted, staged)
-        format_ = stack.model_format(manifest.flavour)
-        model = LoadedModel.load(staged, format_, name=part.name)
+        with _timed(seconds, "stage"):
+            manifest = _stage(stack, part, fitted, staged)
+            format_ = stack.model_format(manifest.flavour)
+            model = LoadedModel.load(staged, format_, name=part.name)
         candidate = Candidate(
             stack=stack,
             part=part,
@@ -119,11 +134,14 @@ def _train(stack: Stack, part: ModelPart, rows: Dataset, key: str) -> ModelVersi
             parameters=fitted.model.parameters,
             threads=fitted.fitter.threads,
         )
-        gates = run_gates(candidate, stack.progress)
-        record = _record(part, fitted, model)
-        version = stack.registry.publish(part.name, staged, record, who=who())
+        with _timed(seconds, "gates"):
+            gates = run_gates(candidate, stack.progress)
+        with _timed(seconds, "evaluate"):
+            record = _record(part, fitted, model)
+        with _timed(seconds, "publish"):
+            version = stack.registry.publish(part.name, staged, record, who=who())
+            _evidence(stack, part, version, gates, key)
         model.close()
-    _evidence(stack, part, version, gates, key)
     return version
 
 
