@@ -15,6 +15,7 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).parent
 LOCK = "requirements.lock"
 MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path("packages").glob("*/pyproject.toml"))]
+COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
 SHORT_NAMES = [Path(member).name.removeprefix("stackwright-") for member in MEMBERS]
 
 
@@ -35,10 +36,11 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint, types, import rules, then every test: ``nox -s tests``; arguments go to pytest."""
+    """Lint, types, import rules, then every test: ``nox -s tests``; arguments go to pytest. In CI, with coverage."""
     install(session)
     lint(session)
-    session.run("pytest", "-n", str(os.cpu_count() or 2), "--dist", "worksteal", *session.posargs)
+    reached = COVERAGE if os.environ.get("CI") == "true" else []
+    session.run("pytest", "-n", str(os.cpu_count() or 2), "--dist", "worksteal", *reached, *session.posargs)
 
 
 def lint(session: nox.Session) -> None:
@@ -107,7 +109,7 @@ def full(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the tests and report which lines and branches they reach, child processes included."""
     install(session)
-    session.run("pytest", "-n", str(os.cpu_count() or 2), "--cov", "--cov-report=term:skip-covered", *session.posargs)
+    session.run("pytest", "-n", str(os.cpu_count() or 2), *COVERAGE, *session.posargs)
 
 
 @nox.session(venv_backend="none")

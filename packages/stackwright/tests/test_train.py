@@ -175,6 +175,7 @@ def test_a_run_is_kept_with_owner_parameters_and_metrics_and_nothing_else_is_lef
         assert not list(stack.project.cache.glob("stage-*"))
     assert (found["status"], found["model"], found["owner"]) == ("finished", "valuation@1", "ada")
     assert found["seconds"] >= 0
+    assert found["steps"]["fit"] > 0
     assert found["parameters"] == {"penalty": 1e-6}
     assert found["metrics"]["n"] == 60
 

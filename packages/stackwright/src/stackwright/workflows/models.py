@@ -84,6 +84,7 @@ def runs(stack: Stack, name: str | None = None) -> Outcome:
             "owner": run.record.get("owner", ""),
             "metrics": dict(run.metrics),
             "parameters": dict(run.parameters),
+            "steps": dict(run.record.get("steps", {})),
             "error": run.record.get("error", ""),
         }
         for run in stack.registry.runs(name)

@@ -98,7 +98,7 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
         record = {**run.record, "error": redact(str(error))}
         _save(stack, replace(run, status="failed", ended=stack.clock(), record=record))
         raise
-    record = {**run.record, "seconds": seconds}
+    record = {**run.record, "steps": seconds}
     done = replace(run, status="finished", ended=stack.clock(), model=version.ref, record=record)
     _save(stack, replace(done, parameters=version.record["parameters"], metrics=version.record["metrics"]))
     outcome = _outcome(stack, version, f"Published {version.ref}", changed=True)
