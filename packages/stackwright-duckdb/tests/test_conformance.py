@@ -29,6 +29,8 @@ class TestDuckDBOfflineStore(OfflineStoreCases):
 
 
 class TestComposedOfDuckDBAndMemory(FeatureStoreCases):
+    store_name = "duckdb"
+
     def open(self, folder: Path, clock: SettableClock) -> FeatureStore:
         context = make_context(folder, clock)
         # Kept over reopening, as if the online half were durable too.

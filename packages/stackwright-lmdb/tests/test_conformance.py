@@ -53,6 +53,8 @@ class TestLMDBOnlineStore(ReaderCases):
 
 
 class TestComposedOfMemoryAndLMDB(FeatureStoreCases):
+    store_name = "lmdb"
+
     durable = False
 
     def open(self, folder: Path, clock: SettableClock) -> FeatureStore:

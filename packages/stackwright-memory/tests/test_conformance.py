@@ -35,6 +35,8 @@ class TestMemoryOnlineStore(OnlineStoreCases):
 
 
 class TestComposedOfMemory(FeatureStoreCases):
+    store_name = "memory"
+
     durable = False
 
     def open(self, folder: Path, clock: SettableClock) -> FeatureStore:

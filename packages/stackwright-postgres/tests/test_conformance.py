@@ -54,6 +54,8 @@ class TestPostgresOnlineStore(ReaderCases):
 
 
 class TestComposedOfMemoryAndPostgres(FeatureStoreCases):
+    store_name = "postgres"
+
     durable = False
 
     @pytest.fixture(autouse=True)

@@ -52,6 +52,8 @@ class TestRedisOnlineStore(ReaderCases):
 
 
 class TestComposedOfMemoryAndRedis(FeatureStoreCases):
+    store_name = "redis"
+
     durable = False
 
     @pytest.fixture(autouse=True)

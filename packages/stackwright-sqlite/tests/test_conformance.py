@@ -43,6 +43,8 @@ class TestSQLiteOnlineStore(ReaderCases):
 
 
 class TestComposedOfMemoryAndSQLite(FeatureStoreCases):
+    store_name = "sqlite"
+
     durable = False
 
     def open(self, folder: Path, clock: SettableClock) -> FeatureStore:

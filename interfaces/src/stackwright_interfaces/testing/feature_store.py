@@ -8,6 +8,8 @@ A test module, of a store that is composed of two halves::
 
 
     class TestComposed(FeatureStoreCases):
+        store_name = "duckdb"
+
         def open(self, folder, clock):
             context = make_context(folder, clock)
             offline = DuckDBOfflineStore(DuckDBConfig(path=folder / "data"), context)
@@ -20,6 +22,9 @@ for by its own read. Each test bears the number of its case: ``pytest --case 25`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from stackwright_interfaces.testing.input_cases import InputCases
 from stackwright_interfaces.testing.lifecycle_cases import LifecycleCases
 from stackwright_interfaces.testing.offline_cases import OfflineCases
@@ -31,5 +36,10 @@ class FeatureStoreCases(OfflineCases, InputCases, OnlineCases, LifecycleCases, P
     """Subclass it in a test module, under a name that starts with ``Test``.
 
     Attributes:
+        store_name: its name in the matrix of cases and stores; without one it is left out.
+        unmet: name of a test → why this store cannot meet it. Such a test must fail.
         durable: whether rows are there after the store was closed and opened again.
     """
+
+    store_name: ClassVar[str] = ""
+    unmet: ClassVar[Mapping[str, str]] = {}

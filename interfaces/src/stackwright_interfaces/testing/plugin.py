@@ -1,8 +1,20 @@
-"""The pytest plugin that comes with the kits: the marker that names a case of the specification, and ``--case``."""
+"""The pytest plugin of the kits: the marker that names a case, ``--case``, what a store cannot meet, and ``--matrix``.
+
+A class of a kit may say which of its tests its adapter cannot meet, and why::
+
+    class TestFeast(FeatureStoreCases):
+        store_name = "feast"
+        unmet = {"test_a_row_created_after_the_label_is_not_known": "Feast keeps no ..."}
+
+Each is then expected to fail, strictly: one that passes after all is a failure. A name that is no test is an error.
+"""
 
 from __future__ import annotations
 
+import json
 import pkgutil
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -14,22 +26,68 @@ pytest.register_assert_rewrite(*_KITS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--case``."""
+    """Add ``--case`` and ``--matrix``."""
     parser.addoption(
         "--case", type=int, action="append", metavar="N", help="run the tests of this case of the specification only"
     )
+    parser.addoption("--matrix", metavar="FILE", help="write as JSON which store met which case, and why it did not")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the ``case`` marker."""
+    """Register the ``case`` marker, and what writes the matrix."""
     config.addinivalue_line("markers", "case(number): the case of the feature store's specification that a test states")
+    path: str | None = config.getoption("--matrix")
+    if path is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Matrix(Path(path)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of other cases, if some were asked for."""
+    """Leave out the tests of other cases, if some were asked for; expect to fail what a store cannot meet."""
+    for item in items:
+        _expect(item)
+        if store := getattr(getattr(item, "cls", None), "store_name", ""):
+            cases = sorted({mark.args[0] for mark in item.iter_markers("case")})
+            item.user_properties.append(("matrix", {"store": store, "cases": cases}))
     asked = config.getoption("--case")
     if not asked:
         return
     kept = [item for item in items if {mark.args[0] for mark in item.iter_markers("case")} & set(asked)]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _expect(item: pytest.Item) -> None:
+    kit: type = getattr(item, "cls", None) or object
+    unmet: Mapping[str, str] = getattr(kit, "unmet", {})
+    unknown = [name for name in unmet if not hasattr(kit, name)]
+    if unknown:
+        raise pytest.UsageError(f"{kit.__module__}.{kit.__name__}: unmet names {', '.join(unknown)}, which is no test")
+    name = getattr(item, "originalname", item.name)
+    if name in unmet:
+        item.add_marker(pytest.mark.xfail(reason=unmet[name], strict=True))
+
+
+class _Matrix:
+    """Gathers what each store met, from whichever process ran its tests, and writes it at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: dict[str, dict[str, dict[str, list[str]]]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a test that passed, or why it did not."""
+        if report.when != "call" and report.passed:
+            return
+        for name, about in report.user_properties:
+            if name != "matrix" or not isinstance(about, dict):
+                continue
+            reason = getattr(report, "wasxfail", None) or ("" if report.passed else "failed")
+            for case in about["cases"]:
+                cell = self.found.setdefault(about["store"], {}).setdefault(str(case), {"met": [], "unmet": []})
+                cell["unmet" if reason else "met"].append(reason or report.nodeid.rpartition("::")[2])
+
+    def pytest_sessionfinish(self) -> None:
+        """Write the file; what an earlier run wrote of other stores stays."""
+        known = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        text = json.dumps({**known, **self.found}, indent=1, sort_keys=True)
+        self.path.write_text(text + "\n", encoding="utf-8")
