@@ -102,6 +102,14 @@ def entities(draw: st.DrawFn, name: str) -> Entity:
     return Entity(name=name, keys=tuple(keys), **draw(abouts))
 
 
+def newest(field: Field) -> tuple[Window, ...]:
+    """A window that few types have."""
+    if field.type not in (INT64, FLOAT64):
+        return ()
+    window = Window(name=f"{field.name}_n", aggregate=Aggregate.LAST_N, column=field.name, length=2 * HOUR, n=3)
+    return window, replace(window, name=f"{field.name}_r", aggregate=Aggregate.RATIO, n=None, over=field.name)
+
+
 @st.composite
 def views(draw: st.DrawFn, name: str, entity: Entity) -> FeatureView:
     columns = draw(fields(f"{name.replace('/', '_')}_f"))
@@ -118,7 +126,7 @@ def views(draw: st.DrawFn, name: str, entity: Entity) -> FeatureView:
         fields=columns,
         version=draw(st.integers(1, 3)),
         source=draw(sources),
-        windows=draw(st.sampled_from([(), (window,), (replace(window, slide=window.length),)])),
+        windows=draw(st.sampled_from([(), (window,), (replace(window, slide=window.length),)])) + newest(columns[0]),
         max_age=draw(st.none() | spans),
         event_id=draw(st.sampled_from([None, columns[-1].name])),
         **draw(abouts),
@@ -233,6 +241,7 @@ DETAILS = FeatureView(
     fields=(Field("price", FLOAT64), Field("rooms", INT64)),
     windows=(Window(name="w", aggregate=Aggregate.SUM, column="price", length=2 * HOUR),),
 )
+RATIO = replace(DETAILS, windows=(replace(DETAILS.windows[0], aggregate=Aggregate.RATIO),))
 STEP = Transform(name="per_room", inputs=("price", "rooms"), type=FLOAT64, code="abc")
 SERVICE = FeatureService(name="valuation", selections=(DETAILS.select("price", "rooms"),), transforms=(STEP,))
 TARGET = Target(name="sale", entity=LISTING, value=Field("sale_price", FLOAT64))
@@ -284,6 +293,8 @@ def test_how_files_are_read_is_not_part_of_the_meaning() -> None:
         (DETAILS, lambda item: replace(item, fields=(Field("price", FLOAT64, default=0.0), item.fields[1]))),
         (DETAILS, lambda item: replace(item, fields=(Field("price", INT64), item.fields[1]))),
         (DETAILS, lambda item: replace(item, windows=(replace(item.windows[0], slide=HOUR),))),
+        (DETAILS, lambda item: replace(item, windows=(replace(item.windows[0], aggregate=Aggregate.RATIO),))),
+        (RATIO, lambda item: replace(item, windows=(replace(item.windows[0], over="rooms"),))),
         (DETAILS, lambda item: replace(item, entity=Entity(name="listing", keys=(Field("listing_id", STRING),)))),
         (SERVICE, lambda item: replace(item, outputs=("price",))),
         (SERVICE, lambda item: replace(item, request=(Field("discount", FLOAT64),))),

@@ -102,7 +102,7 @@ def _as_used(selection: Selection, service: FeatureService) -> FeatureView:
     """Return a selection's view with the fields and windows alone that the service depends on."""
     view = selection.view
     windows = tuple(window for window in view.windows if window.name in selection.features)
-    used = {*selection.features, *(window.column for window in windows), view.event_id}
+    used = {*selection.features, *(name for window in windows for name in window.columns), view.event_id}
     sources = (source for item in service.selections for source in item.key_sources)
     used |= {name for owner, _, name in (source.partition(".") for source in sources) if owner == view.name}
     return replace(view, fields=tuple(field for field in view.fields if field.name in used), windows=windows)
@@ -255,6 +255,7 @@ def _window(window: Window, *, about: bool) -> dict[str, Any]:
         "length_us": _span(window.length),
         "slide_us": _span(window.slide),
     }
+    document |= {name: value for name, value in (("n", window.n), ("over", window.over)) if value is not None}
     return document | {"description": window.description} if about else document
 
 
@@ -265,6 +266,8 @@ def _read_window(node: Node) -> Window:
         column=node["column"].optional_text(),
         length=node["length_us"].span(),
         slide=node["slide_us"].optional_span(),
+        n=node["n"].integer() if "n" in node else None,
+        over=node["over"].text() if "over" in node else None,
         description=node["description"].text(),
     )
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from stackwright_interfaces.checks import check_about, check_identifier, check_name, check_unique, require
-from stackwright_interfaces.types import Field, Kind, Type
+from stackwright_interfaces.types import Field, Kind, Type, list_of
 
 AT: Final = "at"
 """Reserved name: the instant a feature is asked for, in UTC."""
@@ -84,6 +84,8 @@ class Aggregate(StrEnum):
     STD = "std"
     DISTINCT = "distinct"
     LAST = "last"
+    LAST_N = "last_n"
+    RATIO = "ratio"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,11 @@ class Window:
         name: name of the feature it gives.
         column: the aggregated column of the view; ``None`` counts rows.
         aggregate: what is computed. ``std`` is the sample's, null for fewer than two values. ``last`` is the
-            newest value that is not null. In an empty window ``count`` and ``distinct`` are 0 and the others null.
+            newest value that is not null, ``last_n`` a list of the ``n`` newest, oldest first. ``ratio`` is the sum of
+            the column over the sum of ``over``, null where that is 0 or of no value. In an empty window ``count`` and
+            ``distinct`` are 0 and the others null.
+        n: how many values ``last_n`` gives at most.
+        over: the column below the line of a ``ratio``; ``None`` counts rows.
         length: a positive time span.
         slide: rounds the older edge down to a multiple of this span since 1970-01-01 UTC, alike on both paths.
     """
@@ -104,6 +110,8 @@ class Window:
     length: timedelta
     column: str | None = None
     slide: timedelta | None = None
+    n: int | None = None
+    over: str | None = None
     description: str = ""
 
     def __post_init__(self) -> None:
@@ -113,9 +121,19 @@ class Window:
         require(self.length > timedelta(0), where, f"length is {self.length}", "Give a positive length.")
         counts = self.aggregate is Aggregate.COUNT
         require(self.column is not None or counts, where, f"{self.aggregate} of no column", "Name a column.")
+        several = self.aggregate is Aggregate.LAST_N
+        fits = self.n is None if not several else isinstance(self.n, int) and self.n >= 1
+        require(fits, where, f"{self.aggregate} with n {self.n!r}", "Give a positive n with last_n, and only there.")
+        lone = self.over is None or self.aggregate is Aggregate.RATIO
+        require(lone, where, f"{self.aggregate} over {self.over!r}", "Use over with ratio alone.")
         if self.slide is not None:
             fits = self.slide > timedelta(0) and self.length % self.slide == timedelta(0)
             require(fits, where, f"slide {self.slide} does not divide {self.length}", "Choose a slide that does.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it reads."""
+        return tuple(name for name in (self.column, self.over) if name is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,15 +170,13 @@ class FeatureView:
         check_name(where, self.name)
         check_about(where, self.owner, self.description, self.tags)
         require(self.version >= 1, where, f"version is {self.version}", "Versions start at 1.")
-        columns = [column.name for column in self.fields]
+        columns = [field.name for field in self.fields]
         check_unique(where, [*self.entity.key_names, *columns, *(window.name for window in self.windows), AT])
         for window in self.windows:
-            known = window.column is None or window.column in columns
-            require(
-                known, where, f"window {window.name!r} reads {window.column!r}, which is no field", "Add the field."
-            )
-            if window.column is not None:
-                _check_aggregate(where, window, self.stored(window.column).type)
+            for column in window.columns:
+                found = f"window {window.name!r} reads {column!r}, which is no field"
+                require(column in columns, where, found, "Add the field.")
+                _check_aggregate(where, window, self.stored(column).type)
         if self.event_id is not None:
             require(self.event_id in columns, where, f"event_id {self.event_id!r} is no field", "Add the field.")
         if self.max_age is not None:
@@ -188,12 +204,14 @@ class FeatureView:
         return (*self.fields, *(Field(window.name, self.window_type(window)) for window in self.windows))
 
     def window_type(self, window: Window) -> Type:
-        """Type of a window's result: int64 for counts, the column's for min, max and last, else float64."""
+        """Type of a window's result: int64 for counts, the column's for min, max, last and in last_n, else float64."""
         match window.aggregate:
             case Aggregate.COUNT | Aggregate.DISTINCT:
                 return Type(Kind.INT64)
             case Aggregate.MIN | Aggregate.MAX | Aggregate.LAST if window.column is not None:
                 return self.stored(window.column).type
+            case Aggregate.LAST_N if window.column is not None:
+                return list_of(self.stored(window.column).type)
         return Type(Kind.FLOAT64)
 
     def select(self, *features: str, prefix: str = "", keys: Mapping[str, str] | None = None) -> Selection:
@@ -219,6 +237,8 @@ def _check_aggregate(where: str, window: Window, column: Type) -> None:
         Aggregate.MIN: ordered,
         Aggregate.MAX: ordered,
         Aggregate.DISTINCT: {*ordered, Kind.STRING, Kind.BYTES},
+        Aggregate.LAST_N: {*ordered, Kind.STRING, Kind.BYTES},
+        Aggregate.RATIO: numeric,
     }.get(window.aggregate, set(Kind))
     found = f"window {window.name!r} asks for the {window.aggregate} of a {column}"
     require(column.kind in allowed, where, found, "Choose another aggregate or column.")

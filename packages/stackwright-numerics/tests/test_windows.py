@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from datetime import timedelta
+from datetime import UTC, timedelta
 from fractions import Fraction
 
 import numpy as np
@@ -14,7 +14,7 @@ from stackwright_interfaces.definitions import Aggregate, Window
 from stackwright_interfaces.errors import DefinitionError
 from stackwright_interfaces.types import BOOL, BYTES, FLOAT64, INT64, STRING, TIMESTAMP, list_of, vector
 from stackwright_numerics.columns import Column
-from stackwright_numerics.windows import aggregate, latest_revisions, lower_edge
+from stackwright_numerics.windows import aggregate, compute, latest_revisions, lower_edge
 
 NUMBERS = (Aggregate.SUM, Aggregate.MEAN, Aggregate.STD)
 ORDERED = (Aggregate.MIN, Aggregate.MAX)
@@ -68,7 +68,7 @@ def total(items):
     try:
         return float(exact)
     except OverflowError:
-        return math.copysign(math.inf, exact)
+        return math.inf if exact > 0 else -math.inf
 
 
 def mean(items):
@@ -190,7 +190,7 @@ def test_the_results_have_the_types_of_the_contract(column_of):
 
 def test_an_empty_window_counts_nothing_and_is_else_null(column_of):
     column = column_of([1.0], FLOAT64)
-    for kind in Aggregate:
+    for kind in set(Aggregate) - {Aggregate.LAST_N, Aggregate.RATIO}:
         found = aggregate(kind, column, *bounds([(1, 1)]))
         if kind in {Aggregate.COUNT, Aggregate.DISTINCT}:
             assert (found.values.tolist(), found.valid.tolist()) == ([0], [True])
@@ -243,3 +243,48 @@ def test_event_ids_may_be_numbers(column_of):
     keys = times = np.zeros(4, np.int64)
     counts = latest_revisions(keys, times, column_of([7, 0, 7, None], INT64))
     assert counts.tolist() == [False, True, True, True]
+
+
+def window(kind, **options):
+    return Window(name="w", aggregate=kind, length=timedelta(hours=1), **options)
+
+
+@given(history=histories(types=(FLOAT64, INT64, BOOL, STRING, TIMESTAMP)), n=st.integers(1, 4))
+def test_last_n_are_the_newest_values_that_are_not_null_oldest_first(column_of, history, n):
+    type_, values, segments = history
+    found = run(window(Aggregate.LAST_N, column="x", n=n), segments, x=column_of(values, type_))
+    for (start, stop), answer in zip(segments, found, strict=True):
+        there = [value for value in values[start:stop] if value is not None][-n:]
+        assert repr(answer) == repr([plain_value(value, type_) for value in there] or None)
+
+
+@given(rows=st.lists(st.tuples(st.none() | REAL, st.none() | REAL), max_size=12), over_rows=st.booleans())
+def test_a_ratio_is_one_sum_by_another_or_by_the_number_of_rows(column_of, rows, over_rows):
+    above, below = zip(*rows, strict=True) if rows else ((), ())
+    options = {} if over_rows else {"over": "y"}
+    columns = {"x": column_of(above, FLOAT64), "y": column_of(below, FLOAT64)}
+    (found,) = run(window(Aggregate.RATIO, column="x", **options), [(0, len(rows))], **columns)
+    top = brute_force(Aggregate.SUM, above)
+    bottom = float(len(rows)) if over_rows else brute_force(Aggregate.SUM, below)
+    if top is None or not bottom:
+        assert found is None
+    else:
+        with np.errstate(all="ignore"):
+            expected = float(np.float64(top) / np.float64(bottom)) + 0.0
+        assert found == expected or (math.isnan(found) and math.isnan(expected))
+
+
+def test_what_takes_more_than_a_column_is_refused_by_aggregate(column_of):
+    column = column_of([1.0], FLOAT64)
+    for kind in (Aggregate.LAST_N, Aggregate.RATIO):
+        with pytest.raises(DefinitionError, match="takes a window to compute"):
+            aggregate(kind, column, np.array([0]), np.array([1]))
+
+
+def run(window, segments, **columns):
+    values, valid = compute(window, columns, *bounds(segments))
+    return [value if there else None for value, there in zip(values.tolist(), valid.tolist(), strict=True)]
+
+
+def plain_value(value, type_):
+    return value.item().replace(tzinfo=UTC) if type_ is TIMESTAMP else value

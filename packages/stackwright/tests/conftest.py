@@ -330,3 +330,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
         return Ran(code, written.out, written.err)
 
     return run
+
+
+@pytest.fixture
+def unmeasured() -> dict[str, str]:
+    """The environment for a child that counts its modules: coverage would add its own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

@@ -45,14 +45,15 @@ class Failing:
         raise OSError("no library")
 
 
-def test_an_adapter_is_found_by_the_name_of_its_entry_point_alone() -> None:
+def test_an_adapter_is_found_by_the_name_of_its_entry_point_alone(unmeasured: dict[str, str]) -> None:
     code = (
         "import sys; from stackwright.assembly.discovery import Plugins\n"
         "from stackwright_interfaces.registry import Registry\n"
         "print(Plugins().adapter('here', 'files', Registry).factory)\n"
         "print(sorted(name for name in sys.modules if name.endswith('.plugin')))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=unmeasured, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "stackwright_files.registry:FilesRegistry",
         "['stackwright_files.plugin', 'stackwright_interfaces.plugin']",

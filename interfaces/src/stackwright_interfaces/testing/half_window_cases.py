@@ -28,11 +28,13 @@ def windowed(
     slide: timedelta | None = None,
     event_id: str | None = "visit",
     max_age: timedelta | None = None,
+    over: str | None = None,
 ) -> FeatureView:
     """Return a view of visits with one window ``w`` over the column ``x``, or over the rows if ``type`` is ``None``."""
     column = None if type is None else "x"
-    window = Window(name="w", aggregate=aggregate, length=length, column=column, slide=slide)
-    fields = (Field("x", type or FLOAT64), Field("visit", STRING))
+    n = 3 if aggregate is Aggregate.LAST_N else None
+    window = Window(name="w", aggregate=aggregate, length=length, column=column, slide=slide, n=n, over=over)
+    fields = (Field("x", type or FLOAT64), Field("y", FLOAT64), Field("visit", STRING))
     return FeatureView(
         name="visits", entity=PLACE, fields=fields, windows=(window,), event_id=event_id, max_age=max_age
     )
@@ -93,6 +95,11 @@ class HalfWindowCases(HalfCases):
             (Aggregate.LAST, [1.0, 2.0, 3.0], 3.0),
             (Aggregate.LAST, [1.0, 2.0, None], 2.0),
             (Aggregate.LAST, [None, None], None),
+            (Aggregate.LAST_N, [1.0, 2.0, None, 3.0, 4.0], [2.0, 3.0, 4.0]),
+            (Aggregate.LAST_N, [None, 1.0], [1.0]),
+            (Aggregate.LAST_N, [None, None], None),
+            (Aggregate.RATIO, [1.0, None, 2.0, 0.0], 0.75),
+            (Aggregate.RATIO, [None], None),
         ],
     )
     def test_each_aggregate_of_numbers_passes_over_nulls(
@@ -117,6 +124,10 @@ class HalfWindowCases(HalfCases):
             (Aggregate.DISTINCT, STRING, ["a", "A", "", "a", None], 3),
             (Aggregate.LAST, STRING, ["a", "", None], ""),
             (Aggregate.COUNT, STRING, ["a", None], 1),
+            (Aggregate.LAST_N, STRING, ["a", "b", None, "", "d"], ["b", "", "d"]),
+            (Aggregate.LAST_N, TIMESTAMP, [NOON, NOON + US], [NOON, NOON + US]),
+            (Aggregate.LAST_N, INT64, [2**62 + 1, 1], [2**62 + 1, 1]),
+            (Aggregate.RATIO, BOOL, [True, False, True, None], 0.5),
         ],
     )
     def test_aggregates_of_other_types_have_their_own_result_types(
@@ -128,6 +139,28 @@ class HalfWindowCases(HalfCases):
         wanted = Asked(view=view, keys={"place_id": "place_id"}, features={"w": "w"})
         answer = pa.table(store.join(asked(PLACE.keys, [((1,), NOON + HOUR)]), [wanted]))
         assert answer.schema.field("w").type == arrow_type(view.window_type(view.windows[0]))
+        assert bits(self.w(store, view, (1, NOON + HOUR))) == bits([expected])
+
+    @pytest.mark.case(25)
+    @pytest.mark.parametrize(
+        ("rows", "expected"),
+        [
+            ([(1.0, 2.0), (2.0, 4.0)], 0.5),
+            ([(1.0, None), (None, 4.0)], 0.25),
+            ([(1.0, 0.0)], None),
+            ([(1.0, None)], None),
+            ([(None, 1.0)], None),
+            ([(0.0, -1.0)], 0.0),
+            ([(1.0, 1e16), (0.0, 1.0), (0.0, -1e16)], 1.0),
+            ([(1.0, math.nan)], math.nan),
+        ],
+    )
+    def test_a_ratio_divides_two_sums_and_is_null_where_there_is_nothing_to_divide_by(
+        self, store: OfflineStore, rows: Sequence[tuple[float | None, float | None]], expected: float | None
+    ) -> None:
+        view = windowed(Aggregate.RATIO, over="y")
+        given = [fact(1, NOON + step * US, x=x, y=y, visit=str(step)) for step, (x, y) in enumerate(rows)]
+        self.given(store, view, *given)
         assert bits(self.w(store, view, (1, NOON + HOUR))) == bits([expected])
 
     @pytest.mark.case(25)

@@ -50,6 +50,8 @@ VISITS: Final = FeatureView(
     windows=(
         Window(name="rows", aggregate=Aggregate.COUNT, length=2 * HOUR),
         Window(name="last_n", aggregate=Aggregate.LAST, column="n", length=3 * HOUR, slide=HOUR),
+        Window(name="last_2_x", aggregate=Aggregate.LAST_N, column="x", length=3 * HOUR, n=2),
+        Window(name="x_over_n", aggregate=Aggregate.RATIO, column="x", over="n", length=2 * HOUR),
         Window(name="visits", aggregate=Aggregate.DISTINCT, column="visit", length=2 * HOUR, slide=2 * HOUR),
         *(
             Window(name=f"{aggregate}_x", aggregate=aggregate, column="x", length=2 * HOUR)

@@ -121,7 +121,16 @@ def window_value(view: FeatureView, window: Window, known: Sequence[Fact], at: d
     rows = sorted(counted.values(), key=lambda fact: fact.order)
     if window.column is None:
         return len(rows)
-    return aggregate(window.aggregate, [fact.values.get(window.column) for fact in rows])
+    column = [fact.values.get(window.column) for fact in rows]
+    if window.aggregate is Aggregate.LAST_N and window.n is not None:
+        return [value for value in column if value is not None][-window.n :] or None
+    if window.aggregate is Aggregate.RATIO:
+        below = (
+            len(rows) if window.over is None else aggregate(Aggregate.SUM, [f.values.get(window.over) for f in rows])
+        )
+        above = aggregate(Aggregate.SUM, column)
+        return None if above is None or not below else above / below + 0.0
+    return aggregate(window.aggregate, column)
 
 
 def aggregate(kind: Aggregate, column: Sequence[Any]) -> Any:

@@ -64,6 +64,8 @@ VISITS: Final = FeatureView(
         Window(name="seconds_max", aggregate=Aggregate.MAX, column="seconds", length=3 * HOUR),
         Window(name="pages", aggregate=Aggregate.DISTINCT, column="page", length=2 * HOUR),
         Window(name="last_page", aggregate=Aggregate.LAST, column="page", length=HOUR),
+        Window(name="last_pages", aggregate=Aggregate.LAST_N, column="page", length=2 * HOUR, n=2),
+        Window(name="seconds_a_row", aggregate=Aggregate.RATIO, column="seconds", length=2 * HOUR),
     ),
 )
 

@@ -98,8 +98,8 @@ class ViewJoin:
             events[who[hit]] = found.event[newest[hit]]
             past = self._events(found)
             for name, window in self._windows.items():
-                column = None if window.column is None else found.columns[self.manifest.field_number(window.column)]
-                windows[name].values[who], windows[name].valid[who] = evaluate(window, column, past, low, high, at)
+                read = {column: found.columns[self.manifest.field_number(column)] for column in window.columns}
+                windows[name].values[who], windows[name].valid[who] = evaluate(window, read, past, low, high, at)
         columns = {f"{EVENT}_{number}": stamps(events, slots != NOWHERE)}
         columns |= self._plain(np.concatenate(places), slots)
         for name, window in self._windows.items():
@@ -127,7 +127,7 @@ class ViewJoin:
     @cached_property
     def _aggregated(self) -> list[int]:
         """Numbers of the columns that the windows need."""
-        names = {window.column for window in self._windows.values()}
+        names: set[str | None] = {column for window in self._windows.values() for column in window.columns}
         if self._windows:
             names.add(self.asked.view.event_id)
         return sorted(self.manifest.field_number(name) for name in names if name is not None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stackwright_duckdb.search import Integers, bisect_right
 from stackwright_interfaces.definitions import Aggregate, Window
 from stackwright_numerics.columns import Column
-from stackwright_numerics.windows import aggregate, latest_revisions, lower_edge
+from stackwright_numerics.windows import aggregate, compute, latest_revisions, lower_edge
 
 _PAIRS: Final = 4_000_000
 
@@ -41,13 +41,13 @@ class Events:
 
 
 def evaluate(
-    window: Window, column: Column | None, events: Events, low: Integers, high: Integers, at: Integers
+    window: Window, columns: Mapping[str, Column], events: Events, low: Integers, high: Integers, at: Integers
 ) -> Column:
     """Aggregate ``[at - length, at)`` for each of m instants.
 
     Args:
         window: what to compute.
-        column: the aggregated column of the events.
+        columns: the columns of the events that the window reads.
         events: rows; where they have created times, those created after an instant do not count at it.
         low: for each instant, where the rows of its key start.
         high: where they end.
@@ -56,19 +56,19 @@ def evaluate(
     starts = bisect_right(events.event, low, high, lower_edge(at, window) - 1)
     stops = bisect_right(events.event, low, high, at - 1)
     before = np.concatenate([[0], np.cumsum(events.latest)])
-    result = aggregate(window.aggregate, _rows(column, events.latest), before[starts], before[stops])
+    result = compute(window, _some(columns, events.latest), before[starts], before[stops])
     if events.created is None:
         return result
     last_created = aggregate(Aggregate.MAX, _all(events.created), starts, stops)
     unknown = np.flatnonzero(last_created.valid & (last_created.values > at))
     for some in _slices(unknown, stops - starts):
-        part = _known_only(window, column, events, starts[some], stops[some], at[some])
+        part = _known_only(window, columns, events, starts[some], stops[some], at[some])
         result.values[some], result.valid[some] = part
     return result
 
 
 def _known_only(
-    window: Window, column: Column | None, events: Events, starts: Integers, stops: Integers, at: Integers
+    window: Window, columns: Mapping[str, Column], events: Events, starts: Integers, stops: Integers, at: Integers
 ) -> Column:
     """Aggregate segments, each over a selection of its own: the last known revisions of what was known."""
     assert events.created is not None
@@ -81,13 +81,17 @@ def _known_only(
     latest = latest_revisions(asked, events.event[rows], _rows(events.event_id, rows))
     asked, rows = asked[latest], rows[latest]
     bounds = np.searchsorted(asked, np.arange(len(at) + 1))
-    return aggregate(window.aggregate, _rows(column, rows), bounds[:-1], bounds[1:])
+    return compute(window, _some(columns, rows), bounds[:-1], bounds[1:])
 
 
 def _slices(asked: Integers, lengths: Integers) -> Iterator[Integers]:
     """Split instants so that no part looks at many more than ``_PAIRS`` rows."""
     parts = np.cumsum(lengths[asked]) // _PAIRS
     yield from np.split(asked, np.flatnonzero(np.diff(parts)) + 1) if len(asked) else ()
+
+
+def _some(columns: Mapping[str, Column], rows: NDArray[np.bool_] | Integers) -> dict[str, Column]:
+    return {name: Column(column.values[rows], column.valid[rows]) for name, column in columns.items()}
 
 
 def _rows(column: Column | None, rows: NDArray[np.bool_] | Integers) -> Column | None:

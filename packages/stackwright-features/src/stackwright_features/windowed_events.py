@@ -21,7 +21,7 @@ from stackwright_features.service_plan import Lookup
 from stackwright_interfaces.types import Type
 from stackwright_numerics.columns import NAT, Column, nulls
 from stackwright_numerics.events import Events, EventsCodec
-from stackwright_numerics.windows import aggregate, lower_edge
+from stackwright_numerics.windows import compute, lower_edge
 
 
 class WindowedEvents:
@@ -77,8 +77,7 @@ class WindowedEvents:
         found = {}
         for window in self.lookup.windows:
             edge = int(lower_edge(np.array([at_us]), window)[0])
-            column = None if window.column is None else events.columns[window.column]
-            values, valid = aggregate(window.aggregate, column, _places(events, edge), stops)
+            values, valid = compute(window, events.columns, _places(events, edge), stops)
             found[window.name] = Column(values, valid if keyless is None else valid & ~keyless)
         return found
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from stackwright_interfaces.definitions import Window
 from stackwright_memory.history import History, Key, Row, arrow_type
 from stackwright_numerics.columns import Column
-from stackwright_numerics.windows import aggregate, lower_edge
+from stackwright_numerics.windows import compute, lower_edge
 
 
 def aggregated(
@@ -36,10 +36,9 @@ def aggregated(
         picked += [row.place for row in sorted(latest.values())]
         offsets.append(len(picked))
     bounds = np.array(offsets, np.int64)
-    column = None
-    if window.column is not None:
-        column = _column(history.table[window.column].take(pa.array(picked, pa.int64())))
-    result = aggregate(window.aggregate, column, bounds[:-1], bounds[1:])
+    rows = pa.array(picked, pa.int64())
+    columns = {name: _column(history.table[name].take(rows)) for name in window.columns}
+    result = compute(window, columns, bounds[:-1], bounds[1:])
     values = [
         value if valid and None not in key else None
         for value, valid, key in zip(result.values.tolist(), result.valid.tolist(), keys, strict=True)

@@ -122,7 +122,7 @@ def _rounded(number: int, exponent: int) -> float:
     try:
         return float(number << exponent) if exponent >= 0 else number / (1 << -exponent)
     except OverflowError:
-        return math.copysign(math.inf, number)
+        return math.inf if number > 0 else -math.inf
 
 
 def _root(numerator: int, denominator: int, exponent: int) -> float:

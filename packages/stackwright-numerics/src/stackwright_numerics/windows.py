@@ -11,6 +11,8 @@ std      of the sample, correctly rounded (as ``statistics.stdev``); NaN with an
 min, max by value; NaN where the segment holds one
 distinct number of different values; all NaNs are one value, -0.0 and 0.0 another
 last     the newest non-null value
+last_n   the ``N`` newest non-null values, oldest first
+ratio    ``sum`` of a column / ``sum`` of another, or / the number of rows; null where that is 0 or null
 ======== ===========================================================================================
 
 In an empty segment ``count`` and ``distinct`` are 0 and the others null; ``std`` is null below two values. Computed
@@ -19,8 +21,8 @@ zeros are 0.0, never -0.0, and computed NaNs all alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -49,6 +51,56 @@ def lower_edge(at_us: NDArray[np.int64], window: Window) -> NDArray[np.int64]:
     return edge if window.slide is None else edge - edge % (window.slide // _MICROSECOND)
 
 
+def compute(
+    window: Window, columns: Mapping[str, Column], starts: NDArray[np.int64], stops: NDArray[np.int64]
+) -> Column:
+    """Compute a window over the rows ``starts[i]`` to ``stops[i]`` (exclusive), for each of m segments.
+
+    Args:
+        window: what is computed.
+        columns: the columns it reads, as :func:`aggregate` takes them.
+        starts: int64 array of m, not above ``stops``; segments may overlap, in any order.
+        stops: int64 array of m.
+
+    Returns:
+        A new column of m, of the view's ``window_type``.
+    """
+    column = None if window.column is None else columns[window.column]
+    if window.aggregate is Aggregate.RATIO:
+        over = None if window.over is None else columns[window.over]
+        return _ratio(aggregate(Aggregate.SUM, column, starts, stops), _below(over, starts, stops))
+    if window.aggregate is Aggregate.LAST_N and column is not None and window.n is not None:
+        return _last_values(column, window.n, starts, stops)
+    return aggregate(window.aggregate, column, starts, stops)
+
+
+def _below(over: Column | None, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Column:
+    return aggregate(Aggregate.COUNT if over is None else Aggregate.SUM, over, starts, stops)
+
+
+def _ratio(above: Column, below: Column) -> Column:
+    valid = above.valid & below.valid & (below.values != 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = plain(np.divide(above.values, below.values, out=np.full(len(valid), np.nan), where=valid))
+    return Column(found, valid)
+
+
+def _last_values(column: Column, n: int, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Column:
+    values, starts, stops = _present(column, starts, stops)
+    first = np.maximum(starts, stops - n)
+    found = np.full(len(starts), None, object)
+    for place in np.flatnonzero(stops > starts).tolist():
+        found[place] = _elements(values[first[place] : stops[place]])
+    return Column(found, stops > starts)
+
+
+def _elements(values: NDArray[Any]) -> list[Any]:
+    if values.dtype.kind == "M":
+        return [moment.replace(tzinfo=UTC) for moment in values.tolist()]
+    found: list[Any] = values.tolist()
+    return found
+
+
 def aggregate(kind: Aggregate, column: Column | None, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Column:
     """Aggregate the rows ``starts[i]`` to ``stops[i]`` (exclusive) of a column, for each of m segments.
 
@@ -62,31 +114,41 @@ def aggregate(kind: Aggregate, column: Column | None, starts: NDArray[np.int64],
         A new column of m: int64 for count and distinct, the column's own type for min, max and last, else float64.
 
     Raises:
-        DefinitionError: the column's type has no such aggregate.
+        DefinitionError: the column's type has no such aggregate, or it takes more than one column to compute.
     """
     if column is None:
         if kind is not Aggregate.COUNT:
             raise DefinitionError("window", f"{kind} of no column", "Name a column.")
         return _all_valid(stops - starts)
-    values, valid = column
-    if np.count_nonzero(valid) < len(valid):
-        before = np.zeros(len(valid) + 1, np.int64)
-        np.cumsum(valid, out=before[1:])
-        values, starts, stops = values[valid], before[starts], before[stops]
+    values, starts, stops = _present(column, starts, stops)
     if kind is Aggregate.COUNT:
         return _all_valid(stops - starts)
     if kind is Aggregate.DISTINCT:
         return _all_valid(distinct_counts(_identities(values), starts, stops))
     if kind is not Aggregate.LAST and (values.ndim > 1 or values.dtype.kind not in "bifM"):
         raise DefinitionError("window", f"{kind} of values that are not numbers", "Choose another aggregate or column.")
-    least, compute = _COMPUTED[kind]
+    if kind not in _COMPUTED:
+        raise DefinitionError("window", f"{kind} takes a window to compute", "Use compute.")
+    least, function = _COMPUTED[kind]
     there = stops - starts >= least
     if np.count_nonzero(there) == len(there):
-        return Column(compute(values, starts, stops), there)
-    found = compute(values, starts[there], stops[there])
+        return Column(function(values, starts, stops), there)
+    found = function(values, starts[there], stops[there])
     filled = np.full((len(there), *found.shape[1:]), filler_of(found.dtype), found.dtype)
     filled[there] = found
     return Column(filled, there)
+
+
+def _present(
+    column: Column, starts: NDArray[np.int64], stops: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the values that are not null, and where the segments lie among them."""
+    values, valid = column
+    if np.count_nonzero(valid) == len(valid):
+        return values, starts, stops
+    before = np.zeros(len(valid) + 1, np.int64)
+    np.cumsum(valid, out=before[1:])
+    return values[valid], before[starts], before[stops]
 
 
 def latest_revisions(
