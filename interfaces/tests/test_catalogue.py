@@ -18,10 +18,13 @@ from hypothesis import strategies as st
 from stackwright_interfaces.catalogue import canonical, field_from_json, field_to_json, from_json, meaning, to_json
 from stackwright_interfaces.definitions import (
     Aggregate,
+    Computation,
     Definitions,
     Entity,
+    Expectation,
     FeatureService,
     FeatureView,
+    Schedule,
     Source,
     Target,
     Transform,
@@ -342,6 +345,32 @@ def test_the_meaning_of_a_whole_default_is_that_of_its_value() -> None:
     )
 
 
+def test_how_rows_come_to_be_is_not_part_of_the_meaning() -> None:
+    upkeep = {
+        "source": Source(event_time="seen_at", location="details.csv"),
+        "expect": (Expectation(column="price", low=0),),
+        "schedule": Schedule(every=HOUR),
+    }
+    assert meaning(replace(DETAILS, **upkeep)) == meaning(DETAILS)
+    assert meaning(NIGHTLY) == meaning(replace(NIGHTLY, computed=None, schedule=None))
+
+
+def test_views_that_others_are_computed_from_are_found_whatever_their_order() -> None:
+    found = from_json(json.loads(canonical(to_json(RICH))))
+    assert found.views == RICH.views
+    weekly = next(view for view in found.views if view.name == "feed_weekly")
+    assert weekly.computed is not None
+    assert weekly.computed.inputs == (NIGHTLY,)
+
+
+def test_a_view_that_is_computed_from_itself_is_refused() -> None:
+    document = to_json(RICH)
+    nightly = next(view for view in document["views"] if view["name"] == "nightly")
+    nightly["computed"]["inputs"] = ["feed_weekly@1"]
+    with pytest.raises(DefinitionError, match="is not there"):
+        from_json(document)
+
+
 def test_another_format_is_refused_with_what_to_do() -> None:
     with pytest.raises(DefinitionError, match=r"format 2, this version reads 1\. Run: stackwright apply"):
         from_json({**to_json(Definitions()), "format": 2})
@@ -355,6 +384,21 @@ def test_a_reference_to_what_is_not_there_is_refused() -> None:
         from_json({**document, "entities": []})
 
 
+WINDOWED = replace(
+    DETAILS,
+    name="windowed",
+    windows=(
+        Window(name="three", aggregate=Aggregate.LAST_N, column="price", n=3, length=HOUR),
+        Window(name="share", aggregate=Aggregate.RATIO, column="price", over="rooms", length=HOUR),
+    ),
+)
+NIGHTLY = FeatureView(
+    name="nightly",
+    entity=LISTING,
+    fields=(Field("price", FLOAT64),),
+    computed=Computation(inputs=(WINDOWED,), sql="SELECT * FROM windowed", lookback=HOUR),
+    schedule=Schedule(every=24 * HOUR),
+)
 RICH = Definitions(
     entities=(LISTING,),
     views=(
@@ -369,7 +413,21 @@ RICH = Definitions(
             ),
             max_age=HOUR,
             event_id="rooms",
+            source=Source(location="s3://bucket/details.parquet"),
+            expect=(
+                Expectation(column="price", required=True, low=0, high=1e9, max_missing=0.1),
+                Expectation(column="rooms", one_of=(1, 2, 3)),
+                Expectation(column="seen", low=datetime(2025, 1, 1, tzinfo=UTC)),
+            ),
+            schedule=Schedule(every=HOUR, offset=HOUR / 2, freshness=2 * HOUR, retries=1),
         ),
+        NIGHTLY,
+        replace(
+            NIGHTLY,
+            name="feed_weekly",
+            computed=Computation(inputs=(NIGHTLY,), function="features.py:weekly", code="ab"),
+        ),
+        WINDOWED,
     ),
     services=(
         replace(
@@ -397,7 +455,7 @@ odd_values = (
     | st.sampled_from(["", "a/b", "__a", "at", "\ud800", "x.y", "details.rooms", "listing", "details@1", "sum", "NaN"])
     | st.sampled_from(["list[list[int64]]", "vector[²]", "vector[0]", "decimal[1]", "int64", "timestamp", "string"])
     | texts
-)
+).map(copy.deepcopy)
 
 
 @settings(deadline=None, max_examples=300)

@@ -24,15 +24,18 @@ CONTRACTS = (
     "document",
     "errors",
     "feature_store",
+    "forms",
     "imports",
     "model",
     "monitor",
+    "pipelines",
     "plugin",
     "registry",
     "server",
     "storage",
     "trainer",
     "types",
+    "upkeep",
     "views",
 )
 

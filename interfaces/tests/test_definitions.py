@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,19 @@ import pytest
 
 from stackwright_interfaces.definitions import (
     Aggregate,
+    Computation,
     Definitions,
     Entity,
+    Expectation,
     FeatureService,
     FeatureView,
+    Frame,
+    Schedule,
+    Source,
     Target,
     Transform,
     Window,
+    computed,
     transform,
 )
 from stackwright_interfaces.errors import DefinitionError
@@ -37,6 +43,10 @@ SHORT = FeatureView(name="short", entity=LISTING, fields=(Field("t", FLOAT64),))
 
 def view(**changes: Any) -> FeatureView:
     return FeatureView(**{"name": "details", "entity": LISTING, "fields": DETAILS.fields, **changes})
+
+
+def expecting(**changes: Any) -> FeatureView:
+    return view(expect=(Expectation(**changes),))
 
 
 def window(**changes: Any) -> Window:
@@ -84,6 +94,25 @@ def service(**changes: Any) -> FeatureService:
         (lambda: view(windows=(window(column="area"),)), "window 'w' asks for the sum of a string"),
         (lambda: view(event_id="visit"), "event_id 'visit' is no field"),
         (lambda: view(max_age=-HOUR), "Give a positive span"),
+        (lambda: expecting(column="prize"), "an expectation is of 'prize', which is no field"),
+        (lambda: expecting(column="price", low="cheap"), "expectation of 'price': a value does not fit float64"),
+        (lambda: expecting(column="area", low="a"), "expectation of 'area': a string has no order"),
+        (lambda: expecting(column="price", pattern="x"), "a float64 is no text"),
+        (lambda: Expectation(column="area", pattern="("), r"pattern '(' cannot be read"),
+        (lambda: Expectation(column="area", max_missing=2), "max_missing is 2. Give a share"),
+        (lambda: Schedule(every=timedelta(0)), "every is 0:00:00. Give a positive span"),
+        (lambda: Schedule(every=HOUR, offset=HOUR), "offset is 1:00:00. Give a span from 0 to below 1:00:00"),
+        (lambda: Schedule(every=HOUR, freshness=timedelta(0)), "freshness is 0:00:00"),
+        (lambda: Schedule(every=HOUR, retries=-1), "retries is -1"),
+        (lambda: Computation(inputs=(), sql="SELECT 1"), "it reads no view"),
+        (lambda: Computation(inputs=(DETAILS,)), "it needs sql or a function"),
+        (lambda: Computation(inputs=(DETAILS,), sql="SELECT 1", function="a.py:b"), "it needs sql or a function"),
+        (lambda: Computation(inputs=(DETAILS, DETAILS), sql="SELECT 1"), "Name each view once"),
+        (lambda: Computation(inputs=(DETAILS,), sql="SELECT 1", lookback=-HOUR), "lookback is"),
+        (
+            lambda: view(computed=Computation(inputs=(DETAILS,), sql="x"), source=Source(location="a.csv")),
+            "it is computed and has a location",
+        ),
         (lambda: DETAILS.select("prize"), "no feature 'prize'. Choose from: price, rooms, area"),
         (lambda: DETAILS.select(keys={"id": "listing_id"}), "no key 'id'. Keys are: listing_id"),
         (lambda: service(version=-1), "version is -1"),
@@ -263,3 +292,30 @@ def test_definitions_are_kept_sorted_so_that_their_order_does_not_matter() -> No
         "details@1",
         "details@2",
     ]
+
+
+def test_values_of_an_expectation_are_held_as_the_column_holds_them() -> None:
+    (held,) = expecting(column="price", low=1, one_of=[2, 3.5]).expect
+    assert (held.low, held.high, held.one_of) == (1.0, None, (2.0, 3.5))
+    assert isinstance(held.low, float)
+
+
+def test_a_schedule_is_due_at_multiples_of_its_span() -> None:
+    noon = datetime(2026, 3, 14, 12, tzinfo=UTC)
+    daily = Schedule(every=24 * HOUR, offset=3 * HOUR)
+    assert daily.last_due(noon) == noon.replace(hour=3)
+    assert daily.last_due(noon.replace(hour=3)) == noon.replace(hour=3)
+    assert daily.last_due(noon.replace(hour=2)) == noon.replace(day=13, hour=3)
+
+
+def test_a_decorated_function_is_a_computation_and_gets_what_it_asks_for() -> None:
+    @computed(inputs=(DETAILS,), frame="pandas", lookback=HOUR)
+    def cheapest(details: Any, end: datetime) -> Any:
+        return details
+
+    noon = datetime(2026, 3, 14, 12, tzinfo=UTC)
+    assert (cheapest.inputs, cheapest.frame, cheapest.lookback, cheapest.name) == (
+        (DETAILS,), Frame.PANDAS, HOUR, "cheapest",
+    )  # fmt: skip
+    assert cheapest.call is not None
+    assert cheapest.arguments(cheapest.call, noon - HOUR, noon) == {"end": noon}

@@ -1,21 +1,14 @@
 """Definitions as JSON, and the hash of their meaning.
 
 The JSON form is what ``apply`` writes and every other step reads, so that no user code runs to know a feature.
-
-Values, which are defaults of fields, have these forms: bool, int64 and string their own; float64 a number or one of
-``"NaN"``, ``"Infinity"``, ``"-Infinity"``; bytes hexadecimal digits; timestamp ISO 8601 in UTC; decimal a text with all
-digits after the point; list and vector a list of these, ``null`` where an item is null.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from stackwright_interfaces.definitions import (
@@ -32,11 +25,13 @@ from stackwright_interfaces.definitions import (
 )
 from stackwright_interfaces.document import Node
 from stackwright_interfaces.errors import DefinitionError
-from stackwright_interfaces.types import FLOAT64, NO_DEFAULT, Field, Kind, Type
+from stackwright_interfaces.forms import field_from_json, field_to_json, read_field, span_to_json
+from stackwright_interfaces.types import Field, Type
+from stackwright_interfaces.upkeep import read_computation, read_expectation, read_schedule, upkeep_to_json
+
+__all__ = ["canonical", "field_from_json", "field_to_json", "from_json", "meaning", "to_json"]
 
 FORMAT: Final = 1
-
-_NOT_NUMBERS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(definitions: Definitions) -> dict[str, Any]:
@@ -64,7 +59,7 @@ def from_json(document: Mapping[str, Any]) -> Definitions:
         raise DefinitionError("definitions.json", what, "Run: stackwright apply")
     entities = [_read_entity(node) for node in root["entities"]]
     by_name = {entity.name: entity for entity in entities}
-    views = [_read_view(node, by_name) for node in root["views"]]
+    views = _read_views(root["views"], by_name)
     by_ref = {view.ref: view for view in views}
     return Definitions(
         entities=tuple(entities),
@@ -77,8 +72,8 @@ def from_json(document: Mapping[str, Any]) -> Definitions:
 def meaning(definition: Entity | FeatureView | FeatureService | Target) -> str:
     """Return the SHA-256 (hex) of what a definition means: all of it but owner, description and tags.
 
-    A view's meaning holds its entity's. A service's holds the code of its transforms and, of each view, what the
-    service uses: a field that a view gains changes no service.
+    A view's meaning holds its entity's, and is the same wherever its rows come from. A service's holds the code of its
+    transforms and, of each view, what the service uses: a field that a view gains changes no service.
     """
     document: dict[str, Any]
     match definition:
@@ -86,7 +81,8 @@ def meaning(definition: Entity | FeatureView | FeatureService | Target) -> str:
             document = _entity(definition, about=False)
         case FeatureView():
             document = _view(definition, about=False) | {"entity": _entity(definition.entity, about=False)}
-            document.pop("source")
+            for upkeep in ("source", "expect", "computed", "schedule"):
+                document.pop(upkeep, None)
         case FeatureService():
             document = _service(definition, about=False)
             document["views"] = [meaning(_as_used(item, definition)) for item in definition.selections]
@@ -105,90 +101,13 @@ def _as_used(selection: Selection, service: FeatureService) -> FeatureView:
     used = {*selection.features, *(name for window in windows for name in window.columns), view.event_id}
     sources = (source for item in service.selections for source in item.key_sources)
     used |= {name for owner, _, name in (source.partition(".") for source in sources) if owner == view.name}
-    return replace(view, fields=tuple(field for field in view.fields if field.name in used), windows=windows)
+    fields = tuple(field for field in view.fields if field.name in used)
+    return replace(view, fields=fields, windows=windows, expect=())
 
 
 def canonical(document: Any) -> bytes:
     """Return the one UTF-8 JSON text of a document: sorted keys, no spaces."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def value_to_json(value: Any, type: Type) -> Any:
-    """Return the JSON form of a value that is held as :func:`stackwright_interfaces.types.fit` gives it."""
-    if value is None:
-        return None
-    match type.kind:
-        case Kind.FLOAT64 if not math.isfinite(value):
-            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-        case Kind.BYTES:
-            return value.hex()
-        case Kind.TIMESTAMP:
-            return value.isoformat()
-        case Kind.DECIMAL:
-            return f"{value:f}"
-        case Kind.LIST | Kind.VECTOR:
-            return [value_to_json(item, type.item or FLOAT64) for item in value]
-    return value
-
-
-def value_from_json(form: Any, type: Type) -> Any:
-    """Read the JSON form of a value; what is none is returned as it is, or as something that does not fit the type.
-
-    Raises:
-        ValueError: it is none.
-        ArithmeticError: it is none.
-    """
-    match form, type.kind:
-        case str(), Kind.FLOAT64:
-            return _NOT_NUMBERS.get(form, form)
-        case str(), Kind.BYTES:
-            return bytes.fromhex(form)
-        case str(), Kind.TIMESTAMP:
-            return datetime.fromisoformat(form)
-        case str(), Kind.DECIMAL:
-            return Decimal(form)
-        case list(), Kind.LIST | Kind.VECTOR:
-            return [value_from_json(item, type.item or FLOAT64) for item in form]
-    return form
-
-
-def field_to_json(field: Field, *, about: bool = True) -> dict[str, Any]:
-    """Return the JSON form of a field, with or without what merely describes it."""
-    document: dict[str, Any] = {"name": field.name, "type": str(field.type)}
-    if field.has_default:
-        document["default"] = value_to_json(field.default, field.type)
-    if about and field.description:
-        document["description"] = field.description
-    if about and field.tags:
-        document["tags"] = dict(field.tags)
-    return document
-
-
-def field_from_json(item: Mapping[str, Any]) -> Field:
-    """Read the JSON form of a field.
-
-    Raises:
-        DefinitionError: it is none.
-    """
-    return _read_field(Node(item, "field"))
-
-
-def _read_field(node: Node) -> Field:
-    type_ = Type.parse(node["type"].text())
-    return Field(
-        node["name"].text(),
-        type_,
-        _read_default(node["default"], type_) if "default" in node else NO_DEFAULT,
-        node["description"].text() if "description" in node else "",
-        node["tags"].text_map() if "tags" in node else {},
-    )
-
-
-def _read_default(node: Node, type: Type) -> Any:
-    try:
-        return value_from_json(node.value, type)
-    except (ValueError, ArithmeticError) as error:
-        raise node.expected(f"a {type}") from error
 
 
 def _about(item: Entity | FeatureView | FeatureService | Target | Transform, *, about: bool) -> dict[str, Any]:
@@ -210,11 +129,7 @@ def _fields(fields: Sequence[Field], *, about: bool) -> list[dict[str, Any]]:
 
 
 def _read_fields(node: Node) -> tuple[Field, ...]:
-    return tuple(_read_field(item) for item in node)
-
-
-def _span(span: timedelta | None) -> int | None:
-    return None if span is None else span // timedelta(microseconds=1)
+    return tuple(read_field(item) for item in node)
 
 
 def _source(source: Source) -> dict[str, Any]:
@@ -225,6 +140,7 @@ def _source(source: Source) -> dict[str, Any]:
         "time_zone": source.time_zone,
         "rename": dict(source.rename),
         "nulls": list(source.nulls),
+        **({"location": source.location} if source.location else {}),
     }
 
 
@@ -236,6 +152,7 @@ def _read_source(node: Node) -> Source:
         time_zone=node["time_zone"].optional_text(),
         rename=node["rename"].text_map(),
         nulls=node["nulls"].texts(),
+        location=node["location"].text() if "location" in node else "",
     )
 
 
@@ -252,8 +169,8 @@ def _window(window: Window, *, about: bool) -> dict[str, Any]:
         "name": window.name,
         "aggregate": window.aggregate.value,
         "column": window.column,
-        "length_us": _span(window.length),
-        "slide_us": _span(window.slide),
+        "length_us": span_to_json(window.length),
+        "slide_us": span_to_json(window.slide),
     }
     document |= {name: value for name, value in (("n", window.n), ("over", window.over)) if value is not None}
     return document | {"description": window.description} if about else document
@@ -280,22 +197,44 @@ def _view(view: FeatureView, *, about: bool = True) -> dict[str, Any]:
         "fields": _fields(view.fields, about=about),
         "source": _source(view.source),
         "windows": [_window(window, about=about) for window in view.windows],
-        "max_age_us": _span(view.max_age),
+        "max_age_us": span_to_json(view.max_age),
         "event_id": view.event_id,
+        **upkeep_to_json(view),
         **_about(view, about=about),
     }
 
 
-def _read_view(node: Node, entities: Mapping[str, Entity]) -> FeatureView:
+def _read_views(node: Node, entities: Mapping[str, Entity]) -> list[FeatureView]:
+    """Read views, those that others are computed from first."""
+    waiting = list(node)
+    views: list[FeatureView] = []
+    while waiting:
+        known = {view.ref: view for view in views}
+        ready = [item for item in waiting if not _inputs(item) - known.keys()]
+        # With none ready, reading one says which input is not there.
+        views += [_read_view(item, entities, known) for item in ready or waiting]
+        waiting = [item for item in waiting if item not in ready]
+    return views
+
+
+def _inputs(node: Node) -> set[str]:
+    return set(node["computed"]["inputs"].texts()) if "computed" in node else set()
+
+
+def _read_view(node: Node, entities: Mapping[str, Entity], views: Mapping[str, FeatureView]) -> FeatureView:
+    fields = _read_fields(node["fields"])
     return FeatureView(
         name=node["name"].text(),
         version=node["version"].integer(),
         entity=node["entity"].known("entity", entities),
-        fields=_read_fields(node["fields"]),
+        fields=fields,
         source=_read_source(node["source"]),
         windows=tuple(_read_window(window) for window in node["windows"]),
         max_age=node["max_age_us"].optional_span(),
         event_id=node["event_id"].optional_text(),
+        expect=tuple(read_expectation(item, fields) for item in node["expect"]) if "expect" in node else (),
+        computed=read_computation(node["computed"], views) if "computed" in node else None,
+        schedule=read_schedule(node["schedule"]) if "schedule" in node else None,
         **_read_about(node),
     )
 
@@ -372,7 +311,7 @@ def _target(target: Target, *, about: bool = True) -> dict[str, Any]:
         "asked": target.asked,
         "happened": target.happened,
         "observed": target.observed,
-        "horizon_us": _span(target.horizon),
+        "horizon_us": span_to_json(target.horizon),
         "censored": target.censored,
         "label_id": target.label_id,
         "request": _fields(target.request, about=about),
@@ -385,7 +324,7 @@ def _read_target(node: Node, entities: Mapping[str, Entity]) -> Target:
     return Target(
         name=node["name"].text(),
         entity=node["entity"].known("entity", entities),
-        value=_read_field(node["value"]),
+        value=read_field(node["value"]),
         asked=node["asked"].text(),
         happened=node["happened"].text(),
         observed=node["observed"].optional_text(),

@@ -23,21 +23,27 @@ from stackwright_interfaces.checks import (
     repeated,
     require,
 )
+from stackwright_interfaces.pipelines import Computation, Expectation, Frame, Schedule, computed
 from stackwright_interfaces.types import Field, Type
 from stackwright_interfaces.views import AT, Aggregate, Entity, FeatureView, Selection, Source, Window, reference
 
 __all__ = [
     "AT",
     "Aggregate",
+    "Computation",
     "Definitions",
     "Entity",
+    "Expectation",
     "FeatureService",
     "FeatureView",
+    "Frame",
+    "Schedule",
     "Selection",
     "Source",
     "Target",
     "Transform",
     "Window",
+    "computed",
     "reference",
     "transform",
 ]

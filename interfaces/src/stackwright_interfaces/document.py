@@ -80,6 +80,18 @@ class Node:
             raise self.expected("a whole number")
         return self.value
 
+    def number(self) -> float:
+        """A number."""
+        if not isinstance(self.value, int | float) or isinstance(self.value, bool):
+            raise self.expected("a number")
+        return self.value
+
+    def boolean(self) -> bool:
+        """True or false."""
+        if not isinstance(self.value, bool):
+            raise self.expected("true or false")
+        return self.value
+
     def span(self) -> timedelta:
         """A number of microseconds."""
         try:

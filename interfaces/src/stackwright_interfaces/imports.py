@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,15 +54,20 @@ def imports_document(views: Iterable[FeatureView]) -> dict[str, Any]:
 
 
 def with_entities(views: Iterable[FeatureView]) -> Definitions:
-    """Return views with their entities as definitions.
+    """Return views with their entities as definitions; how their rows come to be stays with their owner.
 
     Raises:
         DefinitionError: two different entities have one name.
     """
-    chosen = tuple(views)
+    chosen = tuple(_bare(view) for view in views)
     entities = {view.entity.name: view.entity for view in chosen}
     for view in chosen:
         if entities[view.entity.name] != view.entity:
             found = f"another entity is named {view.entity.name!r}"
             raise DefinitionError(f"view {view.ref!r}", found, "Agree on one definition of the entity.")
     return Definitions(entities=tuple(entities.values()), views=chosen)
+
+
+def _bare(view: FeatureView) -> FeatureView:
+    source = replace(view.source, location="")
+    return replace(view, source=source, expect=(), computed=None, schedule=None)

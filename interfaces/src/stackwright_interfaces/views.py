@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
 from stackwright_interfaces.checks import check_about, check_identifier, check_name, check_unique, require
+from stackwright_interfaces.pipelines import Computation, Expectation, Schedule
 from stackwright_interfaces.types import Field, Kind, Type, list_of
 
 AT: Final = "at"
@@ -63,6 +64,7 @@ class Source:
         time_zone: IANA zone of naive times; without it they are taken as UTC, with a warning and a count.
         rename: column in the file → field.
         nulls: texts that stand for null in text files, beside the empty one.
+        location: file, folder or URL that a scheduled view is ingested from, relative to the project.
     """
 
     event_time: str = "event_time"
@@ -71,6 +73,7 @@ class Source:
     time_zone: str | None = None
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
     nulls: tuple[str, ...] = ("NA", "NaN", "null")
+    location: str = ""
 
 
 class Aggregate(StrEnum):
@@ -151,6 +154,9 @@ class FeatureView:
         event_id: column that tells apart events of one key at one instant. Rows with the same key, event time and
             event id are revisions of one event, of which the newest created counts; without an event id, rows of one
             key and event time are.
+        expect: what holds of every row.
+        computed: how rows come of other views, where they are not ingested.
+        schedule: when it is ingested or computed, and brought online.
     """
 
     name: str
@@ -161,6 +167,9 @@ class FeatureView:
     windows: tuple[Window, ...] = ()
     max_age: timedelta | None = None
     event_id: str | None = None
+    expect: tuple[Expectation, ...] = ()
+    computed: Computation | None = None
+    schedule: Schedule | None = None
     owner: str = ""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -181,6 +190,16 @@ class FeatureView:
             require(self.event_id in columns, where, f"event_id {self.event_id!r} is no field", "Add the field.")
         if self.max_age is not None:
             require(self.max_age >= timedelta(0), where, f"max_age is {self.max_age}", "Give a positive span.")
+        self._check_upkeep(where, columns)
+
+    def _check_upkeep(self, where: str, columns: Sequence[str]) -> None:
+        for item in self.expect:
+            found = f"an expectation is of {item.column!r}, which is no field"
+            require(item.column in columns, where, found, "Add the field, or correct the name.")
+        expect = tuple(item.fitted(where, self.stored(item.column).type) for item in self.expect)
+        object.__setattr__(self, "expect", expect)
+        lone = self.computed is None or not self.source.location
+        require(lone, where, "it is computed and has a location", "Leave one of them out.")
 
     @property
     def ref(self) -> str:

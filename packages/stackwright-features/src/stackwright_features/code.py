@@ -1,8 +1,8 @@
-"""Definitions in a user's ``features.py``, and the functions of their transforms.
+"""Definitions in a user's ``features.py``, and the functions of their transforms and computations.
 
 ``collect`` runs the file, so only ``apply`` does it, in a child process (:func:`collect_in_child`); whoever only needs
-to know a feature reads the catalogue. :func:`load_transforms` runs it again where the functions are called, and refuses
-code that is not what was applied.
+to know a feature reads the catalogue. :func:`load_transforms` and :func:`load_computation` run it again where the
+functions are called, and refuse code that is not what was applied.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from stackwright_features.code_hash import code_hash
 from stackwright_features.project_code import running
 from stackwright_interfaces.catalogue import canonical, from_json, to_json
 from stackwright_interfaces.definitions import (
+    Computation,
     Definitions,
     Entity,
     FeatureService,
@@ -30,6 +31,7 @@ from stackwright_interfaces.definitions import (
 from stackwright_interfaces.errors import DefinitionError
 
 _Named = TypeVar("_Named", Entity, FeatureView, FeatureService, Target)
+_Kept = TypeVar("_Kept", Transform, Computation)
 
 
 def collect(path: Path) -> Definitions:
@@ -48,9 +50,10 @@ def collect(path: Path) -> Definitions:
     with running(path, project) as module:
         values = list(_top_values(module))
         services = [_with_code(item, module, path) for item in values if isinstance(item, FeatureService)]
+        views = [item for item in values if isinstance(item, FeatureView)]
+        views += [selection.view for service in services for selection in service.selections]
+        views = _computed([*views, *(needed for view in views for needed in _inputs(view))], module, path)
     targets = [item for item in values if isinstance(item, Target)]
-    views = [item for item in values if isinstance(item, FeatureView)]
-    views += [selection.view for service in services for selection in service.selections]
     entities = [item for item in values if isinstance(item, Entity)]
     entities += [view.entity for view in views] + [target.entity for target in targets]
     definitions = Definitions(
@@ -95,7 +98,7 @@ def load_transforms(service: FeatureService, project: Path | None) -> dict[str, 
     """Return the functions of a service's transforms by name.
 
     A transform defined in this process has its function already. Others are loaded from the project, by running the
-    file that each names.
+    file that each names. The functions of computations are found alike, by :func:`load_computation`.
 
     Args:
         service: the service.
@@ -108,10 +111,7 @@ def load_transforms(service: FeatureService, project: Path | None) -> dict[str, 
     kept = [step for step in service.transforms if step.call is None]
     if not kept:
         return functions
-    if project is None:
-        found = f"transform {kept[0].name!r} is kept in {kept[0].function!r}, and no project is given"
-        raise DefinitionError(f"service {service.ref!r}", found, "Build the store with its project's folder.")
-    folder = project.resolve()
+    folder = _folder(project, f"service {service.ref!r}", kept[0])
     by_file: dict[Path, list[Transform]] = {}
     for step in kept:
         by_file.setdefault(_inside(folder, step), []).append(step)
@@ -119,6 +119,57 @@ def load_transforms(service: FeatureService, project: Path | None) -> dict[str, 
         with running(path, folder) as module:
             functions |= {step.name: _checked(step, module, folder) for step in steps}
     return functions
+
+
+def load_computation(view: FeatureView, project: Path | None) -> Callable[..., Any] | None:
+    """Return the function that computes a view, or ``None`` where SQL does.
+
+    Args:
+        view: a computed view.
+        project: the project's folder; ``None`` where there is none.
+
+    Raises:
+        DefinitionError: the function is not there, or its code is not what was applied.
+    """
+    step = view.computed
+    if step is None or step.sql or step.call is not None:
+        return None if step is None else step.call
+    folder = _folder(project, f"view {view.ref!r}", step)
+    with running(_inside(folder, step), folder) as module:
+        return _checked(step, module, folder)
+
+
+def _folder(project: Path | None, where: str, step: Transform | Computation) -> Path:
+    if project is None:
+        found = f"{_what(step)} is kept in {step.function!r}, and no project is given"
+        raise DefinitionError(where, found, "Build the store with its project's folder.")
+    return project.resolve()
+
+
+def _what(step: Transform | Computation) -> str:
+    return f"{'transform' if isinstance(step, Transform) else 'computation'} {step.name!r}"
+
+
+def _inputs(view: FeatureView) -> Iterator[FeatureView]:
+    """Give the views that a view is computed from, and those that these are computed from."""
+    for needed in view.computed.inputs if view.computed is not None else ():
+        yield needed
+        yield from _inputs(needed)
+
+
+def _computed(views: Iterable[FeatureView], module: ModuleType, path: Path) -> list[FeatureView]:
+    """Return views with the code of their computations filled in, and of those of their inputs."""
+    filled: dict[int, FeatureView] = {}
+
+    def fill(view: FeatureView) -> FeatureView:
+        if view.computed is None:
+            return view
+        if id(view) not in filled:
+            step = replace(view.computed, inputs=tuple(fill(needed) for needed in view.computed.inputs))
+            filled[id(view)] = replace(view, computed=step if step.sql else _filled(step, module, path))
+        return filled[id(view)]
+
+    return [fill(view) for view in views]
 
 
 def _top_values(module: ModuleType) -> Iterator[Any]:
@@ -136,7 +187,7 @@ def _with_code(service: FeatureService, module: ModuleType, path: Path) -> Featu
     return replace(service, transforms=tuple(_filled(step, module, path) for step in service.transforms))
 
 
-def _filled(step: Transform, module: ModuleType, path: Path) -> Transform:
+def _filled(step: _Kept, module: ModuleType, path: Path) -> _Kept:
     project = path.parent
     if step.call is not None:
         function = f"{path.name}:{_name_of(step, module, path)}"
@@ -146,40 +197,41 @@ def _filled(step: Transform, module: ModuleType, path: Path) -> Transform:
         return replace(step, call=call, code=code_hash(call, project))
 
 
-def _name_of(step: Transform, module: ModuleType, path: Path) -> str:
+def _name_of(step: Transform | Computation, module: ModuleType, path: Path) -> str:
     for name, value in vars(module).items():
-        if value is step.call or (isinstance(value, Transform) and value.call is step.call):
+        if value is step.call or (isinstance(value, Transform | Computation) and value.call is step.call):
             return name
     todo = f"Give it one: {step.name} = ..."
-    raise DefinitionError(f"{path.name}: transform {step.name!r}", "it has no name at the top of the file", todo)
+    raise DefinitionError(f"{path.name}: {_what(step)}", "it has no name at the top of the file", todo)
 
 
-def _inside(project: Path, step: Transform) -> Path:
+def _inside(project: Path, step: Transform | Computation) -> Path:
     file, _, name = step.function.partition(":")
     path = (project / file).resolve()
     if not file or not name or not path.is_relative_to(project):
         found = f"its function is {step.function!r}" if step.function else "it has no function"
-        raise DefinitionError(f"transform {step.name!r}", found, "Name one of the project as 'file.py:name'.")
+        raise DefinitionError(_what(step), found, "Name one of the project as 'file.py:name'.")
     return path
 
 
-def _function(step: Transform, module: ModuleType) -> Callable[..., Any]:
+def _function(step: Transform | Computation, module: ModuleType) -> Callable[..., Any]:
     value = getattr(module, step.function.partition(":")[2], None)
-    if isinstance(value, Transform):
+    if isinstance(value, Transform | Computation):
         value = value.call
     if not callable(value):
         found = f"there is no function {step.function!r}"
-        raise DefinitionError(f"transform {step.name!r}", found, "Correct the name, or run: stackwright apply")
+        raise DefinitionError(_what(step), found, "Correct the name, or run: stackwright apply")
     function: Callable[..., Any] = value
     return function
 
 
-def _checked(step: Transform, module: ModuleType, project: Path) -> Callable[..., Any]:
+def _checked(step: Transform | Computation, module: ModuleType, project: Path) -> Callable[..., Any]:
     function = _function(step, module)
     if code_hash(function, project) != step.code:
         found = f"the code of {step.function!r} is not the code that was applied"
-        todo = "Restore it, or give the service a new version and run: stackwright apply"
-        raise DefinitionError(f"transform {step.name!r}", found, todo)
+        owner = "service" if isinstance(step, Transform) else "view"
+        todo = f"Restore it, or give the {owner} a new version and run: stackwright apply"
+        raise DefinitionError(_what(step), found, todo)
     return function
 
 

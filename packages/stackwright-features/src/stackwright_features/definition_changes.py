@@ -32,8 +32,8 @@ def check_closed(definitions: Definitions) -> None:
 def check_versions(before: Definitions, after: Definitions) -> None:
     """Check that nothing means something else than before under the same name and version.
 
-    A view may gain fields. Owners, descriptions, tags and sources change freely. The code of a transform is compared
-    where both definitions know it.
+    A view may gain fields. Owners, descriptions, tags, sources, expectations and schedules change freely. The code of a
+    transform is compared where both definitions know it, and how a view is computed where both say it.
 
     Raises:
         VersionRequired: a view or service changed its meaning.
@@ -66,6 +66,14 @@ def _view_changes(old: FeatureView, new: FeatureView) -> Iterator[str]:
         yield f"max_age was {old.max_age} and is {new.max_age}"
     if old.event_id != new.event_id:
         yield f"event_id was {old.event_id!r} and is {new.event_id!r}"
+    if old.computed is not None and new.computed is not None and _computation(old) != _computation(new):
+        yield "how it is computed changed"
+
+
+def _computation(view: FeatureView) -> list[Any]:
+    step = view.computed
+    assert step is not None
+    return [[item.ref for item in step.inputs], " ".join(step.sql.split()), step.code, step.frame, step.lookback]
 
 
 def _service_changes(old: FeatureService, new: FeatureService) -> Iterator[str]:

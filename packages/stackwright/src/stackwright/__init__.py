@@ -62,7 +62,8 @@ __all__ = [
 
 _HOMES: Final = {
     "stackwright_interfaces.definitions": (
-        "Aggregate", "Entity", "FeatureService", "FeatureView", "Source", "Target", "Window", "transform",
+        "Aggregate", "Computation", "Entity", "Expectation", "FeatureService", "FeatureView", "Schedule", "Source",
+        "Target", "Window", "computed", "transform",
     ),
     "stackwright_interfaces.imports": ("imported",),
     "stackwright_interfaces.types": (
