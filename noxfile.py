@@ -63,6 +63,7 @@ PARTS = [f"stackwright-{name}" for name in ("duckdb", "files", "lightgbm", "mark
 NEEDS = {
     "stackwright": [*PARTS, *S3],
     "stackwright-blueprints": ["stackwright-market"],
+    "stackwright-features": ["stackwright-duckdb", "pandas", "polars"],
     "stackwright-files": S3,
     "stackwright-journal": S3,
     "stackwright-serving": ["httpx"],

@@ -222,6 +222,34 @@ class FeatureStore(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Computed:
+    """Rows that a computation gave, as they are ingested.
+
+    Args:
+        rows: keys, fields, event time and created time, named as the view's source has them.
+        positions: input view → position of its last ingestion that was read.
+    """
+
+    rows: ArrowStream
+    positions: Mapping[str, int]
+
+
+@runtime_checkable
+class SupportsComputing(Protocol):
+    """A feature store that computes views from its other views (``Capability.COMPUTES``)."""
+
+    def compute(self, view: str, start: datetime, end: datetime) -> Computed:
+        """Return the rows of a computed view for ``[start, end)``; nothing is stored.
+
+        Raises:
+            UnknownName: no such view.
+            DefinitionError: it is not computed, or its function or SQL fails or gives something else than declared.
+            FeatureStoreError: it is computed by SQL, and the offline half runs none.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What an offline join is asked for: some features of one view.
 
@@ -349,4 +377,17 @@ class SupportsReaders(Protocol):
 
     def reader(self) -> OnlineStore:
         """Open a second, read-only handle; its ``write`` and ``drop`` raise ``FeatureStoreError``."""
+        ...
+
+
+@runtime_checkable
+class SupportsSQL(Protocol):
+    """An offline store that runs SQL over tables it is handed (``Capability.SQL``)."""
+
+    def sql(self, query: str, tables: Mapping[str, ArrowStream]) -> ArrowStream:
+        """Return the result of one SELECT; it sees these tables alone, no file and no history.
+
+        Raises:
+            FeatureStoreError: the query is not understood, or fails.
+        """
         ...

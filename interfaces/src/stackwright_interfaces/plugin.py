@@ -36,6 +36,12 @@ class Capability(StrEnum):
     RUNS = "runs"
     """Training runs are kept (``SupportsRuns``)."""
 
+    SQL = "sql"
+    """An offline store runs SQL over tables it is handed (``SupportsSQL``)."""
+
+    COMPUTES = "computes"
+    """A feature store computes views from its other views (``SupportsComputing``)."""
+
 
 class Progress(Protocol):
     """Told how far a piece of work is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
@@ -11,6 +11,9 @@ from typing import Final
 from stackwright_interfaces.checks import check_about, check_identifier, check_name, check_unique, require
 from stackwright_interfaces.pipelines import Computation, Expectation, Schedule
 from stackwright_interfaces.types import Field, Kind, Type, list_of
+
+CREATED_TIME: Final = "created_time"
+"""Where a computed view has its created times, unless its source says otherwise."""
 
 AT: Final = "at"
 """Reserved name: the instant a feature is asked for, in UTC."""
@@ -200,6 +203,8 @@ class FeatureView:
         object.__setattr__(self, "expect", expect)
         lone = self.computed is None or not self.source.location
         require(lone, where, "it is computed and has a location", "Leave one of them out.")
+        if self.computed is not None and self.source.created_time is None:
+            object.__setattr__(self, "source", replace(self.source, created_time=CREATED_TIME))
 
     @property
     def ref(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final
 
-from stackwright_interfaces.feature_store import SupportsReaders
+from stackwright_interfaces.feature_store import SupportsComputing, SupportsReaders, SupportsSQL
 from stackwright_interfaces.plugin import AdapterSpec, Capability
 from stackwright_interfaces.registry import SupportsRuns
 from stackwright_interfaces.testing.context import make_context
@@ -22,6 +22,8 @@ from stackwright_interfaces.testing.context import make_context
 PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.READERS: SupportsReaders,
     Capability.RUNS: SupportsRuns,
+    Capability.SQL: SupportsSQL,
+    Capability.COMPUTES: SupportsComputing,
 }
 """The protocol that belongs to each capability."""
 

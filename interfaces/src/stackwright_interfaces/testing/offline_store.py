@@ -1,6 +1,6 @@
 """The kit for the half that keeps history.
 
-An adapter's whole test module::
+``SQLCases`` come first where the spec declares ``Capability.SQL``. An adapter's whole test module::
 
     from stackwright_duckdb import plugin
     from stackwright_interfaces.feature_store import OfflineStore
@@ -23,13 +23,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stackwright_interfaces.definitions import Aggregate, FeatureView, Window
-from stackwright_interfaces.feature_store import ORDER, Watermark
+from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_interfaces.feature_store import ORDER, OfflineStore, SupportsSQL, Watermark
+from stackwright_interfaces.plugin import Capability
 from stackwright_interfaces.testing.context import NOON, SettableClock
-from stackwright_interfaces.testing.half_cases import PLACE
+from stackwright_interfaces.testing.half_cases import PLACE, HalfCases
 from stackwright_interfaces.testing.half_history_cases import HalfHistoryCases
 from stackwright_interfaces.testing.half_join_cases import HalfJoinCases
 from stackwright_interfaces.testing.half_window_cases import HalfWindowCases
@@ -68,6 +72,9 @@ class OfflineStoreCases(HalfJoinCases, HalfWindowCases, HalfHistoryCases):
         spec: the spec under test.
         durable: whether history is there after the store was closed and built again.
     """
+
+    def test_what_it_declares_of_sql_is_tested(self) -> None:
+        assert isinstance(self, SQLCases) == (Capability.SQL in self.spec.capabilities)
 
     @quick(25)
     @given(
@@ -130,3 +137,50 @@ class OfflineStoreCases(HalfJoinCases, HalfWindowCases, HalfHistoryCases):
 def _mark(drawn: tuple[int, datetime], positions: Sequence[int]) -> Watermark:
     """The watermark after a number of ingestions, due at an instant."""
     return Watermark([0, *positions][min(drawn[0], len(positions))], drawn[1])
+
+
+class SQLCases(HalfCases):
+    """The cases of an offline store that declares ``Capability.SQL``; put it before :class:`OfflineStoreCases`."""
+
+    @pytest.fixture
+    def runs(self, store: OfflineStore) -> SupportsSQL:
+        """The store, as what runs SQL."""
+        assert isinstance(store, SupportsSQL)
+        return store
+
+    def test_a_select_sees_the_tables_it_is_handed(self, runs: SupportsSQL) -> None:
+        tables = {
+            "visits": pa.table({"place_id": [1, 1, 2], "seconds": [1.0, None, 3.0]}),
+            "interval": pa.table({"end_time": pa.array([NOON], pa.timestamp("us", "UTC"))}),
+        }
+        query = """
+            SELECT place_id, sum(seconds) AS total, max(end_time) AS event_time
+            FROM visits CROSS JOIN interval GROUP BY place_id ORDER BY place_id
+        """
+        found = pa.table(runs.sql(query, tables)).to_pylist()
+        assert found == [
+            {"place_id": 1, "total": 1.0, "event_time": NOON},
+            {"place_id": 2, "total": 3.0, "event_time": NOON},
+        ]
+
+    def test_an_empty_table_keeps_its_types(self, runs: SupportsSQL) -> None:
+        empty = pa.table({"x": pa.array([], pa.int64())})
+        assert pa.table(runs.sql("SELECT x FROM t", {"t": empty})).schema.field("x").type == pa.int64()
+
+    def test_tables_of_one_call_are_not_there_in_the_next(self, runs: SupportsSQL) -> None:
+        runs.sql("SELECT 1 AS x FROM t", {"t": pa.table({"x": [1]})})
+        with pytest.raises(FeatureStoreError):
+            pa.table(runs.sql("SELECT 1 AS x FROM t", {}))
+
+    @pytest.mark.parametrize("query", ["SELECT", "SELECT nothing FROM t", "DROP TABLE t", "SELECT 1; SELECT 2", ""])
+    def test_what_is_not_one_select_that_can_run_is_refused(self, runs: SupportsSQL, query: str) -> None:
+        with pytest.raises(FeatureStoreError):
+            pa.table(runs.sql(query, {"t": pa.table({"x": [1]})}))
+
+    def test_no_file_is_read_or_written(self, runs: SupportsSQL, tmp_path: Path) -> None:
+        path = tmp_path / "secret.csv"
+        path.write_text("x\n1\n")
+        for query in (f"SELECT * FROM '{path}'", f"SELECT * FROM read_csv('{path}')", f"COPY t TO '{path}'"):
+            with pytest.raises(FeatureStoreError):
+                pa.table(runs.sql(query, {"t": pa.table({"x": [1]})}))
+        assert path.read_text() == "x\n1\n"

@@ -94,6 +94,11 @@ class Engine:
             self._scratch.close()
             raise FeatureStoreError("duckdb", str(error), "Check memory_limit and threads.") from error
 
+    @property
+    def scratch(self) -> Path:
+        """Where what does not fit in memory goes."""
+        return self._scratch.path
+
     def _connect(self) -> Any:
         instance = duckdb.connect(":memory:", config=self._settings)
         for name, value in _SETTINGS.items():

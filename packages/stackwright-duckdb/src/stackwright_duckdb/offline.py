@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from stackwright_duckdb import changes as stream
-from stackwright_duckdb import rewrite
+from stackwright_duckdb import rewrite, sandbox
 from stackwright_duckdb.columns import instant_of, pick
 from stackwright_duckdb.deletion import Deletions
 from stackwright_duckdb.engine import Engine, Session
@@ -181,6 +181,15 @@ class DuckDBOfflineStore(OfflineStore):
                 session.register("gone", Deletions(self._root, view.entity).named(table))
                 removed += rewrite.without_keys(session, folder, manifest)
         return removed
+
+    def sql(self, query: str, tables: Mapping[str, ArrowStream]) -> ArrowStream:
+        """Return the result of one SELECT over these tables alone.
+
+        Raises:
+            FeatureStoreError: the query is not understood, is no SELECT, or fails.
+        """
+        answer: ArrowStream = sandbox.run(query, tables, self._config, self._engine.scratch)
+        return answer
 
     def close(self) -> None:
         """Release what is held."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackwright_interfaces.feature_store import CONTRACT, OfflineStore
-from stackwright_interfaces.plugin import AdapterSpec, hookimpl
+from stackwright_interfaces.plugin import AdapterSpec, Capability, hookimpl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=DuckDBConfig,
             factory="stackwright_duckdb.offline:DuckDBOfflineStore",
+            capabilities=frozenset({Capability.SQL}),
             description="History as Parquet files in a folder, joined by DuckDB",
         ),
     )

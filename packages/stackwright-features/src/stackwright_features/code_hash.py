@@ -26,7 +26,7 @@ import numpy as np
 
 from stackwright_features.project_code import is_project_file, shown
 from stackwright_features.source_text import SourceFiles, attributes_read, bare, modules_imported, names_read
-from stackwright_interfaces.definitions import Transform
+from stackwright_interfaces.definitions import Computation, Transform
 from stackwright_interfaces.errors import DefinitionError
 
 _BY_REPR: Final = (
@@ -40,7 +40,7 @@ def code_hash(function: Any, project: Path) -> str:
     """Return the SHA-256 (hex) of a function and of the project's code it uses.
 
     Args:
-        function: the function of a transform.
+        function: the function of a transform or computation.
         project: the project's folder, resolved.
 
     Raises:
@@ -60,7 +60,7 @@ class _Hasher:
 
     def of(self, value: Any, attributes: frozenset[str] = _NO_ATTRIBUTES) -> str:
         """The hash of anything; of a module, of these attributes."""
-        if isinstance(value, Transform):
+        if isinstance(value, Transform | Computation):
             value = value.call
         if isinstance(value, ModuleType):
             return self._module(value, attributes)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stackwright_features.arrow import microseconds, read_table, to_columns
+from stackwright_features.row_order import ends, order_rows
 from stackwright_features.times import to_microseconds
 from stackwright_features.watermarks import read_watermark, token_of, write_watermark
 from stackwright_interfaces.definitions import FeatureView
@@ -32,7 +32,6 @@ from stackwright_interfaces.feature_store import (
 )
 from stackwright_numerics.columns import Column
 from stackwright_numerics.events import EventsCodec
-from stackwright_numerics.keys import encode_keys
 from stackwright_numerics.rows import RowCodec
 from stackwright_numerics.windows import latest_revisions
 
@@ -102,40 +101,10 @@ def _chunks(streams: Iterator[Any]) -> Iterator[tuple[Any, int]]:
         yield held, seen
 
 
-class _Order(NamedTuple):
-    """Rows of a chunk sorted by key, then order token.
-
-    Attributes:
-        places: where each sorted row stands in the chunk.
-        key_id: a number for its key.
-        keys: the keys of the chunk's rows, as they stand there.
-    """
-
-    places: NDArray[np.int64]
-    key_id: NDArray[np.int64]
-    keys: list[bytes | None]
-
-    def keys_of(self, places: NDArray[np.int64]) -> list[bytes]:
-        """Keys of rows of the chunk; none of an ingested row is null."""
-        found = [self.keys[place] for place in places.tolist()]
-        return [key for key in found if key is not None]
-
-
-def _order(view: FeatureView, table: Any) -> _Order:
-    entity = view.entity
-    columns = to_columns(table, entity.keys)
-    keys = encode_keys([columns[key.name] for key in entity.keys], [key.type for key in entity.keys])
-    numbers: dict[bytes | None, int] = {}
-    key_id = np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), np.int64, len(keys))
-    words = np.frombuffer(b"".join(table.column(ORDER).to_pylist()), ">u8").reshape(len(keys), -1)
-    places = np.lexsort((*words.T[::-1], key_id))
-    return _Order(places, key_id[places], keys)
-
-
 def _newest_rows(view: FeatureView, table: Any, until: Watermark) -> Iterator[OnlineRow]:
     """The newest row of each key of a chunk."""
-    order = _order(view, table)
-    places = order.places[_ends(order.key_id)]
+    order = order_rows(view, table)
+    places = order.places[ends(order.key_id)]
     rows = table.take(places)
     payloads = RowCodec(view.fields).encode(
         to_columns(rows, view.fields),
@@ -150,13 +119,13 @@ def _newest_rows(view: FeatureView, table: Any, until: Watermark) -> Iterator[On
 
 def _event_rows(view: FeatureView, table: Any, until: Watermark) -> Iterator[OnlineRow]:
     """All events of each key of a chunk, but those that were revised, as one row."""
-    order = _order(view, table)
+    order = order_rows(view, table)
     rows = table.take(order.places)
     columns = to_columns(rows, view.fields)
     event_id = None if view.event_id is None else columns[view.event_id]
     event_us = microseconds(rows.column(EVENT))
     counts = np.flatnonzero(latest_revisions(order.key_id, event_us, event_id))
-    stops = np.flatnonzero(_ends(order.key_id[counts])) + 1
+    stops = np.flatnonzero(ends(order.key_id[counts])) + 1
     payloads = EventsCodec(view.fields).encode(
         {name: Column(values[counts], valid[counts]) for name, (values, valid) in columns.items()},
         event_us=event_us[counts],
@@ -167,10 +136,3 @@ def _event_rows(view: FeatureView, table: Any, until: Watermark) -> Iterator[Onl
     )
     for key, payload in zip(order.keys_of(order.places[counts[stops - 1]]), payloads, strict=True):
         yield OnlineRow(key, token_of(until) + blake2b(payload, digest_size=8).digest(), payload)
-
-
-def _ends(key_id: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which rows are the last of their key, in rows sorted by key."""
-    ends = np.ones(len(key_id), np.bool_)
-    ends[:-1] = key_id[1:] != key_id[:-1]
-    return ends

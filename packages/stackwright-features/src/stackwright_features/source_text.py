@@ -8,10 +8,11 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TypeAlias, cast
 
-from stackwright_interfaces.definitions import transform
+from stackwright_interfaces.definitions import computed, transform
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 
+_OURS = (computed, transform)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -49,7 +50,7 @@ class SourceFiles:
 
 
 def bare(definition: Definition, names: Mapping[str, Any]) -> ast.AST:
-    """Return a definition without docstrings, the annotations of functions, and the decorator ``transform``.
+    """Return a definition without docstrings, the annotations of functions, and our decorators.
 
     Args:
         definition: the definition.
@@ -137,18 +138,18 @@ class _Bare(ast.NodeTransformer):
 
     def _function(self, node: Any) -> ast.AST:
         node.returns = None
-        node.decorator_list = [item for item in node.decorator_list if not self._is_transform(item)]
+        node.decorator_list = [item for item in node.decorator_list if not self._is_ours(item)]
         node.body = _without_docstring(node.body)
         self._depth += 1
         visited = self.generic_visit(node)
         self._depth -= 1
         return visited
 
-    def _is_transform(self, decorator: ast.expr) -> bool:
+    def _is_ours(self, decorator: ast.expr) -> bool:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         if isinstance(called, ast.Attribute):
-            return called.attr == transform.__name__
-        return isinstance(called, ast.Name) and self._names.get(called.id) is transform
+            return called.attr in {decorate.__name__ for decorate in _OURS}
+        return isinstance(called, ast.Name) and any(self._names.get(called.id) is decorate for decorate in _OURS)
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -10,7 +10,8 @@ from threading import RLock
 from typing import Any, TypeVar
 
 from stackwright_features.arrow import from_columns
-from stackwright_features.code import load_transforms
+from stackwright_features.code import load_computation, load_transforms
+from stackwright_features.computing import compute
 from stackwright_features.definition_changes import check_closed, check_versions
 from stackwright_features.materialisation import materialise
 from stackwright_features.normalise import normalise, warn_of_assumed_utc
@@ -23,6 +24,7 @@ from stackwright_interfaces.definitions import Definitions, Entity, FeatureView
 from stackwright_interfaces.errors import FeatureStoreError, UnknownName
 from stackwright_interfaces.feature_store import (
     ArrowStream,
+    Computed,
     FeatureRows,
     FeatureStore,
     IngestReport,
@@ -220,6 +222,17 @@ class ComposedFeatureStore(FeatureStore):
                 there = [key for key in encoded if key is not None]
                 dropped = sum(self._online_half.drop(view.ref, there) for view in views)
         return dropped if removed is None else removed
+
+    def compute(self, view: str, start: datetime, end: datetime) -> Computed:
+        """Return the rows of a computed view for ``[start, end)``, as a ``pyarrow.Table``; nothing is stored.
+
+        Raises:
+            UnknownName: no such view.
+            DefinitionError: it is not computed, or what computes it fails or gives something else than declared.
+            FeatureStoreError: it is computed by SQL, and the offline half runs none.
+        """
+        found = self._applied.view(view)
+        return compute(self._offline, found, _aware(start), _aware(end), load_computation(found, self._project))
 
     def close(self) -> None:
         """Close both halves."""
