@@ -58,7 +58,7 @@ def normalise(table: object, view: FeatureView) -> Normalised:
         DefinitionError: the source's time zone is not known.
     """
     where, source, clock = f"view {view.ref!r}", view.source, Clock.of(view.source)
-    incoming = _Incoming(read_table(table, where), source.rename, where)
+    incoming = Incoming(read_table(table, where), source.rename, where)
     declared = [*view.entity.keys, *view.fields]
     columns = {
         field.name: cast(incoming.field(field.name), field.type, where=where, name=field.name, clock=clock)
@@ -89,7 +89,7 @@ def warn_of_assumed_utc(where: str, rows: int, *, stacklevel: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Incoming:
+class Incoming:
     """Columns of a table by the name they have in the file, and by the name they are given."""
 
     table: Any
