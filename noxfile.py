@@ -59,7 +59,9 @@ def lint_session(session: nox.Session) -> None:
 
 
 S3 = ["stackwright-storage[s3]", "moto[server]"]
-PARTS = [f"stackwright-{name}" for name in ("duckdb", "files", "lightgbm", "market", "sklearn", "sqlite", "uvicorn")]
+PARTS = [
+    f"stackwright-{name}" for name in ("duckdb", "files", "lightgbm", "market", "sklearn", "sql", "sqlite", "uvicorn")
+]
 NEEDS = {
     "stackwright": [*PARTS, *S3],
     "stackwright-blueprints": ["stackwright-market"],
@@ -67,6 +69,7 @@ NEEDS = {
     "stackwright-files": S3,
     "stackwright-journal": S3,
     "stackwright-serving": ["httpx"],
+    "stackwright-sql": ["stackwright", "stackwright-duckdb"],
     "stackwright-storage": S3,
 }
 """What the tests of a member use beside the kits and the rooms."""

@@ -33,6 +33,8 @@ CONTRACTS = (
     "registry",
     "server",
     "storage",
+    "streams",
+    "tables",
     "trainer",
     "types",
     "upkeep",

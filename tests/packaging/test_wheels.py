@@ -72,8 +72,8 @@ def test_every_plugin_module_is_an_entry_point(wheel: zipfile.ZipFile, metadata:
     assert (f"= {package}.plugin" in text.partition("[stackwright]")[2]) == offers
 
 
-IN_USE_WITHOUT_AN_IMPORT = {"hiredis", "httptools", "stackwright-blueprints", "threadpoolctl", "uvloop"}
-"""Found by name: by redis and uvicorn, by entry point, by ``import_module``."""
+IN_USE_WITHOUT_AN_IMPORT = {"hiredis", "httptools", "psycopg", "stackwright-blueprints", "threadpoolctl", "uvloop"}
+"""Found by name: by redis, uvicorn and SQLAlchemy, by entry point, by ``import_module``."""
 BROUGHT_BY = {"botocore": "boto3"}
 
 

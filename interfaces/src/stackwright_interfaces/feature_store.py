@@ -248,6 +248,14 @@ class SupportsComputing(Protocol):
         """
         ...
 
+    def known_inputs(self, view: str) -> Mapping[str, int]:
+        """Return for each view that a computed view reads the position of its last ingestion.
+
+        Raises:
+            UnknownName: no such view.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stackwright_features.arrow import arrow_type
 from stackwright_features.casts import cast
@@ -103,3 +105,9 @@ def test_a_type_is_never_changed_by_casting_what_is_declared_already() -> None:
     for type_ in (BOOL, INT64, FLOAT64, STRING, BYTES, TIMESTAMP, decimal(5, 2), list_of(INT64), vector(3)):
         nothing: Any = pa.nulls(0, arrow_type(type_))
         assert cast(nothing, Type.parse(str(type_)), where="here", name="x").equals(nothing)
+
+
+@given(st.lists(st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**9), max_value=10**9)))
+def test_a_decimal_becomes_the_float_that_is_nearest(values: list[Decimal]) -> None:
+    found = cast(pa.array(values, pa.decimal128(18, 2)), FLOAT64, where="here", name="x")
+    assert found.to_pylist() == [float(value) for value in values]

@@ -138,7 +138,7 @@ MISTAKES = [
     Mistake(
         "a file of another kind",
         "ingest homes blueprint.toml",
-        ("suffix '.toml' is not known", ".csv or .parquet"),
+        ("suffix '.toml' is not known", ".parquet, .arrow, .feather or .csv"),
         code=2,
     ),
     Mistake("an empty CSV", "ingest homes homes.csv", ("the file is empty", "header"), prepare=writes("homes.csv", "")),
@@ -367,7 +367,7 @@ def test_a_mistake_is_one_line_on_standard_error(project: Path, run: Any) -> Non
     ("line", "told"),
     [
         ("predict home_id=0001 rooms=2 --at yesterday", "'yesterday' is no ISO 8601 time"),
-        ("ingest homes", "the following arguments are required: FILE"),
+        ("ingest homes", "the following arguments are required: SOURCE"),
         ("promot valuation", "invalid choice: 'promot'"),
         ("serve --port high", "invalid int value: 'high'"),
         ("", "the following arguments are required: VERB"),

@@ -118,6 +118,8 @@ def _accepts(found: Any, type: Type) -> bool:
 def _cast(array: Any, type: Type) -> Any:
     if type.kind is Kind.DECIMAL and _types.is_integer(array.type):
         array = array.cast(pa.decimal128(38, type.scale))
+    if type.kind is Kind.FLOAT64 and _types.is_decimal(array.type):
+        array = array.cast(pa.string())  # straight from decimals the last digit may be off
     cast_ = array.cast(arrow_type(type))
     if type.kind is Kind.VECTOR and cast_.flatten().null_count:
         raise ValueError("a component is null")

@@ -158,5 +158,5 @@ def stamped(table: Any, view: FeatureView, created: datetime) -> Any:
     name = view.source.created_time
     assert name is not None
     place = table.column_names.index(name)
-    now = pa.scalar(created, INSTANT)
-    return table.set_column(place, name, pc.max_element_wise(table.column(name).cast(INSTANT), now))
+    now, times = pa.scalar(created, INSTANT), table.column(name).cast(INSTANT)
+    return table.set_column(place, name, pc.if_else(pc.greater(times, now), times, now))

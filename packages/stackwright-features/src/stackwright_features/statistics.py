@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import pyarrow as pa
@@ -26,16 +27,15 @@ def _column(column: Any) -> dict[str, Any]:
     rows = len(column)
     found: dict[str, Any] = {"type": str(column.type), "missing": column.null_count / rows if rows else 0.0}
     kind = column.type
-    if pa.types.is_nested(kind):
-        return found
-    found["distinct"] = pc.count_distinct(column, mode="only_valid").as_py()
-    if pa.types.is_floating(kind):
-        column = column.filter(pc.invert(pc.is_nan(column)))
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-        found["mean"] = pc.mean(column).as_py()
-    if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_temporal(kind):
-        bounds = pc.min_max(column).as_py()
-        found |= {"low": _plain(bounds["min"]), "high": _plain(bounds["max"])}
+    with suppress(pa.ArrowNotImplementedError):  # kinds that cannot be counted, or have no order, say so by this alone
+        found["distinct"] = pc.count_distinct(column, mode="only_valid").as_py()
+        if pa.types.is_floating(kind):
+            column = column.filter(pc.invert(pc.is_nan(column)))
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+            found["mean"] = pc.mean(column).as_py()
+        if pa.types.is_primitive(kind) and not pa.types.is_boolean(kind):
+            bounds = pc.min_max(column).as_py()
+            found |= {"low": _plain(bounds["min"]), "high": _plain(bounds["max"])}
     return found
 
 

@@ -234,6 +234,16 @@ class ComposedFeatureStore(FeatureStore):
         found = self._applied.view(view)
         return compute(self._offline, found, _aware(start), _aware(end), load_computation(found, self._project))
 
+    def known_inputs(self, view: str) -> dict[str, int]:
+        """Return for each view that a computed view reads the position of its last ingestion.
+
+        Raises:
+            UnknownName: no such view.
+        """
+        computed = self._applied.view(view).computed
+        inputs = () if computed is None else computed.inputs
+        return {item.ref: self._offline.watermark(item).position for item in inputs}
+
     def close(self) -> None:
         """Close both halves."""
         try:

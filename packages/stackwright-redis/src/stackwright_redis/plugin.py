@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from stackwright_interfaces import streams
 from stackwright_interfaces.feature_store import CONTRACT, OnlineStore
 from stackwright_interfaces.plugin import AdapterSpec, Capability, hookimpl
+from stackwright_interfaces.streams import StreamSource
 
 SCHEMES: Final = ("redis://", "rediss://", "unix://")
 """How a URL begins: TCP, TLS, a socket in the file system."""
@@ -41,9 +43,36 @@ class RedisConfig:
             raise ValueError(f"pool_size is {self.pool_size}, must be 1 or more")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RedisStreamConfig:
+    """Which stream of which server is read.
+
+    Args:
+        url: as of the online store.
+        stream: name of the stream. An entry's field ``json`` holds an event; without it, its fields are the event's
+            members.
+        reader: who reads; each reader takes every entry once.
+        timeout: seconds to wait for a connection and for each answer.
+
+    Raises:
+        ValueError: an option has no meaning; the URL, which may hold a password, is not repeated.
+    """
+
+    url: str = field(default="redis://localhost:6379/0", repr=False)
+    stream: str
+    reader: str = "stackwright"
+    timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(SCHEMES):
+            raise ValueError(f"url must begin with {', '.join(SCHEMES)}")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout is {self.timeout}, must be more than 0")
+
+
 @hookimpl
 def stackwright_adapters() -> Iterable[AdapterSpec]:
-    """Offer the online half of a feature store."""
+    """Offer the online half of a feature store, and a source of events."""
     return (
         AdapterSpec(
             name="redis",
@@ -53,5 +82,13 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             factory="stackwright_redis.online:RedisOnlineStore",
             capabilities=frozenset({Capability.READERS}),
             description="Online rows on a Redis server, read and written by many processes and machines",
+        ),
+        AdapterSpec(
+            name="redis",
+            provides=StreamSource,
+            contract=streams.CONTRACT,
+            config=RedisStreamConfig,
+            factory="stackwright_redis.stream:RedisStreamSource",
+            description="Events of a Redis stream",
         ),
     )

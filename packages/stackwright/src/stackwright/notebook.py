@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +50,51 @@ class NotebookStack(Stack):
 
         return apply(self)
 
-    def ingest(self, view: str, file: Path | str) -> Outcome:
-        """Add rows of a file to a view."""
+    def ingest(self, view: str, source: Path | str, *, table: str | None = None, query: str | None = None) -> Outcome:
+        """Add rows of files or of a database to a view."""
         from stackwright.workflows.catalogue import ingest
 
-        return ingest(self, view, Path(file))
+        return ingest(self, view, source, table=table, query=query)
+
+    def push(self, view: str, source: Path | str) -> Outcome:
+        """Add events, JSON lines of a file, to a view and bring them online at once."""
+        from stackwright.workflows.push import push
+
+        return push(self, view, str(source))
+
+    def backfill(
+        self, view: str, start: datetime, end: datetime, *, step: timedelta | None = None, force: bool = False
+    ) -> Outcome:
+        """Compute a view for a span of the past, an interval at a time."""
+        from stackwright.workflows.catalogue import find_view
+        from stackwright.workflows.computation import backfill
+
+        with self._watched():
+            return backfill(self, find_view(self.definitions, view), start, end, step=step, force=force)
+
+    def tick(self, at: datetime | None = None) -> Outcome:
+        """Drain streams, and run the scheduled views that are due."""
+        from stackwright.workflows.schedule import tick
+
+        with self._watched():
+            return tick(self, at)
+
+    def statistics(self, view: str) -> Outcome:
+        """Show what the last ingestion into a view held."""
+        from stackwright.workflows.catalogue import find_view
+        from stackwright.workflows.ingestion import statistics
+
+        return statistics(self, find_view(self.definitions, view))
+
+    def quarantine(
+        self, view: str | None = None, *, export: Path | str | None = None, clear: bool = False, yes: bool = False
+    ) -> Outcome:
+        """Show, export or let go rows that were set aside."""
+        from stackwright.workflows.catalogue import find_view
+        from stackwright.workflows.quarantine import quarantine
+
+        chosen = None if view is None else find_view(self.definitions, view)
+        return quarantine(self, chosen, export=None if export is None else Path(export), clear=clear, yes=yes)
 
     def materialize(self, *views: str, at: datetime | None = None) -> Outcome:
         """Bring new rows online."""
@@ -97,15 +137,19 @@ class NotebookStack(Stack):
         labels: Path | str,
         out: Path | str,
         *,
+        table: str | None = None,
+        query: str | None = None,
         time: str = "event_time",
         as_of: datetime | None = None,
         known_by: bool = False,
     ) -> Outcome:
-        """Join a label file with features into a Parquet file (the verb ``training-set``)."""
+        """Join labels with features into a Parquet file (the verb ``training-set``)."""
         from stackwright.workflows.training_set import training_set
 
         with self._watched():
-            return training_set(self, service, Path(labels), Path(out), time=time, as_of=as_of, known_by=known_by)
+            return training_set(
+                self, service, labels, Path(out), table=table, query=query, time=time, as_of=as_of, known_by=known_by
+            )
 
     def delete_entity(self, entity: str, *, yes: bool = False, **keys: str) -> Outcome:
         """Remove an entity from history and online."""
@@ -167,11 +211,13 @@ class NotebookStack(Stack):
         with self._watched():
             return score(self, Path(source), Path(out), model=model, at=at)
 
-    def label(self, file: Path | str, *, target: str | None = None) -> Outcome:
+    def label(
+        self, source: Path | str, *, target: str | None = None, table: str | None = None, query: str | None = None
+    ) -> Outcome:
         """Add ground truth, whenever it comes."""
         from stackwright.workflows.labels import label
 
-        return label(self, Path(file), target=target)
+        return label(self, source, target=target, table=table, query=query)
 
     def report(
         self, model: str | None = None, *, start: datetime | None = None, end: datetime | None = None

@@ -16,7 +16,7 @@ from stackwright_interfaces.errors import BlueprintError, StackwrightError, did_
 
 FILE: Final = "blueprint.toml"
 SECTIONS: Final = (
-    "name", "use_case", "feature_store", "models", "registry", "server", "monitor", "journal", "catalogue",
+    "name", "use_case", "feature_store", "models", "registry", "server", "monitor", "journal", "catalogue", "streams",
 )  # fmt: skip
 USE_CASES: Final = ("realtime", "batch", "recommender")
 TRANSFORMS: Final = ("none", "log")
@@ -143,6 +143,19 @@ class CataloguePart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StreamPart:
+    """``[streams.NAME]``.
+
+    Args:
+        source: where events come from, and its options.
+        view: name or ``name@version`` of the view they feed.
+    """
+
+    source: Part
+    view: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blueprint:
     """A blueprint as written, ``${VARIABLE}`` replaced, secrets still sealed.
 
@@ -163,6 +176,7 @@ class Blueprint:
     monitor: MonitorPart = field(default_factory=MonitorPart)
     journal: str = "journal"
     catalogue: CataloguePart | None = None
+    streams: Mapping[str, StreamPart] = field(default_factory=dict)
 
 
 def read(path: Path, env: str = "") -> Blueprint:
@@ -279,7 +293,7 @@ class _Reader:
         self.keys(top, document, (*SECTIONS, SECTION))
         tables = {
             key: self.take(top, document, key, dict, {})
-            for key in ("feature_store", "models", "monitor", "journal", "catalogue")
+            for key in ("feature_store", "models", "monitor", "journal", "catalogue", "streams")
         }
         store = tables["feature_store"]
         where = self.section("feature_store")
@@ -301,7 +315,16 @@ class _Reader:
             monitor=self.monitor(tables["monitor"]),
             journal=self.take(self.section("journal"), tables["journal"], "path", str, "journal"),
             catalogue=self.catalogue(tables["catalogue"]) if "catalogue" in document else None,
+            streams={name: self.stream(name, table) for name, table in tables["streams"].items()},
         )
+
+    def stream(self, name: str, table: Any) -> StreamPart:
+        where = self.section(f"streams.{name}")
+        if not isinstance(table, Mapping):
+            self.add(where, f"is {table!r}", "Write a table.")
+            table = {}
+        source = self.part(where, {key: value for key, value in table.items() if key != "view"})
+        return StreamPart(source=source or Part(where, ""), view=self.required(where, table, "view"))
 
     def catalogue(self, table: Mapping[str, Any]) -> CataloguePart:
         where = self.section("catalogue")

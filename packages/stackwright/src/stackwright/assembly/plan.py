@@ -21,6 +21,8 @@ from stackwright_interfaces.monitor import Monitor
 from stackwright_interfaces.plugin import AdapterSpec, Capability
 from stackwright_interfaces.registry import Registry
 from stackwright_interfaces.server import Server
+from stackwright_interfaces.streams import StreamSource
+from stackwright_interfaces.tables import TableSource
 from stackwright_interfaces.trainer import Trainer
 
 SLOTS: Final[Mapping[str, type]] = {
@@ -32,6 +34,8 @@ SLOTS: Final[Mapping[str, type]] = {
     "registry": Registry,
     "server": Server,
     "monitor": Monitor,
+    "stream": StreamSource,
+    "tables": TableSource,
 }
 
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -101,6 +105,8 @@ def _parts(blueprint: Blueprint) -> Iterable[tuple[str, Part]]:
         yield f"trainer:{name}", model.trainer
     for report in blueprint.monitor.reports:
         yield f"monitor:{report.adapter}", report
+    for name, stream in blueprint.streams.items():
+        yield f"stream:{name}", stream.source
 
 
 def _choose(slot: str, part: Part, plugins: Plugins, problems: list[Problem]) -> Choice | None:

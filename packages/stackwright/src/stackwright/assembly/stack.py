@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stackwright_interfaces.monitor import Monitor
     from stackwright_interfaces.registry import Registry
     from stackwright_interfaces.server import Server
+    from stackwright_interfaces.streams import StreamSource
     from stackwright_interfaces.trainer import Trainer
 
 T = TypeVar("T")
@@ -169,6 +170,11 @@ class Stack:
         server: Server = self._part("server")
         return server
 
+    def stream(self, name: str) -> StreamSource:
+        """Return a stream of the blueprint, opened anew; whoever asks closes it."""
+        source: StreamSource = self._make(self.plan.choices[f"stream:{name}"])
+        return source
+
     def model(self, name: str | None = None) -> ModelPart:
         """Return a model of the blueprint; the only one where no name is given.
 
@@ -236,10 +242,13 @@ class Stack:
         return BlueprintError(f"{blueprints.FILE} [{slot}]", "the slot is empty", todo)
 
     def _build(self, choice: Choice) -> Any:
+        return self._hold(self._make(choice))
+
+    def _make(self, choice: Choice) -> Any:
         config = options.configure(choice.part, choice.spec, self.project.folder)
         module, _, name = choice.spec.factory.partition(":")
         try:
-            built = getattr(import_module(module), name)(config, self.context)
+            return getattr(import_module(module), name)(config, self.context)
         except StackwrightError:
             raise
         except (ImportError, AttributeError) as error:
@@ -247,7 +256,6 @@ class Stack:
             raise PluginError(
                 choice.part.where, f"adapter {choice.spec.name!r} cannot be loaded ({error})", todo
             ) from error
-        return self._hold(built)
 
     def _hold(self, part: T) -> T:
         close = getattr(part, "close", None)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,12 +121,89 @@ def _ingest(options: Options) -> Outcome:
     from stackwright.workflows.catalogue import ingest
 
     with _stack(options) as stack:
-        return ingest(stack, options.view, options.file)
+        return ingest(stack, options.view, options.source, table=options.table, query=options.query)
 
 
 def _ingest_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("view", metavar="VIEW", help="name or name@version of the view")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a .csv or .parquet file")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="files, s3://..., a database's URL, or env:NAME that holds one"
+    )
+    _part_of_a_database(parser)
+
+
+def _part_of_a_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--table", metavar="NAME", help="the table to read, where the source is a database")
+    parser.add_argument("--query", metavar="SQL", help="a SELECT to read, where the source is a database")
+
+
+def _push(options: Options) -> Outcome:
+    from stackwright.workflows.push import push
+
+    with _stack(options) as stack:
+        return push(stack, options.view, options.source)
+
+
+def _push_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("view", metavar="VIEW", help="name or name@version of the view")
+    parser.add_argument("source", nargs="?", default="-", metavar="FILE", help="JSON lines (default: standard input)")
+
+
+def _backfill(options: Options) -> Outcome:
+    from stackwright.workflows.catalogue import find_view
+    from stackwright.workflows.computation import backfill
+
+    with _stack(options) as stack:
+        view = find_view(stack.definitions, options.view)
+        step = None if options.step is None else timedelta(seconds=options.step)
+        return backfill(stack, view, options.start, options.end, step=step, force=options.force)
+
+
+def _backfill_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("view", metavar="VIEW", help="name or name@version of a computed view")
+    parser.add_argument("--from", dest="start", type=_time, required=True, metavar="TIME", help="where it starts")
+    parser.add_argument("--to", dest="end", type=_time, required=True, metavar="TIME", help="where it ends")
+    parser.add_argument("--step", type=float, metavar="SECONDS", help="an interval (default: the schedule's, or a day)")
+    parser.add_argument("--force", action="store_true", help="compute again what has the same inputs")
+
+
+def _tick(options: Options) -> Outcome:
+    from stackwright.workflows.schedule import tick
+
+    with _stack(options) as stack:
+        return tick(stack, options.at)
+
+
+def _tick_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--at", type=_time, metavar="TIME", help="take this instant for the present")
+
+
+def _statistics(options: Options) -> Outcome:
+    from stackwright.workflows.catalogue import find_view
+    from stackwright.workflows.ingestion import statistics
+
+    with _stack(options) as stack:
+        return statistics(stack, find_view(stack.definitions, options.view))
+
+
+def _statistics_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("view", metavar="VIEW", help="name or name@version of the view")
+
+
+def _quarantine(options: Options) -> Outcome:
+    from stackwright.workflows.catalogue import find_view
+    from stackwright.workflows.quarantine import quarantine
+
+    with _stack(options) as stack:
+        view = find_view(stack.definitions, options.view) if options.view else None
+        return quarantine(stack, view, export=options.export, clear=options.clear, yes=options.yes)
+
+
+def _quarantine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("view", nargs="?", metavar="VIEW", help="only this view")
+    parser.add_argument("--export", type=Path, metavar="FILE", help="write its rows and reasons: .csv or .parquet")
+    parser.add_argument("--clear", action="store_true", help="let its rows go, after the export if one is asked for")
+    parser.add_argument("--yes", action="store_true", help="it is meant; rows that are let go cannot be brought back")
 
 
 def _materialize(options: Options) -> Outcome:
@@ -161,6 +238,8 @@ def _training_set(options: Options) -> Outcome:
             options.service,
             options.labels,
             options.out,
+            table=options.table,
+            query=options.query,
             time=options.time,
             as_of=options.as_of,
             known_by=options.known_by,
@@ -169,10 +248,9 @@ def _training_set(options: Options) -> Outcome:
 
 def _training_set_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("service", metavar="SERVICE", help="name@version of the feature service")
-    parser.add_argument(
-        "labels", type=Path, metavar="LABELS", help="a .csv or .parquet file: keys, request fields, time"
-    )
+    parser.add_argument("labels", metavar="LABELS", help="a source as ingest takes it: keys, request fields, time")
     parser.add_argument("out", type=Path, metavar="OUT", help="the .parquet file to write")
+    _part_of_a_database(parser)
     parser.add_argument(
         "--time", default="event_time", metavar="COLUMN", help="the instant each row asks at (default: event_time)"
     )
@@ -321,12 +399,13 @@ def _label(options: Options) -> Outcome:
     from stackwright.workflows.labels import label
 
     with _stack(options) as stack:
-        return label(stack, options.file, target=options.target)
+        return label(stack, options.source, target=options.target, table=options.table, query=options.query)
 
 
 def _label_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a .csv or .parquet file of labels")
+    parser.add_argument("source", metavar="SOURCE", help="labels: a source as ingest takes it")
     parser.add_argument("--target", metavar="NAME", help="the target, where several are applied")
+    _part_of_a_database(parser)
 
 
 def _report(options: Options) -> Outcome:
@@ -374,10 +453,15 @@ VERBS: tuple[Verb, ...] = (
     Verb("check", "check the blueprint: every problem at once", _check),
     Verb("lock", "record what the stack is built of, for check to compare", _lock),
     Verb("apply", "put the definitions of features.py in force", _apply),
-    Verb("ingest", "add rows of a file to a view", _ingest, _ingest_options),
+    Verb("ingest", "add rows of files or of a database to a view", _ingest, _ingest_options),
+    Verb("push", "add events to a view and bring them online at once", _push, _push_options),
+    Verb("backfill", "compute a view for a span of the past", _backfill, _backfill_options),
+    Verb("tick", "drain streams, run the scheduled views that are due", _tick, _tick_options),
+    Verb("statistics", "show what the last ingestion into a view held", _statistics, _statistics_options),
+    Verb("quarantine", "show, export or let go rows that were set aside", _quarantine, _quarantine_options),
     Verb("materialize", "bring new rows online", _materialize, _materialize_options),
     Verb("features", "search the features by name, tag, owner, entity or text", _features, _features_options),
-    Verb("training-set", "join a label file with features into a Parquet file", _training_set, _training_set_options),
+    Verb("training-set", "join labels with features into a Parquet file", _training_set, _training_set_options),
     Verb("delete-entity", "remove an entity from history and online", _delete_entity, _delete_entity_options),
     Verb("share", "permit another team to import a view", _share, _share_options),
     Verb("import", "import another team's view", _import, _import_options),

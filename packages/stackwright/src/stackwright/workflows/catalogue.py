@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import sharing
+from stackwright.workflows.ingestion import add_rows
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright.workflows.tables import read_table
-from stackwright_features.normalise import AssumedUtcWarning
+from stackwright.workflows.sources import rows_of
 from stackwright_interfaces.definitions import Definitions, FeatureView, Source
 from stackwright_interfaces.errors import DefinitionError, UnknownName
 from stackwright_interfaces.imports import with_entities
@@ -81,30 +80,29 @@ def in_file(source: Source, types: dict[str, Type]) -> dict[str, Type]:
     return {renamed.get(name, name): type_ for name, type_ in types.items()}
 
 
-def ingest(stack: Stack, view: str, path: Path) -> Outcome:
-    """Add the rows of a file to a view.
+def ingest(
+    stack: Stack, view: str, source: Path | str, *, table: str | None = None, query: str | None = None
+) -> Outcome:
+    """Add the rows of a source to a view: of files, of a table or query of a database. All or nothing.
+
+    Args:
+        source: as :func:`stackwright.workflows.sources.rows_of` has it.
+        table: the table of a database.
+        query: a SELECT for a database, instead.
 
     Raises:
         UnknownName: no such view.
-        DataError: the file is damaged or does not fit the view.
+        UsageError: there is no such source.
+        DataError: the rows are damaged or do not fit the view.
+        StorageError: bucket or database cannot be reached.
     """
     chosen = find_view(stack.definitions, view)
     sharing.refuse_foreign(stack, chosen)
-    types = {field.name: field.type for field in (*chosen.entity.keys, *chosen.fields)}
-    table = read_table(path, in_file(chosen.source, types), nulls=chosen.source.nulls)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumedUtcWarning)  # the outcome tells it
-        done = stack.features.ingest(chosen.ref, table)
-    notes = []
-    if done.assumed_utc:
-        notes.append(f"{done.assumed_utc} times without a zone were taken as UTC; declare Source(time_zone=...).")
-    if done.refused:
-        notes.append(f"{done.refused} rows were refused: a null key or time, or a deleted key.")
-    if done.future:
-        notes.append(f"{done.future} rows lie in the future and are held back until they are due.")
-    data = {name: getattr(done, name) for name in done.__dataclass_fields__}
-    title = f"Ingested {done.added:,} new rows into {done.view} ({done.rows:,} read, {done.duplicates:,} known already)"
-    return Outcome(title, data, notes=tuple(notes))
+    types = in_file(chosen.source, {field.name: field.type for field in (*chosen.entity.keys, *chosen.fields)})
+    needed = {*types, chosen.source.event_time, chosen.source.created_time or chosen.source.event_time}
+    given = rows_of(stack, source, types, table=table, query=query, nulls=chosen.source.nulls, needed=needed)
+    with given as rows:
+        return add_rows(stack, chosen, rows, origin=rows.name, notes=rows.notes)
 
 
 def materialize(stack: Stack, views: Sequence[str] = (), at: datetime | None = None) -> Outcome:

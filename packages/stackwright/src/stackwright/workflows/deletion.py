@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows import sharing
+from stackwright.workflows import quarantine, sharing
 from stackwright.workflows.outcome import Outcome
 from stackwright.workflows.predict import parse_value
 from stackwright_interfaces.definitions import Entity
@@ -45,5 +45,9 @@ def delete_entity(stack: Stack, name: str, keys: Mapping[str, str], *, yes: bool
         raise UsageError("delete-entity", "rows that are deleted cannot be brought back", "Add --yes if it is meant.")
     values = {key.name: [parse_value(keys[key.name], key)] for key in entity.keys}
     removed = stack.store_of(ever).delete(name, values)
+    own = [view for view in ever.views if view.entity.name == name]
+    aside = quarantine.forget(stack, own, {key: value for key, (value,) in values.items()})
     shown = ", ".join(f"{key}={value}" for key, value in keys.items())
-    return Outcome(f"Removed {removed:,} rows of {name} {shown}", {"entity": name, "keys": dict(keys), "rows": removed})
+    data = {"entity": name, "keys": dict(keys), "rows": removed, "quarantined": aside}
+    notes = (f"{aside:,} more were removed from the quarantine.",) if aside else ()
+    return Outcome(f"Removed {removed:,} rows of {name} {shown}", data, notes=notes)

@@ -8,7 +8,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.catalogue import in_file
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright.workflows.tables import read_table
+from stackwright.workflows.sources import rows_of
 from stackwright_interfaces.definitions import Target
 from stackwright_interfaces.errors import UnknownName, UsageError
 from stackwright_interfaces.types import BOOL, INT64
@@ -34,12 +34,26 @@ def choose_target(stack: Stack, name: str | None) -> Target:
     return known[learned.pop()]
 
 
-def label(stack: Stack, path: Path, *, target: str | None = None) -> Outcome:
-    """Add the labels of a file. Rows known already are passed over; rows that cannot be labels are set apart.
+def label(
+    stack: Stack,
+    source: Path | str,
+    *,
+    target: str | None = None,
+    table: str | None = None,
+    query: str | None = None,
+) -> Outcome:
+    """Add the labels of a source. Rows known already are passed over; rows that cannot be labels are set apart.
+
+    Args:
+        source: as :func:`stackwright.workflows.sources.rows_of` has it.
+        table: the table of a database.
+        query: a SELECT for a database, instead.
 
     Raises:
-        DataError: the file is damaged or lacks a column that every label needs.
+        UsageError: there is no such source.
+        DataError: the rows are damaged or lack a column that every label needs.
         UnknownName: no such target.
+        StorageError: bucket or database cannot be reached.
     """
     chosen = choose_target(stack, target)
     log = journal.labels(stack, chosen)
@@ -47,13 +61,15 @@ def label(stack: Stack, path: Path, *, target: str | None = None) -> Outcome:
     flags = {log.names.censored: BOOL, log.names.retracted: BOOL, log.names.revision: INT64}
     types = {name: type_ for name, type_ in flags.items() if name}
     types |= {field.name: field.type for field in fields}
-    table = read_table(path, in_file(chosen.source, types), nulls=chosen.source.nulls)
-    done = log.ingest(table, source=path.name)
-    notes = [f"{count:,} rows set apart: {reason}." for reason, count in done.reasons.items()]
+    declared = in_file(chosen.source, types)
+    with rows_of(stack, source, declared, table=table, query=query, nulls=chosen.source.nulls) as rows:
+        done = log.ingest(rows, source=rows.name)
+    notes = [*rows.notes]
+    notes += [f"{count:,} rows set apart: {reason}." for reason, count in done.reasons.items()]
     if done.assumed_utc:
         notes.append(f"{done.assumed_utc:,} times without a zone were taken as UTC; declare Source(time_zone=...).")
     data = {name: getattr(done, name) for name in done.__dataclass_fields__} | {"target": chosen.name}
-    rows = [(done.rows, done.added, done.revisions, done.duplicates, done.quarantined)]
+    counts = [(done.rows, done.added, done.revisions, done.duplicates, done.quarantined)]
     title = f"Added {done.added:,} labels of {chosen.name}"
     headings = ("rows", "added", "of them revisions", "known already", "set apart")
-    return Outcome(title, data, (Table(headings, rows),), tuple(notes))
+    return Outcome(title, data, (Table(headings, counts),), tuple(notes))

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome
-from stackwright.workflows.tables import read_table, write_table
+from stackwright.workflows.sources import rows_of
+from stackwright.workflows.tables import write_table
 from stackwright_interfaces.catalogue import meaning
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import UsageError
@@ -26,36 +27,42 @@ METADATA: Final = b"stackwright"
 def training_set(
     stack: Stack,
     service: str,
-    labels: Path,
+    labels: Path | str,
     out: Path,
     *,
+    table: str | None = None,
+    query: str | None = None,
     time: str = "event_time",
     as_of: datetime | None = None,
     known_by: bool = False,
 ) -> Outcome:
-    """Join a label file with the features of a service, as of each label's instant, into a Parquet file.
+    """Join labels with the features of a service, as of each label's instant, into a Parquet file.
 
     The same labels, definitions and ``as_of`` give the same rows again, whatever was ingested since; the fingerprint
     tells. Only a deletion of entities changes what can be built again. Everything is written into the file's metadata.
 
     Args:
+        labels: as :func:`stackwright.workflows.sources.rows_of` has a source.
+        table: the table of a database that holds them.
+        query: a SELECT for a database, instead.
         time: the column that says at which instant each row asks.
         as_of: pass over what was ingested after this instant; ``None`` pins the present.
         known_by: pass over rows created after the asked instant.
 
     Raises:
-        UsageError: ``out`` is no Parquet file.
+        UsageError: ``out`` is no Parquet file, or there are no such labels.
         UnknownName: no such service is applied.
-        DataError: the labels do not hold what the service is asked with.
+        DataError: the labels do not hold what the service is asked with, or are damaged.
+        StorageError: bucket or database cannot be reached.
     """
     if out.suffix.lower() != ".parquet":
         raise UsageError(str(out), "is no Parquet file", "Give a file that ends in .parquet: it keeps the types.")
     found: FeatureService = stack.service(service)
     pinned = as_of or stack.clock()
     declared = {field.name: field.type for field in (*found.request_keys, *found.request)}
-    frame = read_table(labels, {**declared, time: TIMESTAMP})
     stack.progress("training set", 0, 1)
-    joined = pa.table(stack.features.join(found.ref, frame, time=time, known_by=known_by, as_of=pinned))
+    with rows_of(stack, labels, {**declared, time: TIMESTAMP}, table=table, query=query) as frame:
+        joined = pa.table(stack.features.join(found.ref, frame, time=time, known_by=known_by, as_of=pinned))
     stack.progress("training set", 1, 1)
     record = {
         "service": found.ref,
@@ -70,7 +77,7 @@ def training_set(
     write_table(joined.replace_schema_metadata(metadata), out)
     title = f"Wrote {joined.num_rows:,} rows x {joined.num_columns} columns to {out}"
     again = f"Build it again: the same line with --as-of {pinned.isoformat()} gives fingerprint {record['fingerprint']}"
-    return Outcome(title, {**record, "out": str(out)}, notes=(again,))
+    return Outcome(title, {**record, "out": str(out)}, notes=(again, *frame.notes))
 
 
 def fingerprint(table: pa.Table) -> str:
