@@ -110,6 +110,18 @@ def full(session: nox.Session) -> None:
 
 
 @nox.session
+def matrix(session: nox.Session) -> None:
+    """Run the feature store's kit on every store, and write which meets which case into ``docs/matrix.md``."""
+    install(session)
+    found, page = Path(session.create_tmp()) / "matrix.json", Path("docs/matrix.md")
+    suites = sorted(str(path) for path in Path("packages").glob("*/tests/test_conformance.py"))
+    session.run("pytest", "-n", str(os.cpu_count() or 2), "-q", "--matrix", str(found), *suites)
+    table = session.run("python", "-m", "stackwright_interfaces.testing.matrix", str(found), silent=True)
+    head = page.read_text(encoding="utf-8").partition("\n| case")[0]
+    page.write_text(f"{head}\n{table}", encoding="utf-8")
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Run the tests and report which lines and branches they reach, child processes included."""
     install(session)

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from stackwright_interfaces.testing.matrix import CASES, page
+
 SUITE = """
 import pytest
+
+from stackwright_interfaces.testing.matrix import CASES, page
 
 class Cases:
     store_name = ""
@@ -86,3 +90,17 @@ def test_a_failure_is_in_the_matrix(tmp_path: Path) -> None:
 def test_one_case_can_be_asked_for(tmp_path: Path) -> None:
     done = kit(tmp_path, '{"test_one": "it keeps no history"}', "--case", "2")
     assert "3 passed, 6 deselected" in done.stdout
+
+
+def test_the_page_shows_every_case_and_says_why_one_is_not_met() -> None:
+    met = {str(case): {"met": ["test"], "unmet": []} for case in CASES}
+    broken = {**met, "2": {"met": ["test"], "unmet": ["it rounds"]}, "3": {"met": [], "unmet": ["it cannot"] * 2}}
+    del broken["4"]
+    lines = page({"right": met, "broken": broken}).splitlines()
+    assert lines[0] == "| case | | broken | right |"
+    assert [line.split(" | ")[-2:] for line in lines[2:6]] == [
+        ["yes", "yes |"], ["1 of 2", "yes |"], ["no", "yes |"], ["not run", "yes |"],
+    ]  # fmt: skip
+    assert "- broken, case 2: it rounds" in lines
+    assert "- broken, case 3: it cannot" in lines
+    assert len([line for line in lines if line.startswith("| ")]) == 46

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from stackwright.assembly.blueprint import Blueprint, CataloguePart, ModelPart, MonitorPart
+from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.cli.main import parser
 from stackwright.cli.verbs import VERBS
 from stackwright_interfaces import errors, plugin
+from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, OnlineStore
 from stackwright_interfaces.plugin import Capability
+from stackwright_interfaces.testing.matrix import CASES
 from stackwright_serving.exchange import status_of
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -100,3 +103,12 @@ def test_every_error_is_documented_with_the_status_it_has_over_http() -> None:
     classes = {name: item for name, item in vars(errors).items() if inspect.isclass(item)}
     tree = {name: item for name, item in classes.items() if issubclass(item, errors.StackwrightError)}
     assert documented == {name: status_of(item("where", "found")) for name, item in tree.items()}
+
+
+def test_the_matrix_shows_every_case_of_every_installed_store() -> None:
+    stores = (FeatureStore, OfflineStore, OnlineStore)
+    names = {spec.name for plugin in Plugins().all() for spec in plugin.adapters if spec.provides in stores}
+    lines = [line for line in page("matrix.md").splitlines() if line.startswith("| ")]
+    assert {cell.strip() for cell in lines[0].strip("|").split("|")[2:]} == names
+    assert [int(line.split("|")[1]) for line in lines[1:]] == list(CASES)
+    assert not [line for line in lines if "not run" in line]
