@@ -190,6 +190,13 @@ def test_a_change_of_the_computation_needs_a_version(open_store: Any) -> None:
     store.apply(Definitions(views=(VISITS, view, replace(other, version=2))))
 
 
+def test_what_a_view_is_computed_from_must_be_applied_with_it(open_store: Any) -> None:
+    store = open_store()
+    view = interest(Computation(inputs=(VISITS,), sql=TOTALS))
+    with pytest.raises(DefinitionError, match=r"view 'interest@1': view 'visits@1', which it is computed from, is not"):
+        store.apply(Definitions(views=(view,)))
+
+
 FILE = """
 from stackwright_interfaces.definitions import *
 from stackwright_interfaces.types import FLOAT64, INT64, Field

@@ -98,9 +98,10 @@ def test_a_column_that_is_not_there_is_named() -> None:
 
 def test_statistics_tell_type_missing_distinct_and_range() -> None:
     found = describe(homes(price=[1.0, 3.0, math.nan, None], area=["a", "b", "a", None]))
-    assert found["price"] == {"type": "double", "missing": 0.25, "distinct": 3, "mean": 2.0, "low": 1.0, "high": 3.0}
+    assert found["price"] == {"type": "double", "missing": 0.25, "mean": 2.0, "low": 1.0, "high": 3.0}
     assert found["area"] == {"type": "string", "missing": 0.25, "distinct": 2}
-    assert (found["seen"]["low"], found["seen"]["distinct"]) == (str(NOON), 1)
+    assert found["seen"]["low"] == str(NOON)
+    assert found["rooms"]["distinct"] == 1
     assert describe(homes().slice(0, 0))["rooms"]["missing"] == 0.0
 
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stackwright_features.arrow import to_columns
 from stackwright_features.normalise import normalise
 from stackwright_interfaces.definitions import Entity, FeatureView, Source
 from stackwright_interfaces.errors import DataError, MissingColumn, WrongType
 from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER
 from stackwright_interfaces.testing.histories import quick
-from stackwright_interfaces.types import FLOAT64, INT64, STRING, Field
-from stackwright_numerics.order import read_token
+from stackwright_interfaces.types import BYTES, FLOAT64, INT64, STRING, Field
+from stackwright_numerics.order import content_hash, read_token
 
 NOON = datetime(2024, 7, 1, 12, tzinfo=UTC)
 LISTING = Entity(name="listing", keys=(Field("listing_id", STRING), Field("market", INT64)))
@@ -172,3 +173,24 @@ def test_a_column_added_later_and_null_leaves_tokens_as_they_were(rows: list[Any
     wider = replace(VIEW, fields=(Field("new", INT64), *VIEW.fields))
     tokens = normalise(plain.append_column("new", pa.nulls(len(plain), pa.int64())), wider).rows[ORDER]
     assert tokens.equals(normalise(plain, VIEW).rows[ORDER])
+
+
+@given(
+    texts=st.lists(st.none() | st.sampled_from(["a", "b", "", "ü"]), max_size=20),
+    tokens=st.lists(st.none() | st.binary(max_size=2), max_size=20),
+)
+def test_texts_are_hashed_as_one_by_one(texts: list[str | None], tokens: list[bytes | None]) -> None:
+    rows = max(len(texts), len(tokens))
+    texts, tokens = [*texts, *[None] * (rows - len(texts))], [*tokens, *[None] * (rows - len(tokens))]
+    fields = (Field("area", STRING), Field("mark", BYTES))
+    view = FeatureView(name="v", entity=Entity(name="e", keys=(Field("k", INT64),)), fields=fields)
+    noon = datetime(2026, 3, 14, 12, tzinfo=UTC)
+    table = pa.table({
+        "k": pa.array([1] * rows, pa.int64()),
+        "area": pa.array(texts, pa.string()),
+        "mark": pa.array(tokens, pa.binary()),
+        "event_time": pa.array([noon] * rows, pa.timestamp("us", "UTC")),
+    })  # fmt: skip
+    found = normalise(table, view).rows
+    plain = content_hash(to_columns(found, fields), rows=rows)
+    assert [token[16:] for token in found.column(ORDER).to_pylist()] == [int(word).to_bytes(8) for word in plain]

@@ -301,6 +301,12 @@ def test_a_view_is_computed_by_sql_from_one_that_is_computed(filled: Any) -> Non
     assert pa.table(filled.features.join("s@1", labels)).column("twice").to_pylist() == [4.0]
 
 
+def test_a_view_that_is_computed_from_another_is_among_its_users(stack: Any) -> None:
+    found = {item["feature"]: item["used by"] for item in stack.search("visits").data["features"]}
+    assert found["visits@1:seconds"] == ["daily@1"]
+    assert found["visits@1:visits_1h"] == ["s@1"]
+
+
 def test_a_step_may_be_given_and_must_divide_the_span(filled: Any) -> None:
     assert filled.backfill("daily", START, START + DAY, step=6 * HOUR).data["intervals"] == 4
     with pytest.raises(UsageError, match=r"is no such span\. Give a span of whole steps"):

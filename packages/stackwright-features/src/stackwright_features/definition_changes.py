@@ -13,7 +13,7 @@ from stackwright_interfaces.types import Field
 
 
 def check_closed(definitions: Definitions) -> None:
-    """Check that every view that a service selects is among the definitions.
+    """Check that every view that a service selects or another view is computed from is among the definitions.
 
     Raises:
         DefinitionError: a view is missing, or another one is there under its name and version.
@@ -27,6 +27,11 @@ def check_closed(definitions: Definitions) -> None:
                 raise DefinitionError(where, f"view {ref!r} is not among the definitions", "Add the view.")
             if meaning(views[ref]) != meaning(selection.view):
                 raise DefinitionError(where, f"selects another {ref!r} than is defined", "Raise a version.")
+    for view in definitions.views:
+        for needed in view.computed.inputs if view.computed else ():
+            if needed.ref not in views:
+                found = f"view {needed.ref!r}, which it is computed from, is not among the definitions"
+                raise DefinitionError(f"view {view.ref!r}", found, "Add the view.")
 
 
 def check_versions(before: Definitions, after: Definitions) -> None:

@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stackwright_features.arrow import microseconds, read_table, to_columns
+from stackwright_features.arrow import microseconds, read_table, to_column
 from stackwright_features.casts import cast, plain
 from stackwright_features.times import Clock, to_utc
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import DataError, MissingColumn
 from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER
-from stackwright_numerics.order import TOKEN_BYTES, content_hash, order_tokens
+from stackwright_interfaces.types import Kind, Type
+from stackwright_numerics.columns import Column
+from stackwright_numerics.order import TOKEN_BYTES, Hashed, content_hash, order_tokens, value_bits
 
 
 class AssumedUtcWarning(UserWarning):
@@ -134,8 +136,21 @@ def _without_nulls(table: Any, names: Sequence[str]) -> Any:
 
 
 def _tokens(rows: Any, view: FeatureView) -> Any:
-    content = content_hash(to_columns(rows, view.fields), rows=len(rows))
+    columns = {field.name: _hashable(rows.column(field.name), field.type) for field in view.fields}
+    content = content_hash(columns, rows=len(rows))
     tokens = order_tokens(microseconds(rows.column(EVENT)), microseconds(rows.column(CREATED)), content)
     return pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(TOKEN_BYTES), len(rows), [None, pa.py_buffer(np.ascontiguousarray(tokens))]
     )
+
+
+def _hashable(array: Any, type: Type) -> Column | Hashed:
+    """Return a column to be hashed; of texts and bytes each different value is hashed once."""
+    if type.kind not in (Kind.STRING, Kind.BYTES):
+        return to_column(array, type)
+    encoded = array.combine_chunks().dictionary_encode()
+    bits = value_bits(to_column(encoded.dictionary, type).values)
+    valid = encoded.indices.is_valid().to_numpy(zero_copy_only=False)
+    if not len(bits):
+        return Hashed(np.zeros(len(encoded), np.uint64), valid)
+    return Hashed(bits[encoded.indices.fill_null(0).to_numpy()], valid)

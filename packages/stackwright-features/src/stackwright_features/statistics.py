@@ -17,8 +17,8 @@ def describe(table: Any) -> dict[str, dict[str, Any]]:
     """Return what each column of a ``pyarrow.Table`` holds.
 
     Returns:
-        Column → ``type``, ``missing`` (share of nulls, 0 to 1), ``distinct`` and, where they have an order, ``low``,
-        ``high`` and ``mean`` (of numbers). NaN counts as a value, and is passed over by low, high and mean.
+        Column → ``type``, ``missing`` (share of nulls, 0 to 1), ``distinct`` (of neither floats nor times) and, where
+        they have an order, ``low``, ``high`` and ``mean`` (of numbers), which pass over NaN.
     """
     return {name: _column(table.column(name)) for name in table.column_names}
 
@@ -28,9 +28,10 @@ def _column(column: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"type": str(column.type), "missing": column.null_count / rows if rows else 0.0}
     kind = column.type
     with suppress(pa.ArrowNotImplementedError):  # kinds that cannot be counted, or have no order, say so by this alone
-        found["distinct"] = pc.count_distinct(column, mode="only_valid").as_py()
         if pa.types.is_floating(kind):
             column = column.filter(pc.invert(pc.is_nan(column)))
+        elif not pa.types.is_temporal(kind):
+            found["distinct"] = pc.count_distinct(column, mode="only_valid").as_py()
         if pa.types.is_floating(kind) or pa.types.is_integer(kind):
             found["mean"] = pc.mean(column).as_py()
         if pa.types.is_primitive(kind) and not pa.types.is_boolean(kind):

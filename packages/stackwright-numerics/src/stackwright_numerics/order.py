@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,14 +26,26 @@ _NAN_BITS: Final = np.float64(np.nan).view(np.uint64)
 _DIGITS: Final = Context(prec=100)
 
 
-def content_hash(columns: Mapping[str, Column], *, rows: int = 0) -> NDArray[np.uint64]:
+class Hashed(NamedTuple):
+    """A column whose values were turned into 64 bits each, by :func:`value_bits`, before."""
+
+    bits: NDArray[np.uint64]
+    valid: NDArray[np.bool_]
+
+
+def value_bits(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return 64 bits for each of n values: the value itself where it has so many, else of its BLAKE2b."""
+    return _bits(values)
+
+
+def content_hash(columns: Mapping[str, Column | Hashed], *, rows: int = 0) -> NDArray[np.uint64]:
     """Hash rows by the values of their columns, stable over processes, platforms and versions.
 
     The order of the columns does not matter, and a null contributes nothing, so that a column added later leaves the
     hash of old rows as it was. All NaNs are alike; 0.0 and -0.0 differ; decimals count by value.
 
     Args:
-        columns: name → column of n.
+        columns: name → column of n, or what it was hashed to before.
         rows: n, needed only where there are no columns.
 
     Returns:
@@ -41,9 +53,10 @@ def content_hash(columns: Mapping[str, Column], *, rows: int = 0) -> NDArray[np.
         finaliser of SplitMix64 and ``bits`` the value itself where it has 64 bits, else 64 bits of its BLAKE2b.
     """
     total = np.zeros(len(next(iter(columns.values())).valid) if columns else rows, np.uint64)
-    for name, (values, valid) in columns.items():
-        mixed = _mix(_bits(values) ^ np.uint64(_digest(name.encode())))
-        total += np.where(valid, mixed, np.uint64(0))
+    for name, column in columns.items():
+        bits = column.bits if isinstance(column, Hashed) else _bits(column.values)
+        mixed = _mix(bits ^ np.uint64(_digest(name.encode())))
+        total += np.where(column.valid, mixed, np.uint64(0))
     return _mix(total)
 
 

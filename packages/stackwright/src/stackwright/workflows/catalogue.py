@@ -150,6 +150,10 @@ def _entries(definitions: Definitions, elsewhere: Mapping[str, list[str]]) -> It
             for feature in selection.features:
                 users.setdefault((selection.view.ref, feature), []).append(service.ref)
     for view in definitions.views:
+        for needed in view.computed.inputs if view.computed else ():
+            for field in needed.fields:
+                users.setdefault((needed.ref, field.name), []).append(view.ref)
+    for view in definitions.views:
         for field in view.features:
             yield {
                 "feature": f"{view.ref}:{field.name}",
