@@ -67,7 +67,8 @@ class Source:
         time_zone: IANA zone of naive times; without it they are taken as UTC, with a warning and a count.
         rename: column in the file → field.
         nulls: texts that stand for null in text files, beside the empty one.
-        location: file, folder or URL that a scheduled view is ingested from, relative to the project.
+        location: file, folder or URL that a scheduled view is ingested from, relative to the project; for a database
+            with the table behind it: ``env:HOMES_DB#homes``.
     """
 
     event_time: str = "event_time"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -341,6 +342,19 @@ def test_what_is_due_is_ingested_computed_and_brought_online_once(
     again = stack.tick()
     assert states(again) == {"visits@1": "done", "daily@1": "not due"}
     assert online(stack, 1, NOON + HOUR)["visits_1h"] == 1.0
+
+
+def test_a_view_is_ingested_from_a_table_of_a_database(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "visits.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE visits (id INTEGER, seconds REAL, page TEXT, at TEXT)")
+        database.execute("INSERT INTO visits VALUES (1, 5.0, 'a', '2026-03-14T11:30:00Z')")
+    monkeypatch.setenv("VISITS_DB", f"sqlite:///{path}")
+    stack = make(("incoming.csv", "env:VISITS_DB#visits"))
+    assert states(stack.tick())["visits@1"] == "done"
+    assert online(stack, 1, NOON)["visits_1h"] == 1.0
 
 
 def test_missed_intervals_are_caught_up_in_order(stack: Any, tmp_path: Path, clock: SettableClock) -> None:

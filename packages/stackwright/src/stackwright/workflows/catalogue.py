@@ -143,7 +143,8 @@ def _offered(stack: Stack, elsewhere: Mapping[str, list[str]]) -> Iterator[dict[
                 yield {**entry, "state": state}
 
 
-def _entries(definitions: Definitions, elsewhere: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
+def _users(definitions: Definitions) -> dict[tuple[str, str], list[str]]:
+    """Return for each feature the services that give it and the views that are computed from it."""
     users: dict[tuple[str, str], list[str]] = {}
     for service in definitions.services:
         for selection in service.selections:
@@ -153,6 +154,11 @@ def _entries(definitions: Definitions, elsewhere: Mapping[str, list[str]]) -> It
         for needed in view.computed.inputs if view.computed else ():
             for field in needed.fields:
                 users.setdefault((needed.ref, field.name), []).append(view.ref)
+    return users
+
+
+def _entries(definitions: Definitions, elsewhere: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
+    users = _users(definitions)
     for view in definitions.views:
         for field in view.features:
             yield {

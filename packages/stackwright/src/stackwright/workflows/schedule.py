@@ -146,7 +146,9 @@ def _run(stack: Stack, view: FeatureView, schedule: Schedule, note: _Note, due: 
             if start < due:
                 note.write(start)
     elif view.source.location:
-        rows = int(ingest(stack, view.ref, stack.url(view.source.location)).data["added"])
+        source, _, table = view.source.location.partition("#")
+        place = source if source.startswith("env:") else stack.url(source)
+        rows = int(ingest(stack, view.ref, place, table=table or None).data["added"])
     if "online" in stack.plan.choices or "feature_store" in stack.plan.choices:
         materialize(stack, [view.ref])
     note.write(due)
