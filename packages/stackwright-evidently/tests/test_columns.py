@@ -37,6 +37,13 @@ def test_a_reason_names_the_side() -> None:
     }
 
 
+def test_a_column_that_a_side_holds_twice_is_not_guessed_at() -> None:
+    signature = Signature(inputs=(Field("a", FLOAT64),), outputs=())
+    twice = pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["a", "a"])
+    found = comparison(pa.table({"a": [1.0]}), twice, signature, rows=10)
+    assert found.skipped == {"a": "more than once in the current rows"}
+
+
 def test_text_is_not_compared_with_numbers() -> None:
     assert compare({"a": ["1"]}, {"a": [1.0]}, "a").skipped == {"a": "text on one side, numbers on the other"}
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -101,6 +104,24 @@ def test_an_installation_that_does_not_fit_is_named(compare: Compare, monkeypatc
         compare()
 
 
+def test_an_installation_that_breaks_while_it_is_imported_is_named(
+    compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise ValueError("numpy.dtype size changed")
+
+    monkeypatch.setitem(sys.modules, "evidently.presets", Broken("evidently.presets"))
+    with pytest.raises(MonitorError, match=r"cannot be imported .*numpy\.dtype size changed"):
+        compare()
+
+
+@pytest.mark.parametrize("rows", [0, -3])
+def test_a_report_about_no_rows_is_refused(rows: int) -> None:
+    with pytest.raises(ValueError, match=f"rows is {rows}, must be 1 or more"):
+        EvidentlyConfig(rows=rows)
+
+
 def test_a_report_that_fails_leaves_the_last_one_in_place(compare: Compare) -> None:
     page = compare().page
     before = page.read_bytes()
@@ -108,6 +129,23 @@ def test_a_report_that_fails_leaves_the_last_one_in_place(compare: Compare) -> N
         with pytest.raises(MonitorError):
             compare(area=values, rooms=values)
     assert page.read_bytes() == before
+    assert list(page.parent.iterdir()) == [page]
+
+
+def test_two_processes_that_report_into_one_folder_do_not_spoil_each_other(
+    compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = itertools.count(1)
+    replace = Path.replace
+
+    def replace_after_another_report(self: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        compare()
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "getpid", lambda: next(processes))
+    monkeypatch.setattr(Path, "replace", replace_after_another_report)
+    page = compare().page
     assert list(page.parent.iterdir()) == [page]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stackwright_interfaces.server import Server
+from stackwright_interfaces.server import App, Server
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.server_child import Running
 from stackwright_uvicorn import plugin
@@ -28,3 +28,15 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     yield start
     for running in started:
         running.clear()
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], App]:
+    """Writes a module whose function ``make`` returns an application, for what the kit's application cannot do."""
+
+    def write(source: str) -> App:
+        (tmp_path / "written_app.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path)
+        return App(factory="written_app:make", plan=tmp_path / "plan.json")
+
+    return write

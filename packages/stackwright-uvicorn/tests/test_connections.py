@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from stackwright_interfaces.server import Server
+from stackwright_interfaces.server import App, Server
 from stackwright_interfaces.testing import server_app
 from stackwright_interfaces.testing.adapters import spec_of
+from stackwright_interfaces.testing.context import make_context
 from stackwright_interfaces.testing.server_child import Running, ask, until
 from stackwright_uvicorn import plugin
+from stackwright_uvicorn.server import UvicornServer
 
 RECEIVE = 0.5
 
@@ -45,10 +51,11 @@ Connect = Callable[[], socket.socket]
 
 
 def rest(sock: socket.socket) -> bytes:
-    """Return everything until the server closes the connection."""
+    """Return everything until the server closes the connection, which resets it where it has not read all."""
     parts = []
-    while part := sock.recv(65_536):
-        parts.append(part)
+    with contextlib.suppress(ConnectionResetError):
+        while part := sock.recv(65_536):
+            parts.append(part)
     return b"".join(parts)
 
 
@@ -94,6 +101,117 @@ def test_a_head_without_end_is_answered_with_431(connect: Connect) -> None:
     sock = connect()
     sock.sendall(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000)
     assert rest(sock).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_whole_head_that_is_too_long_is_answered_with_431(connect: Connect) -> None:
+    sock = connect()
+    sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"b" * 70_000 + b"\r\n\r\n")
+    assert rest(sock).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_large_body_does_not_count_for_the_head_that_follows_it(connect: Connect) -> None:
+    sock = connect()
+    body = b"x" * 100_000
+    sock.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n" + body + b"GET / HT")
+    answers = rest(sock)
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert body in answers
+    assert answers.count(b"HTTP/1.1 408 ") == 1
+
+
+def test_an_idle_connection_that_sends_empty_lines_is_closed(connect: Connect) -> None:
+    sock = connect()
+    sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += sock.recv(65_536)
+    sock.sendall(b"\r\n")
+    assert rest(sock) == b""
+
+
+UPGRADE = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABk"}
+
+
+def test_requests_that_ask_for_another_protocol_are_answered_in_this_one(running: Running) -> None:
+    connection = running.connect()
+    opened = None
+    for body in (b"body", b"x" * 300_000, None, b""):
+        connection.request("GET" if body is None else "POST", "/echo", body, UPGRADE)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, body or b"")
+        opened = opened or connection.sock
+        assert connection.sock is opened
+    connection.close()
+    assert "upgrade" not in running.log
+
+
+def test_requests_in_one_packet_may_ask_for_another_protocol(connect: Connect) -> None:
+    sock = connect()
+    asking = b"connection: Upgrade\r\nupgrade: h2c\r\n"
+    chunked = b"transfer-encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n"
+    sock.sendall(
+        b"POST /echo HTTP/1.1\r\nhost: x\r\n" + asking + chunked
+        + b"POST /echo HTTP/1.1\r\nhost: x\r\n" + asking + b"content-length: 3\r\n\r\ntwo"
+        + b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )  # fmt: skip
+    answers = rest(sock)
+    assert answers.count(b"HTTP/1.1 200 ") == 3
+    assert answers.index(b"one") < answers.index(b"two") < answers.index(b'"pid"')
+
+
+def test_a_tunnel_is_refused(connect: Connect) -> None:
+    sock = connect()
+    sock.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nhost: x\r\n\r\n")
+    assert rest(sock).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_body_that_does_not_end_is_answered_with_408_whatever_protocol_was_asked_for(connect: Connect) -> None:
+    sock = connect()
+    sock.sendall(b"POST /echo HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: h2c\r\ncontent-length: 3\r\n\r\n")
+    assert rest(sock).startswith(b"HTTP/1.1 408 ")
+
+
+SLOW_READER = """
+import asyncio
+
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    await asyncio.sleep(1.5)
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    answer = str(size).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]})
+    await send({"type": "http.response.body", "body": answer})
+
+def make():
+    return application
+"""
+
+
+def test_a_client_does_not_pay_for_an_application_that_is_slow_to_read(
+    tmp_path: Path, written: Callable[[str], App]
+) -> None:
+    served = UvicornServer(plugin.UvicornConfig(port=0, receive=RECEIVE), make_context(tmp_path))
+    urls: list[str] = []
+    thread = threading.Thread(target=served.serve, args=(written(SLOW_READER), urls.append))
+    thread.start()
+    try:
+        until(lambda: urls or not thread.is_alive())
+        connection = http.client.HTTPConnection(urlsplit(urls[0]).netloc, timeout=20)
+        answer = ask(connection, "/", b"x" * 3_000_000)
+        connection.close()
+    finally:
+        served.close()
+        thread.join()
+    assert (answer.status, answer.body) == (200, b"3000000")
 
 
 def test_a_request_that_came_in_time_may_be_answered_later(running: Running, connect: Connect) -> None:

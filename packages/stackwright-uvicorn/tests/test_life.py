@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from stackwright_interfaces.errors import BlueprintError, ServerError
+from stackwright_interfaces.errors import ServerError
 from stackwright_interfaces.server import App
 from stackwright_interfaces.testing import server_app
 from stackwright_interfaces.testing.context import make_context
@@ -45,16 +47,85 @@ def test_the_url_is_one_that_this_machine_can_open(start: Start, host: str, base
     assert running.ask().status == 200
 
 
-@pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 70_000)])
-def test_an_address_that_cannot_be_is_named(tmp_path: Path, host: str, port: int) -> None:
-    nowhere = UvicornServer(UvicornConfig(host=host, port=port), make_context(tmp_path))
-    with pytest.raises(ServerError, match=f"{host}:{port}"):
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "x\0y", "192.0.2.1"])
+def test_a_host_that_is_not_here_is_named(tmp_path: Path, host: str) -> None:
+    nowhere = UvicornServer(UvicornConfig(host=host, port=0), make_context(tmp_path))
+    with pytest.raises(ServerError) as raised:
         nowhere.serve(app(tmp_path), lambda _url: None)
+    assert raised.value.where == f"address {host}:0"
+    assert raised.value.todo == "Set [server] host to an address of this machine."
 
 
-def test_a_server_without_workers_is_refused() -> None:
-    with pytest.raises(BlueprintError, match="workers"):
-        UvicornConfig(workers=0)
+def test_a_port_that_is_taken_is_named_after_its_address() -> None:
+    with listening("::1", 0, 8) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(ServerError, match=rf"\[::1\]:{port}: .* Stop what listens there"),
+            listening("::1", port, 8),
+        ):
+            pass
+
+
+def test_a_port_for_which_rights_are_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_self: socket.socket, _address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(ServerError, match="port of 1024 or above"), listening("127.0.0.1", 80, 8):
+        pass
+
+
+def test_a_machine_without_that_kind_of_address_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_family: int) -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(ServerError, match="Address family not supported"), listening("::1", 0, 8):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("host", ""),
+        ("port", -1),
+        ("port", 70_000),
+        ("workers", 0),
+        ("drain", -1.0),
+        ("keep_alive", -1.0),
+        ("receive", 0.0),
+        ("backlog", 0),
+        ("backlog", 2**31),
+        ("start", 0.0),
+    ],
+)
+def test_an_option_out_of_range_is_refused_by_name(option: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"^{option} is {value!r}, must be "):
+        UvicornConfig(**{option: value})
+
+
+REFUSING_IN_LINES = '''
+MESSAGE = """Traceback (most recent call last):
+  File "app.py", line 1, in lifespan
+    check()
+ValueError: the registry is away:
+no route to host
+"""
+
+async def application(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": MESSAGE})
+
+def make():
+    return application
+'''
+
+
+def test_of_a_traceback_the_whole_message_is_told(tmp_path: Path, written: Callable[[str], App]) -> None:
+    refused = UvicornServer(UvicornConfig(port=0), make_context(tmp_path))
+    words = "did not start: ValueError: the registry is away: no route to host"
+    with pytest.raises(ServerError, match=words):
+        refused.serve(written(REFUSING_IN_LINES), lambda _url: None)
 
 
 def test_an_application_that_takes_too_long_to_start_is_an_error(start: Start) -> None:
@@ -78,10 +149,13 @@ def test_a_worker_that_keeps_failing_ends_the_server(tmp_path: Path, monkeypatch
                     killed.append(pid)
 
     killer = threading.Thread(target=kill)
+    failing = UvicornServer(UvicornConfig(port=0), make_context(tmp_path))
     found = "a worker failed 3 times in a row: its process ended by SIGKILL"
-    with pytest.raises(ServerError, match=found):
-        UvicornServer(UvicornConfig(port=0), make_context(tmp_path)).serve(app(tmp_path), lambda _url: killer.start())
-    ended.set()
+    try:
+        with pytest.raises(ServerError, match=found):
+            failing.serve(app(tmp_path), lambda _url: killer.start())
+    finally:
+        ended.set()
     killer.join()
     assert len(set(killed)) == 3
 
@@ -143,6 +217,34 @@ def test_a_connection_opened_before_the_end_may_still_ask(start: Start) -> None:
     assert running.end() == 0
 
 
+def asked_again(connection: http.client.HTTPConnection) -> bool:
+    """Return whether the answer to another request is the connection's last."""
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    answer.read()
+    return answer.will_close
+
+
+def test_an_answer_given_while_the_server_ends_is_the_last_of_its_connection(start: Start) -> None:
+    running = start()
+    idle, asking, slow = (running.connect() for _ in range(3))
+    idle.connect()
+    slow.request("GET", "/slow")
+    until((running.folder / server_app.ACCEPTED).exists)
+    running.tell()
+    last = False
+    with contextlib.suppress(OSError, http.client.HTTPException):  # on a busy machine its time may be up
+        while not last:
+            last = asked_again(asking)
+            time.sleep(0.01)
+    running.let_go()
+    answer = slow.getresponse()
+    assert answer.status == 200
+    assert answer.headers["connection"] == "close"
+    assert running.end() == 0
+    idle.close()
+
+
 def test_a_worker_that_is_told_to_stop_ends_in_order_and_is_replaced(start: Start) -> None:
     running = start()
     pid = running.ask().pid
@@ -163,6 +265,18 @@ def test_close_ends_what_another_thread_serves(tmp_path: Path) -> None:
     thread.join(20)
     assert not thread.is_alive()
     assert server_app.living(tmp_path) == set()
+
+
+def test_a_server_that_is_closed_before_it_serves_does_not_start_to(tmp_path: Path) -> None:
+    closed = UvicornServer(UvicornConfig(port=0), make_context(tmp_path))
+    closed.close()
+    urls: list[str] = []
+    thread = threading.Thread(target=closed.serve, args=(app(tmp_path), urls.append), daemon=True)
+    thread.start()
+    until(lambda: urls or not thread.is_alive())
+    closed.close()
+    thread.join(20)
+    assert urls == []
 
 
 def test_the_workers_end_where_nobody_can_be_told_that_they_are_ready(tmp_path: Path) -> None:

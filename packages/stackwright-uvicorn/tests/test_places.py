@@ -87,6 +87,30 @@ def test_a_worker_that_served_well_may_fail_again_and_again(clock: Clock) -> Non
         assert fail(place, clock) == pytest.approx(0.1, abs=0.02)
 
 
+def test_a_worker_that_cannot_be_started_again_is_a_failure_like_any_other(clock: Clock) -> None:
+    started: list[Worker] = []
+
+    def start() -> Worker:
+        if started:
+            raise ServerError("server", "no worker process can be started (Cannot allocate memory)")
+        started.append(Worker(clock))
+        return started[0]
+
+    place = Place(start, 1.0)
+    clock.now += STABLE + 1.0
+    started[0].failed = True
+    since = clock.now
+
+    def tend() -> None:
+        while clock.now < since + 10.0:
+            place.tend()
+            clock.now += 0.01
+
+    with pytest.raises(ServerError, match=f"{FAILURES + 1} times in a row: no worker .*allocate memory"):
+        tend()
+    assert clock.now - since == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6, abs=0.1)
+
+
 def test_a_worker_that_works_is_left_alone(clock: Clock) -> None:
     place = Place(lambda: Worker(clock), 1.0)
     working = place.child

@@ -111,6 +111,8 @@ def _categories(values: NDArray[Any], frequent: set[str]) -> NDArray[Any]:
 def _values(table: pa.Table, name: str, side: str, rows: int) -> NDArray[Any]:
     if name not in table.column_names:
         raise _Unusable(f"missing in the {side} rows")
+    if table.column_names.count(name) > 1:
+        raise _Unusable(f"more than once in the {side} rows")
     if not table.num_rows:
         raise _Unusable(f"no {side} rows")
     try:

@@ -83,9 +83,9 @@ def _run(compared: Comparison, *, summary: bool) -> _Report:
         import pandas as pd
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset, DataSummaryPreset
-    except ImportError as error:
+    except Exception as error:  # a version that does not fit the others raises anything
         todo = "Run: pip install --force-reinstall stackwright-evidently"
-        raise MonitorError("evidently", f"cannot be imported ({error})", todo) from error
+        raise MonitorError("evidently", f"cannot be imported ({_words(error)})", todo) from error
 
     definition = DataDefinition(numerical_columns=compared.numbers, categorical_columns=compared.texts)
     reference = pd.DataFrame({name: pair.reference for name, pair in compared.pairs.items()})
@@ -96,7 +96,12 @@ def _run(compared: Comparison, *, summary: bool) -> _Report:
         snapshot = Report(presets).run(*datasets)
         return _Report(snapshot.get_html_str(as_iframe=False), _findings(snapshot.dict()))
     except Exception as error:
-        raise _Failed(f"Evidently failed ({type(error).__name__}: {' '.join(str(error).split())})") from error
+        raise _Failed(f"Evidently failed ({_words(error)})") from error
+
+
+def _words(error: Exception) -> str:
+    """Return an error as one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _findings(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,12 +120,13 @@ def _findings(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(page: Path, html: str) -> None:
-    temporary = page.with_suffix(".tmp")
+    temporary = page.with_name(f".{page.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(html, encoding="utf-8")
         temporary.replace(page)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -15,11 +15,18 @@ class EvidentlyConfig:
 
     Args:
         rows: rows of each side that the report looks at, spread evenly; Evidently needs seconds for each 100,000.
-        summary: add a page of statistics for every column.
+        summary: add statistics and charts of every column.
+
+    Raises:
+        ValueError: ``rows`` is not positive.
     """
 
     rows: int = 20_000
     summary: bool = True
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ValueError(f"rows is {self.rows}, must be 1 or more")
 
 
 @hookimpl

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import socket
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address
 from typing import Final
 
@@ -39,19 +40,27 @@ def listening(host: str, port: int, backlog: int) -> Iterator[socket.socket]:
     Raises:
         ServerError: the address cannot be used.
     """
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with ExitStack() as opened:
         try:
+            sock = opened.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
             sock.listen(backlog)
-        except (OSError, OverflowError) as error:
+        except (OSError, TypeError) as error:  # a TypeError is about a host that holds a NUL
+            where = f"address [{host}]:{port}" if ":" in host else f"address {host}:{port}"
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            todo = "Stop what listens there, or set another port: [server] port = 0 takes a free one."
-            raise ServerError(f"address {host}:{port}", f"cannot be used ({reason})", todo) from error
+            raise ServerError(where, f"cannot be used ({reason})", _remedy(error)) from error
         yield sock
-    finally:
-        sock.close()
+
+
+def _remedy(error: Exception) -> str:
+    match error:
+        case OSError(errno=errno.EADDRINUSE):
+            return "Stop what listens there, or set another port: [server] port = 0 takes a free one."
+        case PermissionError():
+            return "Set [server] port to a port of 1024 or above, or allow this user the lower ones."
+        case _:
+            return "Set [server] host to an address of this machine."
 
 
 def url(listener: socket.socket) -> str:

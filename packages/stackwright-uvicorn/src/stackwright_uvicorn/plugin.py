@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackwright_interfaces.errors import BlueprintError
 from stackwright_interfaces.plugin import AdapterSpec, hookimpl
 from stackwright_interfaces.server import CONTRACT, Server
 
@@ -23,6 +22,9 @@ class UvicornConfig:
         receive: seconds a client is given to send a request, from its first byte to its last.
         backlog: connections that may wait to be accepted.
         start: seconds a worker is given to come up.
+
+    Raises:
+        ValueError: an option is out of its range.
     """
 
     host: str = "127.0.0.1"
@@ -35,8 +37,18 @@ class UvicornConfig:
     start: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise BlueprintError("[server] workers", f"is {self.workers}", "Give 1 or more.")
+        for option, fits, range_ in (
+            ("host", self.host, "an address or a name"),
+            ("port", 0 <= self.port <= 65_535, "0 to 65535"),
+            ("workers", self.workers >= 1, "1 or more"),
+            ("drain", self.drain >= 0, "0 or more"),
+            ("keep_alive", self.keep_alive >= 0, "0 or more"),
+            ("receive", self.receive > 0, "more than 0"),
+            ("backlog", 1 <= self.backlog <= 65_535, "1 to 65535"),
+            ("start", self.start > 0, "more than 0"),
+        ):
+            if not fits:
+                raise ValueError(f"{option} is {getattr(self, option)!r}, must be {range_}")
 
 
 @hookimpl

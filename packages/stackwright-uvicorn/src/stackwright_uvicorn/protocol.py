@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD: Final = 65_536
 """Bytes of a request's head (request line and headers) after which it is refused."""
 
+_TOO_LONG: Final = "431 Request Header Fields Too Large"
 _REFUSAL: Final = "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -42,33 +43,55 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrives, and watch for the rest."""
+        before = self.scope
         super().data_received(data)
-        if not self._arriving:
-            return
-        if self._alarm is None:
+        if self._alarm is None and (self._arriving or not self.answering):
             self._alarm = self.loop.call_later(self._receive, self._late)
         if self._in_head:
-            self._head += len(data)
+            self._head = self._head + len(data) if self.scope is before else self._length()
             if self._head > HEAD:
-                self._refuse("431 Request Header Fields Too Large")
+                self._refuse(_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """Note that a request begins."""
         self._arriving = self._in_head = True
-        self._head = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Note that its head is whole."""
+        """Note that its head is whole.
+
+        Raises:
+            ValueError: it is too long.
+        """
+        self._head = self._length()
+        if self._head > HEAD:
+            raise ValueError(_TOO_LONG)
         self._in_head = False
         super().on_headers_complete()
         if self._closing.is_set():
-            self.cycle.keep_alive = False
+            self.close_after_answer()
 
     def on_message_complete(self) -> None:
         """Note that it is whole."""
         self._relax()
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no request, or one that is refused on purpose."""
+        if self._head > HEAD:
+            self._refuse(_TOO_LONG)
+        else:
+            super().send_400_response(msg)
+
+    def close_after_answer(self) -> None:
+        """Make the answer under way, if there is one, the connection's last, and say so in its head."""
+        if self.answering:
+            self.cycle.keep_alive = False
+            self.cycle.default_headers = [*self.cycle.default_headers, (b"connection", b"close")]
+
+    def _length(self) -> int:
+        """Return the length of the head as far as it is read."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _relax(self) -> None:
         self._arriving = False
@@ -77,7 +100,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._alarm = None
 
     def _late(self) -> None:
-        if self._in_head and self.answering:
+        if self.flow.read_paused or (self._in_head and self.answering):
             self._alarm = self.loop.call_later(self._receive, self._late)
         else:
             self._refuse("408 Request Timeout")

@@ -54,20 +54,29 @@ class Place:
         if self._due is None:
             fault = self.child.fault(self._patience)
             if fault:
-                self._put_off(fault)
+                self._bury(fault)
         elif time.monotonic() >= self._due:
-            self._due = None
-            self.child = self._start()
+            self._restart()
 
-    def _put_off(self, fault: str) -> None:
+    def _restart(self) -> None:
+        try:
+            self.child = self._start()
+            self._due = None
+        except ServerError as error:
+            self._put_off(error.found)
+
+    def _bury(self, fault: str) -> None:
         self.child.listen()
         self.child.join(time.monotonic() + 1.0)
-        served = 0.0 if self.child.ready is None else time.monotonic() - self.child.ready
-        self._failures = 1 if served > STABLE else self._failures + 1
-        words = self.child.words or fault
+        if self.child.ready is not None and time.monotonic() - self.child.ready > STABLE:
+            self._failures = 0
+        self._put_off(self.child.words or fault)
+
+    def _put_off(self, words: str) -> None:
+        self._failures += 1
         if self._failures > FAILURES:
             raise ServerError("server", f"a worker failed {self._failures} times in a row: {words}", "See the log.")
-        delay = min(0.1 * 2 ** (self._failures - 1), 5.0)
+        delay = 0.1 * 2 ** (self._failures - 1)
         log.warning("worker %d: %s; another starts in %.1f s", self.child.pid, words, delay)
         self._due = time.monotonic() + delay
 
@@ -82,7 +91,6 @@ class UvicornServer(Server):
     def serve(self, app: App, ready: Callable[[str], None]) -> None:
         """See :meth:`stackwright_interfaces.server.Server.serve`."""
         config = self._config
-        self._stop.clear()
         with self._signals(), listening(config.host, config.port, config.backlog) as listener:
             places: list[Place] = []
             try:
@@ -95,7 +103,7 @@ class UvicornServer(Server):
                 self._drain([place.child for place in places])
 
     def close(self) -> None:
-        """Stop serving. Closing twice is allowed."""
+        """Stop serving, for good. Closing twice is allowed, and so is closing before serving."""
         self._stop.set()
 
     @contextmanager

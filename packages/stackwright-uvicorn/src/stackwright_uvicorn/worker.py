@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from multiprocessing.connection import Connection
 from threading import Event, Thread
 from types import FrameType
@@ -23,6 +24,7 @@ from stackwright_interfaces.errors import StackwrightError
 from stackwright_uvicorn.child import Orders
 from stackwright_uvicorn.listener import waiting
 from stackwright_uvicorn.protocol import PatientProtocol
+from stackwright_uvicorn.upgrade import PlainProtocol
 
 LINGER: Final = 0.5
 """Seconds in which a connection may still ask for something, once the server stops."""
@@ -53,6 +55,8 @@ class Worker(uvicorn.Server):
         uvicorn by itself resets connections that wait to be accepted, and those whose request it has not read yet.
         """
         self._closing.set()
+        for protocol in self._protocols():
+            protocol.close_after_answer()
         late = [connection for sock in sockets or [] for connection in waiting(sock)]
         for server in self.servers:
             server.close()
@@ -73,8 +77,10 @@ class Worker(uvicorn.Server):
 
     def _silent(self) -> bool:
         """Whether a connection is open on which nothing is asked."""
-        connections = [item for item in self.server_state.connections if isinstance(item, PatientProtocol)]
-        return any(not connection.answering for connection in connections)
+        return any(not protocol.answering for protocol in self._protocols())
+
+    def _protocols(self) -> list[PatientProtocol]:
+        return [item for item in self.server_state.connections if isinstance(item, PatientProtocol)]
 
 
 class LastWords:
@@ -87,14 +93,21 @@ class LastWords:
         """Let pass."""
         if record.levelno >= logging.ERROR and not self.text:
             error = record.exc_info[1] if record.exc_info else None
-            text = describe(error) if error else record.getMessage().strip()
-            self.text = text.rpartition("\n")[2] if text.startswith("Traceback") else text
+            self.text = describe(error) if error else _ending(record.getMessage().strip())
         return True
 
 
 def describe(error: BaseException) -> str:
     """Return an error in words; one of ours says everything itself."""
     return str(error) if isinstance(error, StackwrightError) else f"{type(error).__name__}: {error}"
+
+
+def _ending(text: str) -> str:
+    """Return what a traceback ends with, which may take several lines; other text as it is."""
+    if not text.startswith("Traceback"):
+        return text
+    message = takewhile(lambda line: not line.startswith(" "), reversed(text.splitlines()))
+    return "\n".join(reversed(list(message)))
 
 
 def main(listener: int, pipe: int) -> int:
@@ -125,7 +138,7 @@ def _serve(orders: Orders, listener: socket.socket, parent: Connection, ready: E
     logging.getLogger("uvicorn.error").addFilter(last)
     try:
         application = _load(orders.factory)
-        protocol = partial(PatientProtocol, receive=orders.receive, closing=closing)
+        protocol = partial(PlainProtocol, receive=orders.receive, closing=closing)
         config = uvicorn.Config(application, **{**orders.options, "http": protocol})
         Worker(config, parent, ready, closing).run(sockets=[listener])
     except SystemExit as end:  # uvicorn's way to end where the application's lifespan does not start
