@@ -85,6 +85,9 @@ def test_late_labels_mature_the_predictions_and_the_report_tells_of_them(first: 
 
 
 def test_pages_open_offline(first: dict[str, Any]) -> None:
+    found = json.loads(Path(first["report"]["numbers"]).read_text())["reports"]["evidently"]
+    assert "prediction" in found["findings"]
+    assert found["skipped"] == first["report"]["skipped"].get("evidently", {})
     pages = [Path(path) for path in first["report"]["files"] if path.endswith(".html")]
     assert {page.name for page in pages} == {"report.html", "evidently.html"}
     for page in pages:

@@ -146,3 +146,15 @@ def test_every_gate_that_can_be_set_is_there() -> None:
     from stackwright.workflows.gates import GATES
 
     assert set(GATES) == set(GATE_OPTIONS)
+
+
+def test_values_that_an_adapter_refuses_are_told_before_it_is_built(write: Write) -> None:
+    path = write('name = "a"\n[server]\nadapter = "uvicorn"\nworkers = 0\n')
+    with pytest.raises(BlueprintProblems, match=r"\[server\]: the options are refused \(workers is 0"):
+        plan(read(path), Plugins(), Definitions())
+
+
+def test_a_secret_is_not_read_to_check_the_options_beside_it(write: Write) -> None:
+    text = '[feature_store]\nonline = { adapter = "redis", url = { env = "NO_SUCH_SECRET" }, timeout = 1.0 }'
+    found = plan(read(write(f'name = "a"\n{text}')), Plugins(), Definitions())
+    assert found.choices["online"].spec.name == "redis"

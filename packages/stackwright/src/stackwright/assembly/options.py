@@ -17,7 +17,7 @@ from stackwright_interfaces.plugin import AdapterSpec
 
 
 def check(part: Part, spec: AdapterSpec) -> list[Problem]:
-    """Return what is wrong with the options of a part: unknown, missing, of another type."""
+    """Return what is wrong with the options of a part: unknown, missing, of another type, or refused."""
     fields = _fields(spec)
     problems = []
     for key, value in part.options.items():
@@ -36,6 +36,12 @@ def check(part: Part, spec: AdapterSpec) -> list[Problem]:
         needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if needed and item.name not in part.options:
             problems.append(Problem(part.where, f"{item.name} is missing", f"Add: {item.name} = ..."))
+    if problems or any(Secret.parse(value) is not None for value in part.options.values()):
+        return problems  # a secret is not read before its part is built
+    try:
+        configure(part, spec, Path())
+    except BlueprintError as error:
+        problems.append(Problem.of(error))
     return problems
 
 

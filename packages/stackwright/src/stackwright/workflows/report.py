@@ -21,6 +21,7 @@ from stackwright.workflows.scoring import load, resolve
 from stackwright_interfaces.definitions import FeatureService, Target
 from stackwright_interfaces.errors import MonitorError, StackwrightError
 from stackwright_interfaces.model import Signature
+from stackwright_interfaces.monitor import MonitorResult
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_journal.deciding import Policy, decide
 from stackwright_journal.join import Joined, join
@@ -84,13 +85,18 @@ def report(
     joined = _joined(stack, watched, predictions, at)
     numbers = _numbers(stack, watched, predictions, joined, start, end)
     folder = stack.project.reports / watched.version.name / f"{_day(start, 'first')}_{_day(end or at, 'now')}"
-    pages, problems = _reporters(stack, watched, _window(joined, start, end), folder)
-    files = [folder / "report.json", folder / "report.html", *pages.values()]
-    write_json(files[0], numbers)
-    links = {reporter: path.name for reporter, path in pages.items()}
+    compared, problems = _reporters(stack, watched, _window(joined, start, end), folder)
+    files = [folder / "report.json", folder / "report.html", *(result.page for result in compared.values())]
+    found = {
+        reporter: {"findings": dict(result.findings), "skipped": dict(result.skipped)}
+        for reporter, result in compared.items()
+    }
+    write_json(files[0], {**numbers, "reports": found})
+    links = {reporter: result.page.name for reporter, result in compared.items()}
     write_atomically(files[1], report_page.render(numbers, links).encode())
     watched.model.close()
-    return _outcome(numbers, files, problems)
+    skipped = {reporter: result.skipped for reporter, result in compared.items() if result.skipped}
+    return _outcome(numbers, files, problems, skipped)
 
 
 def _watched(stack: Stack, name: str | None) -> Watched:
@@ -148,9 +154,9 @@ def _window(joined: Joined, start: datetime | None, end: datetime | None) -> pa.
 
 def _reporters(
     stack: Stack, watched: Watched, window: pa.Table, folder: Path
-) -> tuple[dict[str, Path], dict[str, str]]:
+) -> tuple[dict[str, MonitorResult], dict[str, str]]:
     """Let each reporter write its page; one that fails is noted, and keeps back nothing else."""
-    pages: dict[str, Path] = {}
+    pages: dict[str, MonitorResult] = {}
     problems: dict[str, str] = {}
     if not stack.blueprint.monitor.reports:
         return pages, problems
@@ -159,7 +165,7 @@ def _reporters(
     for done, (reporter, monitor) in enumerate(stack.reporters().items()):
         stack.progress(f"report {reporter}", done, len(stack.blueprint.monitor.reports))
         try:
-            pages[reporter] = monitor.compare(reference, current, watched.signature, folder).page
+            pages[reporter] = monitor.compare(reference, current, watched.signature, folder)
         except StackwrightError as error:
             problems[reporter] = str(error)
     stack.progress("report", 1, 1)
@@ -185,7 +191,12 @@ def _day(moment: datetime | None, otherwise: str) -> str:
     return otherwise if moment is None else moment.astimezone(UTC).strftime("%Y%m%d")
 
 
-def _outcome(numbers: Mapping[str, Any], files: list[Path], problems: Mapping[str, str]) -> Outcome:
+def _outcome(
+    numbers: Mapping[str, Any],
+    files: list[Path],
+    problems: Mapping[str, str],
+    skipped: Mapping[str, Mapping[str, str]],
+) -> Outcome:
     rows = [
         (f"version {group['version']} {group['arm']}", name, verdict["value"], verdict["expected"], verdict["state"])
         for group in numbers["performance"]["groups"]
@@ -204,13 +215,17 @@ def _outcome(numbers: Mapping[str, Any], files: list[Path], problems: Mapping[st
         "files": [str(path) for path in files],
         "numbers": str(files[0]),
         "problems": dict(problems),
+        "skipped": {reporter: dict(columns) for reporter, columns in skipped.items()},
     }
     tables = (
         Table(("predictions of", "metric", "value", "at training", "state"), rows),
         Table(("column that changed", "psi", "missing", "state"), odd),
     )
-    notes = (*(f"{reporter} made no page: {why}" for reporter, why in problems.items()), f"Page: {files[1]}")
-    return Outcome(data["headline"], data, tables, notes)
+    notes = [f"{reporter} made no page: {why}" for reporter, why in problems.items()]
+    for reporter, columns in skipped.items():
+        left_out = ", ".join(f"{column} ({why})" for column, why in columns.items())
+        notes.append(f"{reporter} could not compare {left_out}")
+    return Outcome(data["headline"], data, tables, (*notes, f"Page: {files[1]}"))
 
 
 def headline(numbers: Mapping[str, Any]) -> str:
