@@ -1,0 +1,1 @@
+"""A Feast repository as the whole feature store."""

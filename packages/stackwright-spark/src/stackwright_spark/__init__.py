@@ -1,0 +1,1 @@
+"""Apache Spark over Parquet as the offline half of a feature store."""

@@ -1,0 +1,138 @@
+"""Files that survive a crash whole or not at all, and locks that do not survive their process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from stackwright_interfaces.errors import FeatureStoreError
+
+TEMPORARY: Final = ".tmp-"
+"""How names of files and folders begin that are being written."""
+
+_POLL_SECONDS: Final = 0.02
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it, durably."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Give a file that has been written its name, atomically and durably."""
+    sync(temporary)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replace a file's content, atomically and durably."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    temporary.write_bytes(data)
+    settle(temporary, path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, timeout: float) -> Iterator[None]:
+    """Hold an exclusive lock between threads and processes; the system frees it when its process dies.
+
+    Args:
+        path: the lock file, created if need be.
+        timeout: seconds to wait for another holder.
+
+    Raises:
+        FeatureStoreError: it was held all that time.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        deadline = time.monotonic() + timeout
+        while not _try_lock(handle):
+            if time.monotonic() >= deadline:
+                found = f"another process has been writing for more than {timeout:g} s"
+                raise FeatureStoreError(str(path.parent), found, "Wait for it to end, or raise lock_timeout.")
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class Scratch:
+    """A folder of this process for what is on its way to or from Spark; those of dead processes are removed.
+
+    Args:
+        base: folder that holds the scratch folders of all processes.
+    """
+
+    def __init__(self, base: Path) -> None:
+        base.mkdir(parents=True, exist_ok=True)
+        for lock in base.glob("spark-*.lock"):
+            _remove_if_free(lock)
+        self.path = base / f"spark-{uuid4().hex}"
+        self._lock = self.path.with_suffix(".lock")
+        self._handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        _try_lock(self._handle)
+        self.path.mkdir()
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Give a fresh folder, removed at the end."""
+        fresh = self.path / uuid4().hex
+        fresh.mkdir()
+        try:
+            yield fresh
+        finally:
+            remove(fresh)
+
+    def close(self) -> None:
+        """Remove the folder. Closing twice is allowed."""
+        if self._handle >= 0:
+            remove(self.path)
+            self._lock.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = -1
+
+
+def _remove_if_free(lock: Path) -> None:
+    with suppress(OSError):
+        handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if _try_lock(handle):
+                remove(lock.with_suffix(""))
+                lock.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
