@@ -83,7 +83,8 @@ def lowest(session: nox.Session, member: str) -> None:
     session.run("uv", "build", "--quiet", "--wheel", "--all-packages", "--clear", "--out-dir", str(wheels), silent=True)
     name = nox.project.load_toml(Path(member) / "pyproject.toml")["project"]["name"]
     extras = [] if name == "stackwright" else ["--all-extras"]  # what [standard] adds has sessions of its own
-    ours = ["--quiet", "--no-sources", "--find-links", str(wheels)]
+    fresh = [f"--refresh-package=stackwright-{name.removeprefix('stackwright-')}" for name in SHORT_NAMES]
+    ours = ["--quiet", "--no-sources", "--find-links", str(wheels), "--refresh-package=stackwright", *fresh]
     session.install(*ours, "--resolution", "lowest-direct", "-r", f"{member}/pyproject.toml", *extras, name)
     rooms = [f"stackwright-{room}" for room in ("features", "memory", "numerics", "storage")]
     kits = ["stackwright-interfaces[testing]", "pytest-timeout"]

@@ -107,10 +107,11 @@ class Sparks:
             "spark.driver.memory": config.driver_memory,
             "spark.sql.warehouse.dir": str(cache / "spark-warehouse"),
         }
-        builder = SparkSession.builder.master(config.master)
-        for name, value in (settings | (_LOCAL if _is_local(config.master) else {}) | dict(config.conf)).items():
-            builder = builder.config(name, str(value))
+        settings |= (_LOCAL if _is_local(config.master) else {}) | dict(config.conf)
         try:
+            builder = SparkSession.builder.master(config.master)
+            for name, value in settings.items():
+                builder = builder.config(name, str(value))
             session = builder.getOrCreate()
         except (*ERRORS, OSError, ValueError) as error:
             todo = f"Check master, driver_memory and conf, and that java is 17 or later ({INSTALL_JAVA})."
