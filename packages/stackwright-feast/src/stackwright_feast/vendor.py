@@ -1,4 +1,8 @@
-"""Feast as it is imported: without telemetry, and with its errors in the tree of stackwright's."""
+"""Feast as it is imported: without telemetry, without a trace in the process's metrics, and with its errors translated.
+
+Feast's own feature server keeps its metrics in files, and importing any of Feast turns that on for every library in
+the process, by two variables of the environment. They are put back, and prometheus_client is imported before them.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,34 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import prometheus_client  # noqa: F401  # decides at its import where numbers are kept: before Feast's variables are set
+
+from stackwright_interfaces.errors import FeatureStoreError, StackwrightError
+
+_METRICS = ("PROMETHEUS_MULTIPROCESS_DIR", "PROMETHEUS_MULTIPROC_DIR")
+
+
+@contextmanager
+def _unchanged_environment() -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in _METRICS}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 os.environ.setdefault("FEAST_USAGE", "False")
 
-with warnings.catch_warnings():  # Feast changes which warnings the whole process shows
+with warnings.catch_warnings(), _unchanged_environment():  # Feast changes which warnings the whole process shows
     import feast
     from feast import types
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
     from feast.repo_config import load_repo_config
-
-from stackwright_interfaces.errors import FeatureStoreError, StackwrightError
 
 __all__ = ["EntityKey", "Value", "feast", "load_repo_config", "translated", "types"]
 
