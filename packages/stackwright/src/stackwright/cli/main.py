@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from stackwright.cli.verbs import VERBS, Verb
+from stackwright.cli.verb import Verb
+from stackwright.cli.verbs import VERBS
 from stackwright_interfaces.errors import StackwrightError, UsageError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.evidence import evidence_of, gate_configuration, gates_of
 from stackwright.workflows.gates.delivery import check_definitions
 from stackwright.workflows.identity import who
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright.workflows.train import evidence_of, gate_configuration, gates_of
 from stackwright_interfaces.errors import (
     ModelNotFound,
     PromotionRefused,

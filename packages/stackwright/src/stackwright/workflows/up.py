@@ -278,7 +278,7 @@ class _Way:
         return Outcome(f"Up in {seconds:.1f} s", data, (Table(("what", "value"), rows),), notes)
 
     def baseline(self, version: Any) -> list[tuple[str, str]]:
-        from stackwright.workflows.train import gates_of
+        from stackwright.workflows.evidence import gates_of
 
         for gate in gates_of(self.stack, version).get("gates", []):
             if gate["name"] == "baseline" and gate["evidence"]:

@@ -1,0 +1,114 @@
+"""Verbs of models in use, and the whole way."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stackwright.cli.verb import Options, Verb, one_model, open_stack, pairs, part_of_a_database, time
+
+if TYPE_CHECKING:
+    from stackwright.workflows.outcome import Outcome
+
+
+def _predict(options: Options) -> Outcome:
+    from stackwright.workflows.predict import predict
+
+    with open_stack(options) as stack:
+        return predict(stack, pairs(options.pairs), model=options.model, at=options.at)
+
+
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="entity keys and request fields")
+    parser.add_argument("--model", metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS (default: the champion)")
+    parser.add_argument("--at", type=time, metavar="TIME", help="the instant that is asked for (default: now)")
+
+
+def _serve(options: Options) -> None:
+    from stackwright.workflows.serve import serve
+
+    with open_stack(options) as stack:
+        if options.port is not None:
+            stack.override("server", port=options.port)
+        serve(stack)
+
+
+def _serve_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, metavar="N", help="another port than the blueprint's; 0 takes a free one")
+
+
+def _score(options: Options) -> Outcome:
+    from stackwright.workflows.predict import score
+
+    with open_stack(options) as stack:
+        return score(stack, options.source, options.out, model=options.model, at=options.at)
+
+
+def _score_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="IN", help="keys, or whole feature rows: .csv or .parquet")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the same rows with predictions: .csv or .parquet")
+    parser.add_argument("--model", metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS (default: the champion)")
+    parser.add_argument("--at", type=time, metavar="TIME", help="the instant that is asked for (default: now)")
+
+
+def _label(options: Options) -> Outcome:
+    from stackwright.workflows.labels import label
+
+    with open_stack(options) as stack:
+        return label(stack, options.source, target=options.target, table=options.table, query=options.query)
+
+
+def _label_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", help="labels: a source as ingest takes it")
+    parser.add_argument("--target", metavar="NAME", help="the target, where several are applied")
+    part_of_a_database(parser)
+
+
+def _report(options: Options) -> Outcome:
+    from stackwright.workflows.report import report
+
+    with open_stack(options) as stack:
+        return report(stack, options.model, start=options.since, end=options.until)
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    one_model(parser)
+    parser.add_argument("--since", type=time, metavar="TIME", help="first instant of the window (default: the first)")
+    parser.add_argument("--until", type=time, metavar="TIME", help="end of the window (default: now)")
+
+
+def _up(options: Options) -> Outcome:
+    from stackwright.progress import shown
+    from stackwright.workflows.up import up
+
+    with shown(quiet=options.json) as progress:
+        return up(
+            options.project,
+            blueprint=options.blueprint,
+            sample=options.sample,
+            options=pairs(options.set),
+            env=options.env,
+            progress=progress,
+            say=(lambda _line: None) if options.json else (lambda line: print(line, flush=True)),
+            keep_serving=options.serve,
+        )
+
+
+def _up_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--blueprint", default="realtime", metavar="NAME", help="made from this where DIR is no project"
+    )
+    parser.add_argument("--sample", action="store_true", help="with the blueprint's sample data")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the sample")
+    parser.add_argument("--serve", action="store_true", help="go on serving at the end, until interrupted")
+
+
+LIVE = (
+    Verb("predict", "predict once, by the live path, without a server", _predict, _predict_options),
+    Verb("serve", "serve the promoted models over HTTP", _serve, _serve_options),
+    Verb("score", "predict for every row of a file", _score, _score_options),
+    Verb("label", "add ground truth, whenever it comes", _label, _label_options),
+    Verb("report", "monitor a window: HTML and JSON", _report, _report_options),
+    Verb("up", "the whole way, from nothing to a live, monitored model", _up, _up_options),
+)
