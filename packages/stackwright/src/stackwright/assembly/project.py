@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from stackwright.assembly import blueprint, environments
+from stackwright.assembly.replacing import replacing
 from stackwright_interfaces.catalogue import canonical, from_json, to_json
 from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import DefinitionError, ProjectError
@@ -137,21 +137,15 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     import os
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
+        with replacing(path) as temporary, temporary.open("wb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise ProjectError(
             str(path), f"cannot be written ({error.strerror})", "Free space or allow writing there."
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: Any) -> None:

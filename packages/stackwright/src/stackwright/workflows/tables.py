@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from stackwright.assembly.replacing import replacing
 from stackwright.workflows import files
 from stackwright.workflows.files import first_line
 from stackwright_interfaces.errors import DataError, UsageError
@@ -53,18 +52,13 @@ def write_table(table: pa.Table, path: Path) -> None:
         DataError: it cannot be written.
     """
     write = _WRITERS[suffix_of(path)]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(table, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            write(table, temporary)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             str(path), f"cannot be written ({first_line(error)})", "Free space or allow writing there."
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 _WRITERS: Final[Mapping[str, Callable[[pa.Table, Path], None]]] = {
