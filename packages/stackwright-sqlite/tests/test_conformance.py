@@ -29,7 +29,8 @@ def rows_in_the_file(path: Path, view: str) -> Mapping[bytes, bytes]:
     with closing(sqlite3.connect(path)) as raw:
         if schema.table(view) not in schema.tables(raw):
             return {}
-        return dict(raw.execute(f"SELECT key, payload FROM {schema.table(view)}"))
+        rows = dict(raw.execute(f"SELECT key, payload FROM {schema.table(view)}"))
+        return rows | dict(raw.execute(schema.PAYLOADS_OF_OTHERS, (schema.table(view),)))
 
 
 class TestSQLiteOnlineStore(ReaderCases):

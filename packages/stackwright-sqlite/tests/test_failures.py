@@ -65,8 +65,8 @@ def test_a_later_layout_is_refused(open_store: OpenStore, tmp_path: Path) -> Non
     first.write("view", ROWS)
     first.close()
     with closing(sqlite3.connect(tmp_path / "online.db")) as raw:
-        raw.execute("PRAGMA user_version = 2")
-    with pytest.raises(FeatureStoreError, match="layout 2, this version reads 1"):
+        raw.execute("PRAGMA user_version = 3")
+    with pytest.raises(FeatureStoreError, match="layout 3, this version reads 2"):
         open_store().read(["view"], [[b"k"]])
 
 

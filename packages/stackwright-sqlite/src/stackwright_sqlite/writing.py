@@ -19,6 +19,7 @@ from stackwright_sqlite import schema
 from stackwright_sqlite.connections import Connection, file_identity, open_to_write
 from stackwright_sqlite.failures import closed, primary_code, translate
 from stackwright_sqlite.lock import WriterLock
+from stackwright_sqlite.numbers import numbers_of
 from stackwright_sqlite.plugin import SQLiteConfig
 
 WAL_RESET_BUG: Final = ((3, 7, 0), (3, 51, 2))
@@ -48,12 +49,11 @@ class Writer:
         table = schema.table(view)
         places = _greatest(rows)
         with self._transaction() as connection:
-            connection.execute(schema.create(table))
-            cursor, statement = connection.cursor(), schema.upsert(table)
-            for key in sorted(places):
-                row = rows[places[key]]
-                cursor.execute(statement, (key, row.order, row.payload))
-                stored[places[key]] = cursor.rowcount > 0
+            for statement in schema.create(table):
+                connection.execute(statement)
+            put = _Upsert(connection, table)
+            for number, key in sorted(zip(numbers_of(list(places)), places, strict=True)):
+                stored[places[key]] = put(number, rows[places[key]])
         return stored
 
     def drop(self, view: str, keys: Iterable[bytes] | None) -> int:
@@ -64,12 +64,23 @@ class Writer:
         with self._transaction() as connection:
             if table not in schema.tables(connection):
                 return 0
-            if keys is not None:
-                chosen = ((key,) for key in keys)
-                return connection.executemany(f"DELETE FROM {table} WHERE key = ?", chosen).rowcount  # noqa: S608 -- the name was escaped by `schema.table`
-            removed: int = connection.execute(f"DELETE FROM {table}").rowcount  # noqa: S608 -- likewise
-            connection.execute(f"DROP TABLE {table}")
-            return removed
+            if keys is None:
+                removed = _count(connection, f"DELETE FROM {table}")  # noqa: S608 -- the name was escaped by `schema.table`
+                connection.execute(f"DROP TABLE {table}")
+                return removed + _count(connection, f"DELETE FROM {schema.OTHERS} WHERE owner = ?", table)  # noqa: S608 -- a constant
+            chosen = list(keys)
+            removed = connection.executemany(
+                f"DELETE FROM {table} WHERE number = ? AND key = ?",  # noqa: S608 -- the name was escaped by `schema.table`
+                zip(numbers_of(chosen), chosen, strict=True),
+            ).rowcount
+            others = ((table, key) for key in chosen)
+            return (
+                removed
+                + connection.executemany(
+                    f"DELETE FROM {schema.OTHERS} WHERE owner = ? AND key = ?",  # noqa: S608 -- a constant
+                    others,
+                ).rowcount
+            )
 
     def close(self) -> None:
         """Close the connection; the last one to be closed moves the write-ahead log into the file."""
@@ -136,6 +147,36 @@ class Writer:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+class _Upsert:
+    """Stores rows of one table, within a transaction: each at the place of its number, or among the others."""
+
+    def __init__(self, connection: Connection, table: str) -> None:
+        self._cursor = connection.cursor()
+        self._table = table
+        self._upsert = schema.upsert(table)
+        self._holder = f"SELECT key FROM {table} WHERE number = ?"  # noqa: S608 -- the name was escaped by `schema.table`
+        self._others = {key for (key,) in connection.execute(schema.KEYS_OF_OTHERS, (table,))}
+
+    def __call__(self, number: int, row: OnlineRow) -> bool:
+        """Store a row if it is newer than what is there; tell whether it was."""
+        if row.key not in self._others:
+            self._cursor.execute(self._upsert, (number, row.key, row.order, row.payload))
+            if self._cursor.rowcount > 0:
+                return True
+            (holder,) = self._cursor.execute(self._holder, (number,)).fetchone()
+            if holder == row.key:
+                return False
+        self._others.add(row.key)
+        self._cursor.execute(schema.UPSERT_OTHER, (self._table, row.key, row.order, row.payload))
+        return self._cursor.rowcount > 0
+
+
+def _count(connection: Connection, statement: str, *arguments: str) -> int:
+    """Run a statement, and return how many rows it changed."""
+    changed: int = connection.execute(statement, arguments).rowcount
+    return changed
 
 
 def _greatest(rows: Sequence[OnlineRow]) -> dict[bytes, int]:
