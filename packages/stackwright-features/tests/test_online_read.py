@@ -257,7 +257,8 @@ def test_a_second_wave_asks_once_more(store: Any, watched: Watched) -> None:
 
 def test_the_deadline_holds_for_both_waves(store: Any, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("stackwright_features.online_read.monotonic", lambda: now[0])
+    for module in ("online_read", "wave"):
+        monkeypatch.setattr(f"stackwright_features.{module}.monotonic", lambda: now[0])
 
     def pass_time() -> None:
         now[0] += 0.75

@@ -6,7 +6,7 @@ held by a row of the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, NamedTuple
@@ -14,18 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright_features.answers import INSTANT, NULL, PRESENT, Answer, Reader, Statuses, show
-from stackwright_features.newest_rows import NewestRows
-from stackwright_features.service_plan import Lookup, ServicePlan
+from stackwright_features.answers import INSTANT, NULL, PRESENT, Answer, Statuses, show
+from stackwright_features.service_plan import ServicePlan
 from stackwright_features.times import to_microseconds
 from stackwright_features.transforms import Step, needed, run
 from stackwright_features.values import count_rows, typed_columns
-from stackwright_features.watermarks import VIEW, KnownWatermarks
-from stackwright_features.windowed_events import WindowedEvents
-from stackwright_interfaces.errors import StoreTimeout
+from stackwright_features.watermarks import KnownWatermarks
+from stackwright_features.wave import Payloads, Wave
+from stackwright_features.whole_rows import Whole, WholeRows
 from stackwright_interfaces.feature_store import FeatureRows, OnlineStore, Watermark
 from stackwright_numerics.columns import Column, nulls, to_model_array
-from stackwright_numerics.keys import encode_keys
+from stackwright_numerics.keys import encode_plain
 
 
 class OnlineRead:
@@ -52,8 +51,10 @@ class OnlineRead:
         self._in_order = self._names == (*self._looked_up, *computed)
         self.watermarks = KnownWatermarks([lookup.view.ref for lookup in (*plan.first, *plan.second)])
         self._waves = [
-            _Wave(online, lookups, plan.defaults, self.watermarks) for lookups in (plan.first, plan.second) if lookups
+            Wave(online, lookups, plan.defaults, self.watermarks) for lookups in (plan.first, plan.second) if lookups
         ]
+        self._refs = [ref for wave in self._waves for ref in wave.refs]
+        self._straight = self._straight_read()
 
     def __call__(
         self,
@@ -78,13 +79,21 @@ class OnlineRead:
         """
         deadline = None if timeout is None else monotonic() + timeout
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        at_us = to_microseconds(at)
+        fetched: Payloads | None = None
+        if self._straight is not None and not request:
+            plain = encode_plain(keys.get(self._keys[0].name), self._keys[0].type)
+            if plain:
+                fetched = self._waves[0].fetch([plain] * len(self._refs), deadline)
+                whole = self._straight.read(fetched, at_us)
+                if whole is not None:
+                    return self._whole(whole, at)
         key_columns = typed_columns(self._keys, keys, where=self._where)
         request_columns = typed_columns(self._request, request, where=self._where)
         rows = count_rows(self._where, key_columns, request_columns)
         if rows == 0:
             return self._empty(at)
-        at_us = to_microseconds(at)
-        found = self._look_up(key_columns, rows, at_us, deadline)
+        found = self._look_up(key_columns, rows, at_us, deadline, fetched)
         values = dict(zip(self._looked_up, found.values, strict=True))
         statuses = dict(zip(self._looked_up, found.statuses, strict=True))
         for field in self._request:
@@ -104,10 +113,35 @@ class OnlineRead:
             at=at,
         )
 
-    def _look_up(self, keys: dict[str, Column], rows: int, at_us: int, deadline: float | None) -> _Found:
+    def _straight_read(self) -> WholeRows | None:
+        """The group of all lookups, where one key and rows of numbers are all that the service is about."""
+        if len(self._waves) != 1 or len(self._keys) != 1 or self._request or self._steps or not self._in_order:
+            return None
+        together = self._waves[0].together
+        everything = len(together) == 1 and len(together[0].places) == len(self._refs)
+        return together[0] if everything and len(set(self._refs)) == len(self._refs) else None
+
+    def _whole(self, whole: Whole, at: datetime) -> FeatureRows:
+        marks = zip(self._refs, map(self.watermarks.of, self._refs, whole.knows), strict=True)
+        return FeatureRows(
+            names=self._names,
+            columns=dict(zip(self._names, whole.values, strict=True)),
+            statuses=dict.fromkeys(self._names, whole.statuses),
+            events=dict(zip(self._refs, whole.events, strict=True)),
+            watermarks={ref: mark for ref, mark in marks if mark is not None},
+            at=at,
+        )
+
+    def _look_up(
+        self, keys: dict[str, Column], rows: int, at_us: int, deadline: float | None, fetched: Payloads | None
+    ) -> _Found:
+        """Look everything up; what was fetched already is the payloads of the first wave."""
         found = _Found([], [], {}, {})
         for wave in self._waves:
-            for reader, answer in wave.read(keys, rows, at_us, deadline):
+            asked = wave.encode(keys)
+            payloads = fetched or wave.fetch([item.keys for item in asked], deadline)
+            fetched = None
+            for reader, answer in wave.answer(asked, payloads, rows, at_us):
                 view = reader.lookup.view
                 found.values.extend(answer.values)
                 found.statuses.extend(answer.statuses)
@@ -142,75 +176,3 @@ class _Found(NamedTuple):
     statuses: list[Statuses]
     events: dict[str, NDArray[np.datetime64]]
     watermarks: dict[str, Watermark]
-
-
-class _Keys(NamedTuple):
-    """Encoded keys of n rows: those without a null part, their places (``None`` if all), and which are without."""
-
-    keys: list[bytes]
-    places: list[int] | None
-    keyless: NDArray[np.bool_] | None
-
-
-class _Wave:
-    """Lookups that one read of the online store answers."""
-
-    def __init__(
-        self,
-        online: OnlineStore,
-        lookups: Sequence[Lookup],
-        defaults: Mapping[str, Column],
-        watermarks: KnownWatermarks,
-    ) -> None:
-        self._online = online
-        self._watermarks = watermarks
-        self._readers: list[Reader] = [
-            WindowedEvents(lookup, defaults) if lookup.view.windows else NewestRows(lookup, defaults)
-            for lookup in lookups
-        ]
-        self._refs = [lookup.view.ref for lookup in lookups]
-        types = {lookup.sources: [key.type for key in lookup.view.entity.keys] for lookup in lookups}
-        self._key_sets = list(types.items())
-        self._key_set_of = [list(types).index(lookup.sources) for lookup in lookups]
-
-    def read(
-        self, columns: Mapping[str, Column], rows: int, at_us: int, deadline: float | None
-    ) -> Iterator[tuple[Reader, Answer]]:
-        """Read the rows of these keys, and first, if it is due, what the store knows."""
-        encoded = [_encoded(sources, types, columns) for sources, types in self._key_sets]
-        asked = [encoded[number] for number in self._key_set_of]
-        timeout = None if deadline is None else _left(deadline)
-        states = self._watermarks.wanted()
-        keys = [item.keys for item in asked]
-        if states:
-            known, *payloads = self._online.read([VIEW, *self._refs], [states, *keys], timeout=timeout)
-            self._watermarks.learn(known)
-        else:
-            payloads = self._online.read(self._refs, keys, timeout=timeout)
-        for reader, item, found in zip(self._readers, asked, payloads, strict=True):
-            yield reader, reader.answer(_spread(found, item.places, rows), at_us, item.keyless)
-
-
-def _encoded(sources: Sequence[str], types: Sequence[Any], columns: Mapping[str, Column]) -> _Keys:
-    keys = encode_keys([columns[source] for source in sources], types)
-    there = [key for key in keys if key is not None]
-    if len(there) == len(keys):
-        return _Keys(there, None, None)
-    keyless = np.fromiter((key is None for key in keys), np.bool_, len(keys))
-    return _Keys(there, np.flatnonzero(~keyless).tolist(), keyless)
-
-
-def _spread(payloads: Sequence[bytes | None], places: Sequence[int] | None, rows: int) -> Sequence[bytes | None]:
-    if places is None:
-        return payloads
-    spread: list[bytes | None] = [None] * rows
-    for place, payload in zip(places, payloads, strict=True):
-        spread[place] = payload
-    return spread
-
-
-def _left(deadline: float) -> float:
-    left = deadline - monotonic()
-    if left <= 0:
-        raise StoreTimeout("online store", "the deadline passed before all views were read", "Allow more time.")
-    return left

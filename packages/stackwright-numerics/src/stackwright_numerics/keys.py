@@ -33,16 +33,21 @@ def _bools(values: NDArray[Any]) -> list[bytes]:
     return [b"\x01\x01" if value else b"\x01\x00" for value in values.tolist()]
 
 
-def _ints(values: NDArray[Any]) -> list[bytes]:
+def _plain_ints(values: list[int]) -> list[bytes]:
     pack = _INT.pack
-    return [pack(2, value + _SIGN) for value in values.tolist()]
+    return [pack(2, value + _SIGN) for value in values]
+
+
+def _plain_strings(values: list[str]) -> list[bytes]:
+    return [b"\x03" + value.encode().replace(b"\0", b"\0\xff") + b"\0" for value in values]
+
+
+def _ints(values: NDArray[Any]) -> list[bytes]:
+    return _plain_ints(values.tolist())
 
 
 def _strings(values: NDArray[Any]) -> list[bytes]:
-    return [
-        b"\x03" + ("" if value is None else value).encode().replace(b"\0", b"\0\xff") + b"\0"
-        for value in values.tolist()
-    ]
+    return _plain_strings(["" if value is None else value for value in values.tolist()])
 
 
 def _bytes(values: NDArray[Any]) -> list[bytes]:
@@ -55,6 +60,26 @@ _ENCODERS: Final[dict[Kind, Callable[[NDArray[Any]], list[bytes]]]] = {
     Kind.STRING: _strings,
     Kind.BYTES: _bytes,
 }
+
+_PLAIN_ENCODERS: Final[dict[Kind, tuple[type, Callable[[list[Any]], list[bytes]]]]] = {
+    Kind.INT64: (int, _plain_ints),
+    Kind.STRING: (str, _plain_strings),
+}
+
+
+def encode_plain(values: Any, type: Type) -> list[bytes] | None:
+    """Encode the keys of n rows given as a list of plain integers or strings; ``None`` if they are anything else."""
+    encoder = _PLAIN_ENCODERS.get(type.kind)
+    if encoder is None or values.__class__ is not list or set(map(_class_of, values)) != {encoder[0]}:
+        return None
+    try:
+        return encoder[1](values)
+    except (struct.error, UnicodeEncodeError):
+        return None
+
+
+def _class_of(value: object) -> object:
+    return value.__class__
 
 
 def encode_keys(columns: Sequence[Column], types: Sequence[Type]) -> list[bytes | None]:

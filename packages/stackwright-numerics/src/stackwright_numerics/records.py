@@ -52,6 +52,8 @@ class RecordLayout:
         blank: words of a record in which all is null, times too.
         field_list: the field list.
         magic: the first eight bytes of a payload.
+        full_bits: the words of validity bits, as bytes, of a record in which nothing is null.
+        dtypes: how words are held, and how many fields are held so, in the order of the words; without cells.
 
     Raises:
         DefinitionError: two names that a field list could not tell apart.
@@ -69,11 +71,13 @@ class RecordLayout:
         self._names = [field.name for field in self.fields]
         self._full = _bits(np.ones((1, len(self.fields)), np.bool_))[0].tolist()
         holdings = list(map(_holding, self.fields))
+        self.full_bits = [word.to_bytes(8, "little", signed=True) for word in self._full]
         self._blocks = [
             (dtype, holdings.index(holding), holdings.index(holding) + holdings.count(holding))
             for holding, dtype in enumerate(_PLAIN)
             if holding in holdings
         ]
+        self.dtypes = [(dtype, stop - start) for dtype, start, stop in self._blocks]
         self._variable = [(place, field) for place, field in enumerate(self.fields) if field.type.kind in VARIABLE]
 
     def pack(

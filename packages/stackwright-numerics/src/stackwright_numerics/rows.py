@@ -19,7 +19,10 @@ from stackwright_numerics.columns import NAT, Column
 from stackwright_numerics.records import DAMAGED, WORD, RecordLayout
 
 FORMAT: Final = 1
-_HEAD_BYTES: Final = 24
+HEAD_WORDS: Final = 3
+"""Words of a payload before its record: format and field list, position, due."""
+
+_HEAD_BYTES: Final = 8 * HEAD_WORDS
 _HEAD = struct.Struct("<8sqq")
 
 

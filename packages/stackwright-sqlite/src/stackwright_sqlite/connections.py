@@ -24,7 +24,7 @@ from stackwright_sqlite.plugin import SQLiteConfig
 RECHECK: Final = 1.0
 """Seconds after which a reader looks whether the file was replaced."""
 
-_STEPS_BETWEEN_CHECKS: Final = 100  # of SQLite's virtual machine: about eight keys
+_STEPS_BETWEEN_CHECKS: Final = 500  # of SQLite's virtual machine: some thirty keys
 _STATEMENTS: Final = 512
 _WAL_LIMIT: Final = 64 * 2**20
 _MIB: Final = 2**20
