@@ -11,6 +11,7 @@ view, sent together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha1
 from typing import Final, NamedTuple
 
@@ -68,6 +69,21 @@ return rows
 def command(*parts: bytes) -> bytes:
     """Return a command as it is sent; redis-py's own packing takes longer than the server needs to answer."""
     return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
+
+
+def arguments(parts: Sequence[bytes]) -> bytes:
+    """Return the last arguments of a command as they are sent, for :func:`command_ending`; there is at least one."""
+    lengths = set(map(len, parts))
+    if len(lengths) > 1:
+        return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    start = b"$%d\r\n" % lengths.pop()
+    return b"".join((start, (b"\r\n" + start).join(parts), b"\r\n"))
+
+
+def command_ending(*parts: bytes, rest: bytes, count: int) -> bytes:
+    """Return a command that begins with parts and ends with ``count`` packed arguments."""
+    begin = b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+    return b"*%d\r\n%b%b" % (len(parts) + count, begin, rest)
 
 
 def pack(order: bytes, payload: bytes) -> bytes:

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from stackwright_interfaces.feature_store import OnlineRow
 from stackwright_redis.failures import damaged, translate
-from stackwright_redis.layout import command, order_of, payload_of
+from stackwright_redis.layout import arguments, command, command_ending, order_of, payload_of
 from stackwright_redis.plugin import RedisConfig
 from stackwright_redis.pool import Pool
 
@@ -38,10 +38,15 @@ class Server:
     ) -> list[list[bytes | None]]:
         """Return payloads, as :meth:`OnlineStore.read` says."""
         deadline = time.monotonic() + (self._pool.timeout if timeout is None else timeout)
+        packed: dict[int, list[tuple[int, bytes]]] = {}  # several views are mostly asked for one list of keys
+        for asked in keys:
+            if id(asked) not in packed:
+                chunks = (asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK))
+                packed[id(asked)] = [(len(chunk), arguments(chunk)) for chunk in chunks]
         commands = [
-            command(b"HMGET", self.name_of(view), *asked[start : start + CHUNK])
+            command_ending(b"HMGET", self.name_of(view), rest=rest, count=count)
             for view, asked in zip(views, keys, strict=True)
-            for start in range(0, len(asked), CHUNK)
+            for count, rest in packed[id(asked)]
         ]
         if not commands:
             return [[] for _ in views]
