@@ -16,6 +16,9 @@ ROOT = Path(__file__).parent
 LOCK = "requirements.lock"
 MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path("packages").glob("*/pyproject.toml"))]
 COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
+TOOLS = ["mlflow==3.17.2"]
+"""Programs that tests talk to and that no environment can hold beside the rest: each has one of its own."""
+
 SHORT_NAMES = [Path(member).name.removeprefix("stackwright-") for member in MEMBERS]
 
 
@@ -24,6 +27,15 @@ def install(session: nox.Session) -> None:
     session.env["UV"] = nox.virtualenv.UV  # the tests make environments with the uv that made theirs
     session.install("--require-hashes", "-r", LOCK)
     session.install("--no-deps", *(argument for member in MEMBERS for argument in ("-e", member)))
+
+
+def install_tools(session: nox.Session) -> None:
+    """Install programs in environments of their own, and put them on the path."""
+    folder = ROOT / ".nox" / "tools"
+    where = {"UV_TOOL_DIR": str(folder), "UV_TOOL_BIN_DIR": str(folder / "bin")}
+    for tool in TOOLS:
+        session.run("uv", "tool", "install", "--quiet", tool, env=where, external=True)
+    session.env["PATH"] = os.pathsep.join([where["UV_TOOL_BIN_DIR"], os.environ["PATH"]])
 
 
 @nox.session
@@ -39,7 +51,10 @@ def tests(session: nox.Session) -> None:
     """Lint, types, import rules, then every test: ``nox -s tests``; arguments go to pytest. In CI, with coverage."""
     install(session)
     lint(session)
-    reached = COVERAGE if os.environ.get("CI") == "true" else []
+    in_ci = os.environ.get("CI") == "true"
+    if in_ci:
+        install_tools(session)
+    reached = COVERAGE if in_ci else []
     session.run("pytest", "-n", str(os.cpu_count() or 2), "--dist", "worksteal", *reached, *session.posargs)
 
 
@@ -68,6 +83,7 @@ NEEDS = {
     "stackwright-features": ["stackwright-duckdb", "pandas", "polars"],
     "stackwright-files": S3,
     "stackwright-journal": S3,
+    "stackwright-models": ["stackwright", *PARTS],
     "stackwright-serving": ["httpx"],
     "stackwright-sql": ["stackwright", "stackwright-duckdb"],
     "stackwright-storage": S3,
@@ -126,6 +142,7 @@ def matrix(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run the tests and report which lines and branches they reach, child processes included."""
     install(session)
+    install_tools(session)
     session.run("pytest", "-n", str(os.cpu_count() or 2), *COVERAGE, *session.posargs)
 
 

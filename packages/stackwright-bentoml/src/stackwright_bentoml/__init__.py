@@ -1,0 +1,1 @@
+"""BentoML as the server, and bentos of a project."""

@@ -1,0 +1,15 @@
+"""BentoML meets the contract of servers."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackwright_bentoml import plugin
+from stackwright_interfaces.server import Server
+from stackwright_interfaces.testing.adapters import spec_of
+from stackwright_interfaces.testing.server import ServerCases
+
+
+@pytest.mark.usefixtures("bentoml")
+class TestBentoMLServer(ServerCases):
+    spec = spec_of(plugin, Server)

@@ -1,0 +1,1 @@
+"""Amazon SageMaker's container contract as the server, and images for it."""

@@ -1,0 +1,12 @@
+"""The server for SageMaker meets the contract of servers."""
+
+from __future__ import annotations
+
+from stackwright_interfaces.server import Server
+from stackwright_interfaces.testing.adapters import spec_of
+from stackwright_interfaces.testing.server import ServerCases
+from stackwright_sagemaker import plugin
+
+
+class TestSageMakerServer(ServerCases):
+    spec = spec_of(plugin, Server)
