@@ -20,6 +20,7 @@ from stackwright_interfaces.testing.context import NOON, make_context
 CONTRACTS = (
     "catalogue",
     "checks",
+    "compute",
     "definitions",
     "document",
     "errors",

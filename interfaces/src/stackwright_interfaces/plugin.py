@@ -1,4 +1,4 @@
-"""How adapters, blueprints and samples are offered to the engine.
+"""How adapters, blueprints, samples and gates are offered to the engine.
 
 A distribution names its plugin module in the entry-point group ``stackwright``, under the adapter's name::
 
@@ -11,6 +11,7 @@ The module implements the hooks it needs with :data:`hookimpl`, and imports no v
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -19,6 +20,8 @@ from typing import Any, Final, Protocol
 
 import pluggy
 
+from stackwright_interfaces.compute import Inline
+from stackwright_interfaces.gates import GateSpec
 from stackwright_interfaces.storage import Storage
 
 PROJECT: Final = "stackwright"
@@ -69,6 +72,7 @@ class Context:
         clock: the present, in UTC.
         progress: told about long work.
         storage: opens a storage by URL, or by a path relative to the project.
+        executor: gives what the compute slot holds, built when it is first asked for; the stack closes it.
     """
 
     project: Path
@@ -76,6 +80,7 @@ class Context:
     storage: Callable[[str], Storage]
     clock: Callable[[], datetime] = _now
     progress: Progress = _silent
+    executor: Callable[[], Executor] = Inline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,4 +181,13 @@ def stackwright_blueprints() -> Iterable[BlueprintSpec]:
 @hookspec
 def stackwright_samples() -> Iterable[SampleSpec]:
     """Offer samples. Runs for ``stackwright new --sample`` and ``stackwright plugins``; must generate nothing."""
+    return ()
+
+
+@hookspec
+def stackwright_gates() -> Iterable[GateSpec]:
+    """Offer gates.
+
+    Runs when a blueprint names a gate that is not the engine's, and for ``stackwright plugins``; must import no vendor.
+    """
     return ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, Protocol
 
 from stackwright_interfaces.model import Predictor, Signature
@@ -91,11 +92,13 @@ class FittedModel(ABC):
         flavour: the flavour of the folder it saves.
         parameters: the parameters it was fitted with, after early stopping, all JSON values.
         metrics: what the trainer measured.
+        code: code of the project that it needs: reference → SHA-256. The manifest records it.
     """
 
     flavour: ClassVar[str]
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
+    code: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def predictor(self) -> Predictor:
@@ -141,6 +144,21 @@ class Trainer(ABC):
         Raises:
             TrainingError: the data or a parameter does not allow a fit.
         """
+
+    def stops_early(self, task: Task, params: Mapping[str, Any]) -> bool:  # noqa: ARG002 -- of the contract
+        """Tell whether a fit with these parameters ends by what it finds on validation rows.
+
+        Such a fit is made first, on the older rows; the last one, on all rows, takes the parameters that it ended with.
+        """
+        return False
+
+    def code(self) -> Mapping[str, str]:
+        """Return what a fit depends on beside data, options and versions: code of the project, files. Name → SHA-256.
+
+        Raises:
+            ProjectError: it cannot be read.
+        """
+        return {}
 
     def close(self) -> None:
         """Release what is held. Closing twice is allowed."""

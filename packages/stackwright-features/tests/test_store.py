@@ -74,6 +74,26 @@ def test_a_name_that_is_not_applied_is_refused(store: Any, call: Any) -> None:
         call(store)
 
 
+def test_what_is_known_can_be_pinned_and_joined_again(store: Any) -> None:
+    store.ingest("details@1", details((1, 1.0)))
+    pinned = store.watermarks("s@1")
+    assert {view: mark.position for view, mark in pinned.items()} == {"details@1": 1, "visits@1": 0}
+    store.ingest("details@1", details((1, 2.0), at=NOON - HOUR / 2))
+    store.ingest("details@1", details((2, 3.0)))
+    labels = {"listing_id": [1, 2], "event_time": [NOON] * 2}
+    assert store.join("s@1", pa.table(labels), as_of=pinned)["price"].to_pylist() == [1.0, None]
+    assert store.join("s@1", pa.table(labels))["price"].to_pylist() == [1.0, 3.0]
+
+
+def test_what_was_never_brought_online_is_told(store: Any) -> None:
+    assert store.served("s@1") == {"details@1": None, "visits@1": None}
+    store.materialize(["details@1"])
+    served = store.served("s@1")
+    assert (served["details@1"] is None, served["visits@1"]) == (False, None)
+    with pytest.raises(UnknownName):
+        store.served("s@2")
+
+
 def test_views_are_materialised_all_or_by_name(store: Any) -> None:
     assert [report.view for report in store.materialize()] == ["areas@1", "details@1", "visits@1"]
     assert [report.view for report in store.materialize(["visits@1", "areas@1"])] == ["visits@1", "areas@1"]

@@ -107,20 +107,30 @@ def test_a_record_of_another_model_is_noticed(registry: FilesRegistry, home: Pat
         registry.resolve(ModelRef("other"))
 
 
-def test_a_disk_that_refuses_is_an_error_of_the_registry(
-    registry: FilesRegistry, model: Model, monkeypatch: pytest.MonkeyPatch, home: Path
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "a read-only disk")])
+def test_a_disk_that_refuses_is_an_error_of_the_registry_and_leaves_it_as_it_was(
+    registry: FilesRegistry, model: Model, monkeypatch: pytest.MonkeyPatch, home: Path, number: int, words: str
 ) -> None:
-    folder = model(b"p")
+    first, folder = model(b"first"), model(b"p")
+    registry.publish("valuation", first, {})
+    registry.record(alias(1))
+    before = keys(home)
 
-    def refuse(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", refuse)
-    with pytest.raises(RegistryError, match="the disk is full"):
-        registry.publish("valuation", folder, {})
+    for change in (
+        lambda: registry.publish("valuation", folder, {}),
+        lambda: registry.record(alias(None), expected=1),
+        lambda: registry.record(Event(at=NOON, kind="evidence", name="valuation", version=1)),
+    ):
+        with pytest.raises(RegistryError, match=words):
+            change()
     monkeypatch.undo()
-    assert keys(home) == set()
-    assert registry.publish("valuation", folder, {}).version == 1
+    assert keys(home) == before
+    assert registry.resolve(ModelRef("valuation", alias="champion")).version == 1
+    assert registry.publish("valuation", folder, {}).version == 2
 
 
 def test_what_is_missing_is_named_with_what_is_there(registry: FilesRegistry, model: Model) -> None:

@@ -192,3 +192,54 @@ def test_rows_too_few_to_split_give_their_mean(fit: Fit, homes: Homes) -> None:
 def test_every_option_is_described() -> None:
     for option in dataclasses.fields(LightGBMConfig):
         assert f"\n        {option.name}:" in (LightGBMConfig.__doc__ or ""), option.name
+
+
+def ndcg(grade: np.ndarray, score: np.ndarray) -> float:
+    """Mean NDCG over groups of ten, gains ``2^grade - 1`` (Järvelin and Kekäläinen 2002)."""
+    discount = 1 / np.log2(np.arange(2, 12))
+    gain = 2.0**grade - 1
+    by_score = np.take_along_axis(gain, np.argsort(-score, axis=1, kind="stable"), axis=1)
+    return float(np.mean((by_score @ discount) / (-np.sort(-gain, axis=1) @ discount)))
+
+
+@pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg"])
+def test_ranking_puts_the_best_first_far_more_often_than_chance(fit: Fit, objective: str) -> None:
+    newer = Homes.make(500, seed=8)
+    grade = newer.target(TaskKind.RANKING).reshape(-1, 10)
+    fitted = fit({"objective": objective}, kind=TaskKind.RANKING)
+    score = fitted.predictor().predict(newer.inputs("matrix")).reshape(-1, 10)
+    chance = np.mean([ndcg(grade, np.random.default_rng(seed).random(grade.shape)) for seed in range(20)])
+    assert chance < 0.75
+    assert ndcg(grade, score) > 0.9
+
+
+def test_a_group_is_ranked_by_itself(fit: Fit) -> None:
+    rows = Homes.make(400, seed=1)
+    lifted = Homes(rows.columns, rows.price + np.repeat(np.arange(40), 10) * 1e4)
+    plain = fit(kind=TaskKind.RANKING, rows=rows).predictor().predict(rows.inputs("matrix"))
+    assert np.array_equal(fit(kind=TaskKind.RANKING, rows=lifted).predictor().predict(rows.inputs("matrix")), plain)
+
+
+def test_categories_are_split_as_such_and_not_as_numbers(fit: Fit) -> None:
+    rows = Homes.make(400, seed=2, missing=0.0)
+    outer = np.isin(rows.columns["place"], ["harbour", "mill"]).astype(np.float64)
+    stump = {"num_iterations": 1, "num_leaves": 2, "learning_rate": 1.0, "feature_fraction": 1.0, "cat_smooth": 0}
+    stump |= {"cat_l2": 0, "max_cat_to_onehot": 1}
+    predicted = fit(stump, rows=Homes(rows.columns, outer)).predictor().predict(rows.inputs("matrix"))
+    assert predicted == pytest.approx(outer, abs=1e-6)
+
+
+def test_an_input_may_be_held_to_fall(fit: Fit, homes: Homes) -> None:
+    predictor = fit({"monotone": {"area": -1}}).predictor()
+    matrix = np.repeat(homes.take(~np.isnan(homes.columns["area"])).inputs("matrix")[:20], 30, axis=0)
+    matrix[:, 0] = np.tile(np.linspace(30, 250, 30), 20)
+    assert (np.diff(predictor.predict(matrix).reshape(20, 30), axis=1) <= 0).all()
+
+
+def test_several_quantiles_are_several_models(fit: Fit, homes: Homes) -> None:
+    matrix = homes.inputs("matrix")
+    shares = [
+        np.mean(homes.price <= fit({"objective": "quantile", "alpha": alpha}).predictor().predict(matrix))
+        for alpha in (0.1, 0.5, 0.9)
+    ]
+    assert shares == pytest.approx([0.1, 0.5, 0.9], abs=0.08)

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stackwright_interfaces.errors import FeatureStoreError, StoreTimeout
+from stackwright_serving.rules import Rules
 
 Run = Callable[[Callable[[httpx.AsyncClient], Awaitable[None]]], None]
 
@@ -290,3 +291,14 @@ def test_a_damaged_promotion_leaves_the_old_version_serving(world: Any) -> None:
             assert metric((await made.get("/metrics")).text, "stackwright_model_swaps_total") >= 2.0
 
     asyncio.run(run())
+
+
+def test_rows_that_the_model_does_not_answer_for_are_named_by_both_protocols(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stackwright_serving.model.Rules", lambda _document: Rules({"select": {"kind": ["house"]}}))
+    rows = [{"listing_id": "L1"}, {"listing_id": "L2"}]
+    small, large = ask("POST", "/predict", json={"rows": rows}).json()["predictions"]
+    assert (small["incomplete"], large.get("incomplete")) == (["kind (outside)"], None)
+    document = ask("POST", "/v2/models/valuation/infer", json=infer()).json()
+    assert document["parameters"]["incomplete"].startswith("0: kind (outside)")

@@ -76,7 +76,7 @@ def test_golden_predictions_catch_a_payload_that_answers_differently(folder: Pat
 def test_an_altered_file_is_refused_before_it_is_read(folder: Path, name: str) -> None:
     (folder / name).write_text((folder / name).read_text() + " ")
     with pytest.raises(ArtifactError, match="altered"):
-        probe(folder, "no.such.module:Format")
+        probe(folder, "no.such.module:Format", project=folder)
 
 
 FORMATS = """
@@ -108,22 +108,73 @@ def formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("formats")
 def test_a_parser_that_aborts_takes_only_the_child_with_it(folder: Path) -> None:
     with pytest.raises(ArtifactError, match="ended with code -6"):
-        probe(folder, "probed_formats:Aborting")
+        probe(folder, "probed_formats:Aborting", project=folder)
 
 
 @pytest.mark.usefixtures("formats")
 def test_a_load_that_hangs_is_given_up(folder: Path) -> None:
     with pytest.raises(ArtifactError, match="did not load within 3 s"):
-        probe(folder, "probed_formats:Hanging", timeout=3.0)
+        probe(folder, "probed_formats:Hanging", project=folder, timeout=3.0)
 
 
 @pytest.mark.usefixtures("formats")
 def test_a_probe_tells_of_wrong_golden_predictions(folder: Path) -> None:
     with pytest.raises(ArtifactError, match="golden row 0"):
-        probe(folder, "probed_formats:Fine")
+        probe(folder, "probed_formats:Fine", project=folder)
 
 
 def test_the_hot_path_imports_no_pandas() -> None:
     code = "import sys, stackwright_serving.app; print({'pandas', 'pyarrow', 'sklearn', 'lightgbm'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def ruled(model: LoadedModel, **rules: object) -> LoadedModel:
+    document = model.manifest.to_json()
+    document["parameters"] = {**document["parameters"], "rules": rules}
+    return LoadedModel(Manifest.from_json(document), model.predictor)
+
+
+def several(areas: list[float], kinds: list[str | None]) -> dict[str, np.ndarray]:
+    return {"area": np.array(areas), "kind": np.array(kinds, dtype=object), "rooms": np.full(len(areas), 3.0)}
+
+
+def test_rows_outside_of_the_selection_are_named_with_their_inputs(model: LoadedModel) -> None:
+    strict = ruled(model, select={"area": [20, 100], "kind": ["flat"]})
+    given = several([50.0, 10.0, np.nan, 50.0, 100.0], ["flat", "house", "flat", None, "flat"])
+    answer = strict.predict(given)
+    assert answer.outside == {1: ("area", "kind"), 2: ("area",), 3: ("kind",)}
+    assert np.array_equal(answer.value[[0, 1, 4]], model.predict(given).value[[0, 1, 4]])
+    assert model.predict(given).outside == {}
+
+
+def test_a_fallback_stands_for_answers_outside_of_the_selection_even_where_there_is_none(model: LoadedModel) -> None:
+    strict = ruled(model, select={"rooms": [0, 10]}, fallback=7.0)
+    answer = strict.predict(columns(rooms=float("inf")))
+    assert answer.lower is not None
+    assert answer.upper is not None
+    assert (answer.value.tolist(), answer.lower.tolist(), answer.upper.tolist()) == ([7.0], [7.0], [7.0])
+
+
+def test_inputs_are_kept_within_their_limits(model: LoadedModel) -> None:
+    strict = ruled(model, clip={"area": [40.0, 60.0]})
+    given = several([10.0, 40.0, 50.0, 90.0], ["flat"] * 4)
+    assert (
+        strict.predict(given).value.tolist()
+        == model.predict(several([40.0, 40.0, 50.0, 60.0], ["flat"] * 4)).value.tolist()
+    )
+    assert given["area"].tolist() == [10.0, 40.0, 50.0, 90.0]
+
+
+def test_answers_and_the_ends_of_their_intervals_keep_within_limits_and_answers_are_rounded(model: LoadedModel) -> None:
+    document = model.manifest.to_json()
+    document["postprocess"] = [
+        *document["postprocess"],
+        {"op": "clip", "low": 49_999.0, "high": 50_031.0},
+        {"op": "round", "digits": -1},
+    ]
+    answer = LoadedModel(Manifest.from_json(document), model.predictor).predict(columns())
+    assert answer.value.tolist() == [50_030.0]
+    assert answer.lower is not None
+    assert answer.upper is not None
+    assert 49_999.0 <= answer.lower[0] < 50_030.0 <= answer.upper[0] <= 50_031.0

@@ -20,6 +20,7 @@ from stackwright_features.online_read import OnlineRead
 from stackwright_features.service_plan import ServicePlan
 from stackwright_features.transforms import Step
 from stackwright_features.values import count_rows, typed_columns
+from stackwright_features.watermarks import read_watermark
 from stackwright_interfaces.definitions import Definitions, Entity, FeatureView
 from stackwright_interfaces.errors import FeatureStoreError, UnknownName
 from stackwright_interfaces.feature_store import (
@@ -243,6 +244,24 @@ class ComposedFeatureStore(FeatureStore):
         computed = self._applied.view(view).computed
         inputs = () if computed is None else computed.inputs
         return {item.ref: self._offline.watermark(item).position for item in inputs}
+
+    def watermarks(self, service: str) -> dict[str, Watermark]:
+        """Return for each view of a service how much of its history is known now, as ``join`` takes it for ``as_of``.
+
+        Raises:
+            UnknownName: no such service.
+        """
+        views = {item.view.ref: item.view for item in self._applied.plan(service).service.selections}
+        return {ref: self._offline.watermark(view) for ref, view in views.items()}
+
+    def served(self, service: str) -> dict[str, Watermark | None]:
+        """Return for each view of a service how much of it was brought online; ``None`` where it never was.
+
+        Raises:
+            UnknownName: no such service.
+        """
+        views = {item.view.ref for item in self._applied.plan(service).service.selections}
+        return {ref: read_watermark(self._online, ref) for ref in sorted(views)}
 
     def close(self) -> None:
         """Close both halves."""

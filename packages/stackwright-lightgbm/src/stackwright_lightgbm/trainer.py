@@ -65,6 +65,10 @@ class LightGBMTrainer(Trainer):
         """Return the parameters worth tuning; each default is the value used without tuning."""
         return search_space(self._config, task)
 
+    def stops_early(self, task: Task, params: Mapping[str, Any]) -> bool:
+        """Tell whether ``early_stopping_round`` is set."""
+        return resolve(self._config, task, params, parameter_aliases()).patience > 0
+
     def fit(
         self,
         task: Task,

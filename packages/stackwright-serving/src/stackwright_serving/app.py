@@ -18,6 +18,7 @@ from stackwright_serving.openapi import document
 from stackwright_serving.protocols.inference_v2 import InferenceV2
 from stackwright_serving.protocols.operations import Operations
 from stackwright_serving.protocols.predict import Predict
+from stackwright_serving.protocols.sagemaker import Invocations
 from stackwright_serving.state import State
 
 Opener = Callable[[AsyncExitStack, Metrics], State]
@@ -65,7 +66,7 @@ register_url_convertor("model", ModelName())
 def routes(state: State) -> list[Route]:
     """Return every route over a state."""
     operations, v2 = Operations(state), InferenceV2(state)
-    predict = Predict(state)
+    predict, invocations = Predict(state), Invocations(state)
 
     async def openapi(_exchange: Exchange) -> Response:
         return answer(document(state))
@@ -73,6 +74,12 @@ def routes(state: State) -> list[Route]:
     table: list[tuple[str, str, Endpoint]] = [
         ("POST", "/predict", predict),
         ("POST", "/predict/{model}", predict),
+        ("POST", "/invocations", invocations),
+        ("POST", "/invocations/{model}", invocations),
+        ("GET", "/ping", invocations.ping),
+        ("GET", "/health", invocations.ping),
+        ("GET", "/version", invocations.version),
+        ("GET", "/execution-parameters", invocations.parameters),
         ("GET", "/models", operations.models),
         ("GET", "/metrics", operations.metrics),
         ("GET", "/health/live", operations.live),

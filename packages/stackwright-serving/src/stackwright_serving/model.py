@@ -16,6 +16,7 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_numerics.categories import MatrixEncoder
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_serving.postprocess import Step, compile_steps
+from stackwright_serving.rules import KEY, Rules
 
 Floats = NDArray[np.float64]
 
@@ -29,12 +30,14 @@ class Prediction:
         lower: lower ends of the intervals, or ``None`` where the model has none.
         upper: upper ends.
         unknown: text input → how many rows held a category that training did not know.
+        outside: row → inputs that lie outside of what the model answers for.
     """
 
     value: Floats
     lower: Floats | None = None
     upper: Floats | None = None
     unknown: Mapping[str, int] = field(default_factory=dict)
+    outside: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
 
 class LoadedModel:
@@ -56,6 +59,8 @@ class LoadedModel:
         self.inputs = tuple(item.name for item in manifest.signature.inputs)
         self._encode = MatrixEncoder(manifest.signature)
         self.postprocess: Step = compile_steps(manifest.postprocess)
+        self._ends: Step = compile_steps([step for step in manifest.postprocess if step["op"] == "clip"])
+        self._rules = Rules(manifest.parameters.get(KEY, {}))
         self._intervals = None if manifest.intervals is None else IntervalTable.from_json(manifest.intervals)
         known = manifest.signature.categories
         self._categories = [(place, name, len(known[name])) for place, name in enumerate(self.inputs) if name in known]
@@ -96,18 +101,30 @@ class LoadedModel:
             if name not in columns:
                 raise MissingColumn.of(f"model {self.name}", name, list(columns))
         self._refuse_missing(columns)
+        outside = self._rules.outside(columns)
+        columns = self._rules.clipped(columns)
         matrix = self._encode(columns)
         inputs = matrix if self.predictor.input == "matrix" else {name: columns[name] for name in self.inputs}
         value = self.postprocess(np.asarray(self.predictor.predict(inputs), dtype=np.float64))
+        value = self._fallen_back(value, outside)
         if not np.isfinite(value).all():
             row = int(np.flatnonzero(~np.isfinite(value))[0])
             raise ModelError(f"model {self.ref}", f"row {row} got {value[row]}", "Look at its inputs.")
         unknown = {name: int(np.count_nonzero(matrix[:, place] == count)) for place, name, count in self._categories}
         unknown = {name: count for name, count in unknown.items() if count}
         if self._intervals is None:
-            return Prediction(value, unknown=unknown)
-        lower, upper = self._intervals.apply(value, matrix=matrix)
-        return Prediction(value, lower, upper, unknown)
+            return Prediction(value, unknown=unknown, outside=outside)
+        lower, upper = (
+            self._fallen_back(self._ends(end), outside) for end in self._intervals.apply(value, matrix=matrix)
+        )
+        return Prediction(value, lower, upper, unknown, outside)
+
+    def _fallen_back(self, values: Floats, outside: Mapping[int, Any]) -> Floats:
+        """Return the values, with the fallback where there is one for a row that the model does not answer for."""
+        if outside and self._rules.fallback is not None:
+            values = values.copy()
+            values[list(outside)] = self._rules.fallback
+        return values
 
     def _refuse_missing(self, columns: Mapping[str, Any]) -> None:
         for name in self._refused:

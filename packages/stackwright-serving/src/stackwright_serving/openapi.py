@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stackwright_interfaces.types import Field, Kind
+from stackwright_serving.protocols import sagemaker
 from stackwright_serving.state import State
 
 _TYPES: Final = {
@@ -29,9 +30,12 @@ def document(state: State) -> dict[str, Any]:
         "/health/ready": _get("A model is served."),
         "/models": _get("The models now served."),
         "/metrics": _get("Metrics in Prometheus' text format."),
+        "/ping": _get("A model is served, as SageMaker and MLflow ask."),
     }
     for name, version in sorted(state.host.serving.items()):
-        paths[f"/predict/{name}"] = _predict(state, name, version.version)
+        paths[f"/predict/{name}"] = predict = _predict(state, name, version.version)
+        inputs = state.host.scorer(name).model.manifest.signature.inputs
+        paths[f"/invocations/{name}"] = sagemaker.describe(predict["post"], inputs)
     return {"openapi": "3.1.0", "info": {"title": "stackwright", "version": "1"}, "paths": paths}
 
 
@@ -40,7 +44,8 @@ def _get(summary: str) -> dict[str, Any]:
 
 
 def _predict(state: State, name: str, version: int) -> dict[str, Any]:
-    service = state.services.get(state.host.scorer(name).model.manifest.service)
+    scorer = state.host.scorer(name)
+    service = scorer.service or state.services.get(scorer.model.manifest.service)
     fields = (*service.request_keys, *service.request) if service else ()
     row = {
         "type": "object",

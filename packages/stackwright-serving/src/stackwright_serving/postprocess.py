@@ -27,14 +27,22 @@ def _scale(step: Mapping[str, Any]) -> Step:
     return lambda values: values * by
 
 
-_STEPS: Final[Mapping[str, Callable[[Mapping[str, Any]], Step]]] = {"exp": _exp, "clip": _clip, "scale": _scale}
+def _round(step: Mapping[str, Any]) -> Step:
+    digits = int(step["digits"])
+    return lambda values: np.round(values, digits)
+
+
+_STEPS: Final[Mapping[str, Callable[[Mapping[str, Any]], Step]]] = {
+    "exp": _exp, "clip": _clip, "scale": _scale, "round": _round,
+}  # fmt: skip
 
 
 def compile_steps(steps: Sequence[Mapping[str, Any]]) -> Step:
     """Return one function that runs the steps in order.
 
     Args:
-        steps: ``{"op": "exp"}``, ``{"op": "scale", "by": ...}``, ``{"op": "clip", "low": ..., "high": ...}``.
+        steps: ``{"op": "exp"}``, ``{"op": "scale", "by": ...}``, ``{"op": "clip", "low": ..., "high": ...}``,
+            ``{"op": "round", "digits": ...}``.
 
     Raises:
         ArtifactError: a step of another name.

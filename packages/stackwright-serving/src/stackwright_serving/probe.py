@@ -1,7 +1,7 @@
 """Loads a model folder in a child process first: a parser that aborts takes the child with it, not the server.
 
-``python -m stackwright_serving.probe FOLDER MODULE:FACTORY`` verifies the hashes, loads the payload and checks the
-golden predictions; it prints one JSON line.
+``python -m stackwright_serving.probe FOLDER MODULE:FACTORY PROJECT`` verifies the hashes, loads the payload and
+checks the golden predictions; it prints one JSON line.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stackwright_interfaces.errors import ArtifactError, StackwrightError
+from stackwright_interfaces.errors import ArtifactError, StackwrightError, StorageError
+from stackwright_interfaces.plugin import Context
+from stackwright_interfaces.storage import Storage
 from stackwright_serving import golden
 from stackwright_serving.model import LoadedModel
 
 
-def probe(folder: Path, factory: str, *, timeout: float = 60.0) -> dict[str, Any]:
+def probe(folder: Path, factory: str, *, project: Path, timeout: float = 60.0) -> dict[str, Any]:
     """Load a folder in a child process.
 
     Args:
         folder: the model folder.
         factory: ``"module:callable"`` of the model format, which must need no configuration.
+        project: the project folder, whose code a model may need.
         timeout: seconds.
 
     Returns:
@@ -32,7 +35,7 @@ def probe(folder: Path, factory: str, *, timeout: float = 60.0) -> dict[str, Any
     Raises:
         ArtifactError: the child refused the folder, died or did not end.
     """
-    command = [sys.executable, "-m", __name__, str(folder), factory]
+    command = [sys.executable, "-m", __name__, str(folder), factory, str(project)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
@@ -49,14 +52,19 @@ def probe(folder: Path, factory: str, *, timeout: float = 60.0) -> dict[str, Any
 
 def main(arguments: list[str]) -> int:
     """Load and check, and print the answer as one JSON line."""
-    folder, (module, _, name) = Path(arguments[0]), arguments[1].partition(":")
+    folder, (module, _, name), project = Path(arguments[0]), arguments[1].partition(":"), Path(arguments[2])
+    context = Context(project=project, cache=project, storage=_no_storage)
     try:
-        model = LoadedModel.load(folder, getattr(import_module(module), name)(None, None))
+        model = LoadedModel.load(folder, getattr(import_module(module), name)(None, context))
         answer: dict[str, Any] = {"digest": model.digest, "difference": golden.check(folder, model)}
     except StackwrightError as error:
         answer = {"where": error.where, "found": error.found, "todo": error.todo}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
     return 0
+
+
+def _no_storage(url: str) -> Storage:
+    raise StorageError(url, "a model format opened a storage while its model was probed", "Load from the folder alone.")
 
 
 if __name__ == "__main__":

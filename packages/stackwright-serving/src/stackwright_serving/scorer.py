@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import FeatureStoreError, PredictionError
 from stackwright_interfaces.feature_store import FeatureRows, FeatureStore, Status
 from stackwright_serving.model import LoadedModel, Prediction
@@ -21,7 +22,8 @@ class Scored:
     Args:
         prediction: the answers.
         features: the features they came from, as read; ``None`` when the caller brought them.
-        incomplete: row → names of inputs that were not found, expired or replaced by a default.
+        incomplete: row → names of inputs that were not found, expired or replaced by a default; and ``NAME (outside)``
+            of those that lie outside of what the model answers for.
     """
 
     prediction: Prediction
@@ -36,10 +38,19 @@ class Scorer:
         model: the model.
         features: where its features are read; ``None`` where callers bring them.
         refuse_missing: raise for a row none of whose stored features was found.
+        service: the service that the model reads, where it is none of those applied.
     """
 
-    def __init__(self, model: LoadedModel, features: FeatureStore | None, *, refuse_missing: bool = False) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        features: FeatureStore | None,
+        *,
+        refuse_missing: bool = False,
+        service: FeatureService | None = None,
+    ) -> None:
         self.model = model
+        self.service = service
         self._features = features
         self._refuse_missing = refuse_missing
 
@@ -64,7 +75,7 @@ class Scorer:
         incomplete = _incomplete(rows, self.model.inputs)
         if self._refuse_missing:
             self._refuse_absent(rows)
-        return Scored(self.model.predict(rows.columns), rows, incomplete)
+        return _scored(self.model.predict(rows.columns), rows, incomplete)
 
     def by_columns(self, columns: Mapping[str, Any]) -> Scored:
         """Predict from features that the caller brings, as model columns.
@@ -73,13 +84,21 @@ class Scorer:
             MissingColumn: an input is not there.
             PredictionError: a row cannot be predicted.
         """
-        return Scored(self.model.predict(columns), None, {})
+        return _scored(self.model.predict(columns), None, {})
 
     def _refuse_absent(self, rows: FeatureRows) -> None:
         for view, events in rows.events.items():
             absent = np.flatnonzero(np.isnat(events))
             if absent.size:
                 raise PredictionError(f"row {absent[0]}", f"no row of view {view} for its key", "Materialise it.")
+
+
+def _scored(prediction: Prediction, rows: FeatureRows | None, incomplete: Mapping[int, tuple[str, ...]]) -> Scored:
+    if prediction.outside:
+        told = {row: tuple(f"{name} (outside)" for name in names) for row, names in prediction.outside.items()}
+        both = sorted({*incomplete, *told})
+        incomplete = {row: (*incomplete.get(row, ()), *told.get(row, ())) for row in both}
+    return Scored(prediction, rows, incomplete)
 
 
 def _incomplete(rows: FeatureRows, inputs: Sequence[str]) -> dict[int, tuple[str, ...]]:

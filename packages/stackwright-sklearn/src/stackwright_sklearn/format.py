@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from stackwright_interfaces.errors import ArtifactError
 from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
+from stackwright_sklearn.frames import FramePredictor
 from stackwright_sklearn.payload import Payload, damaged, load, steps
 from stackwright_sklearn.plugin import SklearnFormatConfig
 from stackwright_sklearn.predictor import SklearnPredictor
@@ -44,7 +45,12 @@ class SklearnFormat(ModelFormat):
         with damaged(str(path)):
             _check_fit(payload, manifest, str(path))
             check_trees(payload.model, str(path))
-            return SklearnPredictor(payload, str(path))
+            return predictor_of(payload, str(path))
+
+
+def predictor_of(payload: Payload, where: str = "scikit-learn model") -> Predictor:
+    """Return the predictor for a payload: of a matrix, or of named columns."""
+    return SklearnPredictor(payload, where) if payload.texts is None else FramePredictor(payload, where)
 
 
 def _check_fit(payload: Payload, manifest: Manifest, where: str) -> None:
@@ -55,7 +61,10 @@ def _check_fit(payload: Payload, manifest: Manifest, where: str) -> None:
     if payload.inputs != names:
         found = f"the model takes {', '.join(payload.inputs)}; the manifest names {', '.join(names)}"
         raise ArtifactError(where, found, todo)
-    width = steps(payload.model)[0].n_features_in_
+    if payload.texts is not None and not set(payload.texts) <= set(names):
+        raise ArtifactError(where, "the model takes texts that are no inputs", todo)
+    first = steps(payload.model)[0]
+    width = first.n_features_in_ if payload.texts is None else getattr(first, "n_features_in_", len(names))
     if width != len(names):
         raise ArtifactError(where, f"the model takes {width} inputs; the manifest names {len(names)}", todo)
     if is_classifier(payload.model) != (manifest.task == "classification"):

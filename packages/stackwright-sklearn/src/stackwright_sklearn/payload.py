@@ -30,6 +30,13 @@ ALLOWED: Final[Mapping[str, str]] = {
     "sklearn._loss.loss.HalfTweedieLossIdentity": "the same with the identity link: numbers",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer": "kept by neural networks after a fit: numbers",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer": "kept by neural networks after a fit: numbers",
+    "collections.OrderedDict": "kept by LightGBM's estimators: texts and numbers in order",
+    "lightgbm.basic.Booster": "LightGBM's trees, as its text form; its parser runs nothing of it",
+    "lightgbm.sklearn.LGBMRegressor": "LightGBM's estimator: parameters and a booster",
+    "lightgbm.sklearn.LGBMClassifier": "the same",
+    "stackwright_models.encoding.TabularEncoder": "the categories of each column: texts",
+    "stackwright_models.pipelines.BoostedRegressor": "LightGBM's regressor, which checks its targets",
+    "stackwright_models.pipelines.BoostedClassifier": "the same",
 }
 """Type beyond those that skops trusts → what it is for, and why it does no harm."""
 
@@ -50,11 +57,13 @@ class Payload(NamedTuple):
 
     Args:
         inputs: names of the model's inputs, in order.
-        model: a fitted estimator, or a fitted pipeline that ends in one; takes a matrix of n × inputs.
+        model: a fitted estimator, or a fitted pipeline that ends in one; takes a matrix of n × inputs, or a frame.
+        texts: for one that takes a frame, the inputs that are texts, and a category of each; ``None`` for a matrix.
     """
 
     inputs: tuple[str, ...]
     model: Any
+    texts: Mapping[str, str] | None = None
 
 
 def dump(payload: Payload) -> bytes:
@@ -68,7 +77,8 @@ def dump(payload: Payload) -> bytes:
     name = type(_last(payload.model)).__name__
     todo = "Choose another estimator or other parameters (of neighbours algorithm = 'brute')."
     try:
-        raw = skops.io.dumps({"inputs": list(payload.inputs), "model": payload.model})
+        named = {} if payload.texts is None else {"texts": dict(payload.texts)}
+        raw = skops.io.dumps({"inputs": list(payload.inputs), "model": payload.model, **named})
     except (TypeError, ValueError, AttributeError) as error:
         raise TrainingError(name, f"cannot be stored without pickle ({error})", todo) from error
     refused = _refused(raw)
@@ -95,7 +105,7 @@ def load(content: bytes, where: str) -> Payload:
             found = f"needs {', '.join(refused)}, which no model folder may hold"
             raise ArtifactError(where, found, "Do not load it. Train the model again.")
         root = skops.io.loads(content, trusted=sorted(ALLOWED))
-        payload = Payload(tuple(root["inputs"]), root["model"])
+        payload = Payload(tuple(root["inputs"]), root["model"], root.get("texts"))
         if not callable(getattr(_last(payload.model), "predict", None)):
             raise ArtifactError(where, f"holds a {type(payload.model).__name__}, which does not predict", _TODO)
     return payload

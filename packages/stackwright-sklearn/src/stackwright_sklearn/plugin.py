@@ -19,11 +19,22 @@ class SklearnConfig:
     Args:
         estimator: a regressor or classifier of scikit-learn by its public name, ``sklearn.linear_model.Ridge`` say.
             Empty takes ``sklearn.ensemble.HistGradientBoostingRegressor``, or its classifier, by the task.
-        params: arguments of the estimator's constructor, under scikit-learn's own names.
+        pipeline: a function of the project that builds the estimator or pipeline, ``my_model:build`` for ``build`` in
+            ``my_model.py``; instead of ``estimator``.
+        params: arguments of the estimator's constructor, under scikit-learn's own names; of a pipeline's parts as
+            ``ridge__alpha``.
+
+    Raises:
+        ValueError: both an estimator and a pipeline.
     """
 
     estimator: str = ""
+    pipeline: str = ""
     params: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.estimator and self.pipeline:
+            raise ValueError("estimator and pipeline are both given: name one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +52,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=SklearnConfig,
             factory="stackwright_sklearn.trainer:SklearnTrainer",
-            description="Any regressor or classifier of scikit-learn.",
+            description="Any regressor or classifier of scikit-learn, or a pipeline built in Python.",
         ),
         AdapterSpec(
             name="sklearn",

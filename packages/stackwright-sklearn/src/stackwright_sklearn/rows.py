@@ -27,9 +27,25 @@ def check_rows(task: Task, data: TrainingData, where: str) -> None:
         raise TrainingError(where, found, "Give a float64 matrix of rows × inputs.")
     if not len(matrix):
         raise TrainingError(where, "there are none", "Train on a longer span, or check the filters.")
-    _check_target(task.kind, _column(where, "target", data.target, len(matrix)), where)
+    _check_columns(task, data, len(matrix), where)
+
+
+def check_columns(task: Task, data: TrainingData, where: str) -> None:
+    """Check rows whose inputs are arrays by name.
+
+    Raises:
+        As :func:`check_rows`.
+    """
+    lengths = {len(data.inputs[field.name]) for field in task.signature.inputs if field.name in data.inputs}
+    if len(lengths) != 1 or lengths == {0}:
+        raise TrainingError(where, f"columns of {sorted(lengths)} rows", "Give columns of one length, with rows.")
+    _check_columns(task, data, lengths.pop(), where)
+
+
+def _check_columns(task: Task, data: TrainingData, rows: int, where: str) -> None:
+    _check_target(task.kind, _column(where, "target", data.target, rows), where)
     if data.weight is not None:
-        weight = _column(where, "weight", data.weight, len(matrix))
+        weight = _column(where, "weight", data.weight, rows)
         if (weight < 0).any() or not weight.any():
             raise TrainingError(where, "weights that are negative or all zero", "Weights are positive.")
 

@@ -62,7 +62,7 @@ def resolve(config: SklearnConfig, task: Task, params: Mapping[str, Any]) -> Set
     options = {name: value for name, value in task.options.items() if value not in (None, "", {})}
     merged: dict[str, Any] = {}
     for layer in (asdict(config), options, params):
-        merged.update({name: value for name, value in layer.items() if name != "params"})
+        merged.update({name: value for name, value in layer.items() if name not in ("params", "pipeline")})
         merged.update(_arguments(layer.get("params") or {}))
     estimator = merged.pop("estimator") or DEFAULTS[task.kind]
     if estimator in DEFAULTS.values():

@@ -7,13 +7,11 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
 from stackwright_interfaces.errors import TrainingError
-from stackwright_interfaces.model import Predictor
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.trainer import (
     Distribution,
@@ -25,38 +23,19 @@ from stackwright_interfaces.trainer import (
     Trainer,
     TrainingData,
 )
-from stackwright_numerics import metrics
 from stackwright_sklearn.estimators import build, encodes_categories, parameters
-from stackwright_sklearn.format import PAYLOAD, SklearnFormat
-from stackwright_sklearn.payload import Payload, dump, load
+from stackwright_sklearn.measures import measure
+from stackwright_sklearn.models import SklearnModel
+from stackwright_sklearn.payload import Payload, dump
+from stackwright_sklearn.pipeline import PipelineTrainer
 from stackwright_sklearn.plugin import SklearnConfig
-from stackwright_sklearn.predictor import SklearnPredictor
 from stackwright_sklearn.preparing import prepare
+from stackwright_sklearn.ready import ReadyTrainer
 from stackwright_sklearn.rows import check_rows, refuse_infinite
 from stackwright_sklearn.settings import resolve, search_space
 from stackwright_sklearn.threads import native_threads
 
 _NAMED: Final = re.compile(r"The '(\w+)' parameter")
-
-
-class SklearnModel(FittedModel):
-    """A fitted model, held as its payload: what is saved is what predicts."""
-
-    flavour: ClassVar[str] = SklearnFormat.flavour
-
-    def __init__(self, content: bytes, parameters: Mapping[str, Any]) -> None:
-        self._content = content
-        self._payload = load(content, PAYLOAD)
-        self.parameters = parameters
-        self.metrics: dict[str, float] = {}
-
-    def predictor(self) -> Predictor:
-        """Return a predictor over the fitted model."""
-        return SklearnPredictor(self._payload)
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.skops``."""
-        (folder / PAYLOAD).write_bytes(self._content)
 
 
 class SklearnTrainer(Trainer):
@@ -65,12 +44,39 @@ class SklearnTrainer(Trainer):
     input = "matrix"
 
     def __init__(self, config: SklearnConfig, context: Context) -> None:
-        del context
         self._config = config
+        self._pipeline = PipelineTrainer(config, context.project) if config.pipeline else None
+        if self._pipeline is not None:
+            vars(self)["input"] = self._pipeline.input  # of this trainer alone, not of its class
+
+    @staticmethod
+    def of(estimator: Any) -> Trainer:
+        """Return a trainer of an estimator that was made in Python.
+
+        Raises:
+            TrainingError: it is no estimator.
+        """
+        return ReadyTrainer(estimator)
+
+    def code(self) -> Mapping[str, str]:
+        """Return ``module:function`` → SHA-256 of the project's code that a fit depends on; empty where none is.
+
+        Raises:
+            TrainingError: the function is not there, or its module fails.
+        """
+        return {} if self._pipeline is None else self._pipeline.code()
 
     def space(self, task: Task) -> Mapping[str, Distribution]:
         """Return the parameters worth tuning of the default estimators; none of others."""
+        if self._pipeline is not None:
+            return self._pipeline.space(task)
         return search_space(self._config, task)
+
+    def stops_early(self, task: Task, params: Mapping[str, Any]) -> bool:
+        """Tell whether ``early_stopping`` is true and the estimator takes rows to stop by."""
+        if self._pipeline is not None:
+            return False
+        return _stops_early(build(resolve(self._config, task, params), task.kind))
 
     def fit(
         self,
@@ -93,6 +99,8 @@ class SklearnTrainer(Trainer):
         Raises:
             TrainingError: a parameter or the data does not allow a fit, or the model cannot be stored.
         """
+        if self._pipeline is not None:
+            return self._pipeline.fit(task, train, valid, params, seed=seed, threads=threads, report=report)
         settings = resolve(self._config, task, params)
         estimator = build(settings, task.kind)
         for rows, where in ((train, "training rows"), (valid, "validation rows")):
@@ -106,7 +114,7 @@ class SklearnTrainer(Trainer):
         found.update(fit.stopped())
         names = tuple(field.name for field in task.signature.inputs)
         fitted = SklearnModel(dump(Payload(names, model)), found)
-        fitted.metrics = _measure(fitted.predictor(), task, train, valid)
+        fitted.metrics = measure(fitted.predictor(), task, train, valid)
         if report is not None:
             with suppress(StopFit):
                 report(1, 1, fitted.metrics)
@@ -154,7 +162,7 @@ class _Fit:
         return np.asarray(rows.target, np.int64 if self._kind is TaskKind.CLASSIFICATION else np.float64)
 
     def _takes(self, name: str) -> bool:
-        return name in inspect.signature(self._estimator.fit).parameters
+        return _takes(self._estimator, name)
 
     def _weights(self, rows: TrainingData) -> dict[str, Any]:
         if rows.weight is None:
@@ -166,8 +174,7 @@ class _Fit:
 
     def _held(self, valid: TrainingData | None) -> dict[str, Any]:
         """Return the rows to stop by. Those of ours say more of the future than rows that it would draw at random."""
-        early = getattr(self._estimator, "early_stopping", False)
-        if valid is None or early is not True or not self._takes("X_val"):
+        if valid is None or not _stops_early(self._estimator):
             return {}
         self._stopping = True
         inputs = _matrix(valid)
@@ -196,15 +203,9 @@ def _matrix(rows: TrainingData) -> Any:
     return np.ascontiguousarray(rows.inputs, dtype=np.float64)
 
 
-def _measure(predictor: Predictor, task: Task, train: TrainingData, valid: TrainingData | None) -> dict[str, float]:
-    """Return the errors on the training rows and the validation rows."""
-    found: dict[str, float] = {}
-    for name, rows in (("train", train), ("valid", valid)):
-        if rows is not None:
-            answer = predictor.predict(rows.inputs)
-            if task.kind is TaskKind.CLASSIFICATION:
-                found[f"{name}_log_loss"] = metrics.log_loss(rows.target, answer, rows.weight)
-            else:
-                found[f"{name}_mae"] = metrics.mae(rows.target, answer, rows.weight)
-                found[f"{name}_rmse"] = metrics.rmse(rows.target, answer, rows.weight)
-    return found
+def _takes(estimator: Any, name: str) -> bool:
+    return name in inspect.signature(estimator.fit).parameters
+
+
+def _stops_early(estimator: Any) -> bool:
+    return getattr(estimator, "early_stopping", False) is True and _takes(estimator, "X_val")

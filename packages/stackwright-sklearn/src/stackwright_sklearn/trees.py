@@ -25,7 +25,7 @@ def check_trees(model: Any, where: str) -> None:
     Raises:
         ArtifactError: an index of a tree leads out of its arrays, or back.
     """
-    for part in _parts(model, set()):
+    for part in parts_of(model):
         if hasattr(part, "tree_"):
             _check_tree(part.tree_, part.n_features_in_, where)
         if hasattr(part, "estimators_") and not hasattr(part, "estimators_features_"):
@@ -34,6 +34,11 @@ def check_trees(model: Any, where: str) -> None:
                     _demand(tree.tree_.n_features == part.n_features_in_, where)
         if hasattr(part, "_predictors"):
             _check_histogram_model(part, where)
+
+
+def parts_of(model: Any) -> Iterator[Any]:
+    """Give every object that a model consists of, once."""
+    yield from _parts(model, set())
 
 
 def _parts(value: Any, seen: set[int]) -> Iterator[Any]:

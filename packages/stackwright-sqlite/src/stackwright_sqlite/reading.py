@@ -89,7 +89,7 @@ def _read(connection: Connection | None, tables: tuple[str, ...], keys: _Keys) -
     if connection is None:
         return [[None] * len(asked) for asked in keys]
     try:
-        if len(keys[0]) <= CHUNK and len(tables) <= VIEWS and _alike(keys):
+        if len(keys[0]) <= CHUNK and len(tables) <= VIEWS and keys.count(keys[0]) == len(keys):
             rows = _select(connection, tables, keys[0])
             if not rows[0][-1]:
                 return _columns(rows)
@@ -109,12 +109,6 @@ def _read(connection: Connection | None, tables: tuple[str, ...], keys: _Keys) -
         ):
             found[place] = payloads
         return found
-
-
-def _alike(keys: _Keys) -> bool:
-    """Tell whether all views are asked for the same keys."""
-    first = keys[0]
-    return all(asked is first or asked == first for asked in keys)
 
 
 def _columns(rows: Sequence[tuple[bytes | None, ...]]) -> _Payloads:

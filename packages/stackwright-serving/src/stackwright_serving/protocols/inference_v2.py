@@ -85,6 +85,9 @@ class InferenceV2:
         document: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
         if "id" in body:
             document["id"] = str(body["id"])
+        if scored.incomplete:
+            rows = (f"{row}: {', '.join(names)}" for row, names in scored.incomplete.items())
+            document["parameters"] = {"incomplete": "; ".join(rows)}
         outputs = _outputs(scored.prediction, model.manifest.signature.outputs[0])
         return answer({**document, "outputs": _chosen(outputs, body.get("outputs"))})
 

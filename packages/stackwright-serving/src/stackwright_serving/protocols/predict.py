@@ -34,7 +34,7 @@ class Predict:
         rows = self._rows(await exchange.json())
         now = state.clock()
         asked = self._asked(exchange, now)
-        service = state.services.get(scorer.model.manifest.service)
+        service = scorer.service or state.services.get(scorer.model.manifest.service)
         if service is None:
             found = f"service {scorer.model.manifest.service!r} is not applied"
             raise ArtifactError(f"model {scorer.model.ref}", found, "Run: stackwright apply, then restart the server.")
