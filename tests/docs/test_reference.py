@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 from pathlib import Path
 
 import pytest
 
-from stackwright.assembly.blueprint import Blueprint, CataloguePart, ModelPart, MonitorPart
+from stackwright.assembly.blueprint import (
+    Blueprint,
+    CataloguePart,
+    DataPart,
+    ModelPart,
+    MonitorPart,
+    RulesPart,
+    TunePart,
+)
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.cli.main import parser
@@ -61,8 +70,11 @@ def test_the_first_page_names_every_verb() -> None:
         (ModelPart, {"name", "place"}),
         (MonitorPart, set()),
         (CataloguePart, set()),
+        (TunePart, set()),
+        (RulesPart, set()),
+        (DataPart, set()),
     ],
-    ids=["blueprint", "model", "monitor", "catalogue"],
+    ids=["blueprint", "model", "monitor", "catalogue", "tune", "rules", "data"],
 )
 def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None:
     text = page("blueprint.md")
@@ -76,7 +88,8 @@ def test_every_gate_is_documented_with_its_options_and_defaults() -> None:
     for gate, options in GATE_OPTIONS.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{gate}`")]
         for option, value in options.items():
-            shown = f"{value:.0e}".replace("e-0", "e-") if isinstance(value, float) and value < 1e-3 else repr(value)
+            tiny = isinstance(value, float) and 0 < value < 1e-3
+            shown = f"{value:.0e}".replace("e-0", "e-") if tiny else json.dumps(value)
             assert f"`{option} = {shown}`" in row
 
 

@@ -74,10 +74,12 @@ IMPORT_ALL = """
 import pkgutil, sys
 from importlib import import_module
 
+FOR_EXTRAS = ("stackwright_interfaces.testing", "stackwright_storage.s3", "stackwright.gate_tests")
+
 def modules(package):
     yield package.__name__
     for item in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        if item.name not in ("stackwright_interfaces.testing", "stackwright_storage.s3"):  # what extras are for
+        if item.name not in FOR_EXTRAS:
             yield from modules(import_module(item.name)) if item.ispkg else [import_module(item.name).__name__]
 
 rooms = [item.name for item in pkgutil.iter_modules() if item.name.startswith("stackwright")]

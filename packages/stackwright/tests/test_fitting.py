@@ -1,4 +1,4 @@
-"""Fits around the final one: the search for parameters, and prediction intervals."""
+"""Fits around the final one: prediction intervals, and the level of a moving market."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from stackwright.assembly.blueprint import ModelPart, Part
 from stackwright.workflows.dataset import Dataset, Shaper
-from stackwright.workflows.fitting import Fitter, forward, threads_for, tune
+from stackwright.workflows.fitting import Fitter, forward, threads_for, told
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.types import FLOAT64, Field
 
@@ -44,36 +44,6 @@ def trainer_of(odd: Any, **options: Any) -> Any:
     return odd_trainer.OddTrainer(odd_trainer.OddConfig(**options), None)
 
 
-def test_the_search_tries_the_defaults_first_and_keeps_the_best(fitter: Fitter, rows: Dataset) -> None:
-    best, trials = tune(fitter, rows, 6, silent)
-    assert len(trials) == 6
-    assert trials[0]["parameters"]["penalty"] == 1e-6
-    assert trials[0]["parameters"]["kind"] == "a"
-    assert best == min(trials, key=lambda trial: trial["loss"])["parameters"]
-    for trial in trials:
-        assert 1e-6 <= trial["parameters"]["penalty"] <= 1e3
-        assert trial["parameters"]["depth"] in range(2, 10)
-        assert trial["parameters"]["kind"] in ("a", "b")
-
-
-def test_the_search_is_the_same_for_the_same_seed_and_another_for_another(fitter: Fitter, rows: Dataset) -> None:
-    first = tune(fitter, rows, 4, silent)
-    assert tune(fitter, rows, 4, silent) == first
-    assert tune(replace(fitter, seed=8), rows, 4, silent)[1][1:] != first[1][1:]
-
-
-def test_the_search_prefers_what_predicts_newer_rows_better(fitter: Fitter, rows: Dataset) -> None:
-    _, trials = tune(fitter, rows, 12, silent)
-    loss = {trial["parameters"]["penalty"]: trial["loss"] for trial in trials}
-    assert loss[min(loss)] < loss[max(loss)]
-
-
-def test_without_trials_or_anything_to_tune_nothing_is_searched(fitter: Fitter, rows: Dataset) -> None:
-    assert tune(fitter, rows, 0, silent) == ({}, [])
-    fitter.shaper.trainer.space = lambda task: {}  # type: ignore[method-assign]
-    assert tune(fitter, rows, 5, silent) == ({}, [])
-
-
 def test_answers_are_in_the_unit_of_the_target(fitter: Fitter, rows: Dataset) -> None:
     answer = fitter.predict(fitter.fit(rows, {}), rows)
     assert np.abs(answer / rows.target - 1).mean() < 0.1
@@ -81,7 +51,7 @@ def test_answers_are_in_the_unit_of_the_target(fitter: Fitter, rows: Dataset) ->
 
 def test_a_fit_tells_how_far_it_is(fitter: Fitter, rows: Dataset) -> None:
     calls: list[Call] = []
-    fitter.fit(rows, {}, lambda *call: calls.append(call))
+    fitter.fit(rows, {}, told(lambda *call: calls.append(call)))
     assert calls == [("fit", 1, 1)]
 
 
@@ -95,7 +65,7 @@ def test_earlier_rows_predict_the_newer_half_fold_by_fold(fitter: Fitter, rows: 
 
 def test_intervals_hold_about_their_level_of_newer_rows(fitter: Fitter, rows: Dataset) -> None:
     older, newer = rows.take(np.arange(300)), rows.take(np.arange(300, 400))
-    table = forward(fitter, older, {}, silent).intervals(SIGNATURE, 0.8, 90.0)
+    table = forward(fitter, older, {}, silent).intervals(0.8, 90.0)
     answer = fitter.predict(fitter.fit(older, {}), newer)
     lower, upper = table.apply(answer, matrix=fitter.shaper.inputs(newer))
     assert table.level == 0.8
@@ -106,8 +76,7 @@ def test_intervals_hold_about_their_level_of_newer_rows(fitter: Fitter, rows: Da
 def test_errors_are_no_factors_where_a_truth_is_not_positive(odd: Any, rows: Dataset) -> None:
     shaper = Shaper.of(trainer_of(odd), replace(PART, transform="none"), SIGNATURE)
     found = forward(Fitter(shaper, seed=7, threads=1), replace(rows, target=rows.target - 2), {}, silent)
-    assert not found.relative
-    assert not found.intervals(SIGNATURE, 0.9, 90.0).relative
+    assert not found.intervals(0.9, 90.0).relative
     assert found.scale(90.0) == 1.0
 
 
@@ -118,7 +87,7 @@ def test_intervals_follow_newer_errors_by_their_half_life(odd: Any, rows: Datase
     found = forward(Fitter(Shaper.of(trainer_of(odd), PART, SIGNATURE), seed=7, threads=1), shrinking, {}, silent)
 
     def width(half_life: float) -> float:
-        lower, upper = found.intervals(SIGNATURE, 0.9, half_life).apply(np.array([1.5]), matrix=np.array([[0.5]]))
+        lower, upper = found.intervals(0.9, half_life).apply(np.array([1.5]), matrix=np.array([[0.5]]))
         return float(upper[0] - lower[0])
 
     assert width(20.0) < 0.8 * width(0.0)
@@ -133,11 +102,10 @@ def test_the_level_of_newer_rows_is_found_by_its_half_life(fitter: Fitter, rows:
 
 def test_every_stretch_of_work_is_told_from_nothing_done_to_all_done(fitter: Fitter, rows: Dataset) -> None:
     calls: list[Call] = []
-    tune(fitter, rows, 2, lambda *call: calls.append(call))
     forward(fitter, rows, {}, lambda *call: calls.append(call))
-    assert calls == [("tune", done, 2) for done in range(3)] + [("intervals", done, 4) for done in range(5)]
+    assert calls == [("intervals", done, 4) for done in range(5)]
 
 
 def test_few_rows_are_fitted_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("stackwright.workflows.fitting.cores", lambda: 8)
     assert (threads_for(100), threads_for(1_000_000)) == (1, 8)

@@ -63,6 +63,10 @@ VERBS = [
     ("score SALES PROJECT/out.parquet", None),
     ("training-set valuation@1 SALES PROJECT/set.parquet --time asked_at", None),
     ("lock", None),
+    ("models show valuation --out PROJECT/card.html", None),
+    ("retire valuation --drain", None),
+    ("export valuation PROJECT/out", None),
+    ("reproduce valuation", None),
 ]
 
 

@@ -160,6 +160,20 @@ def test_a_field_that_the_model_does_not_read_may_come_to_a_view(opened: Any) ->
         assert stack.promote("valuation@1").data["changed"]
 
 
+def test_features_that_were_never_brought_online_refuse(opened: Any) -> None:
+    with opened() as stack:
+        for path in stack.project.folder.glob("data/online.db*"):
+            path.unlink()
+        told = r"its features are not online: homes@1, visits@1; run: stackwright materialize"
+        with pytest.raises(PromotionRefused, match=told):
+            stack.promote("valuation@1")
+        stack.materialize("homes")
+        with pytest.raises(PromotionRefused, match=r"not online: visits@1"):
+            stack.promote("valuation@1")
+        stack.materialize()
+        assert stack.promote("valuation@1").data["changed"]
+
+
 def test_a_damaged_folder_is_refused(opened: Any) -> None:
     with opened() as stack:
         for path in stack.project.folder.glob("registry/**/weights.json"):

@@ -138,7 +138,27 @@ def test_gates_are_checked_with_their_options(write: Write, plugins: Plugins) ->
     found = problems(write(STORE + f'[models.m]\nservice = "a@1"\ntarget = "b"\ntrainer = "shelf"\n{gates}'), plugins)
     assert "gates.smoke: unknown option 'rwos'. Did you mean 'rows'?" in found
     assert "gates.baseline: min_gain is True. Give a number." in found
-    assert "artifact is 3. Give false, true, or a table" in found
+    assert 'artifact is 3. Give false, true, "warn", or a table' in found
+
+
+@pytest.mark.parametrize(
+    ("gates", "told"),
+    [
+        ('{ slices = "worn" }', "gates.slices: level is 'worn'. Did you mean 'warn'?"),
+        ("{ slices = { level = 3 } }", 'gates.slices: level is 3. Give "refuse" or "warn".'),
+        ('{ slices = { by = "area" } }', "gates.slices: by is 'area'. Give a list of texts."),
+        ("{ slices = { by = [3] } }", "gates.slices: by is [3]. Give a list of texts."),
+        ("{ cases = { file = 3 } }", "gates.cases: file is 3. Give a text."),
+        ("{ direction = { inputs = 3 } }", "gates.direction: inputs is 3. Give a table."),
+        ("{ direction = { inputs = { area = 2 } } }", "area is 2. Give 1 where the answer must not fall as it grows"),
+        ("{ direction = { inputs = { aera = 1 } } }", "valuation@1 has no number 'aera'. Did you mean 'area'?"),
+        ('{ drift = { ignore = ["aera"] } }', "valuation@1 has no column 'aera'. Did you mean 'area'?"),
+        ('{ slices = { by = ["listing"] } }', "valuation@1 has no column 'listing'. Did you mean 'listing_id'?"),
+    ],
+)
+def test_levels_and_columns_of_gates_are_checked(write: Write, plugins: Plugins, gates: str, told: str) -> None:
+    text = STORE + f'[models.m]\nservice = "valuation@1"\ntarget = "b"\ntrainer = "shelf"\ngates = {gates}'
+    assert told in problems(write(text), plugins, DEFINITIONS)
 
 
 def test_every_gate_that_can_be_set_is_there() -> None:

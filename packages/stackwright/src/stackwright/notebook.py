@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,9 @@ from stackwright.workflows.outcome import Outcome, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from stackwright.workflows.labelled_rows import LabelledRows
+    from stackwright_interfaces.feature_store import ArrowStream
 
 
 class NotebookStack(Stack):
@@ -151,6 +154,58 @@ class NotebookStack(Stack):
                 self, service, labels, Path(out), table=table, query=query, time=time, as_of=as_of, known_by=known_by
             )
 
+    def rows(
+        self,
+        name: str,
+        labels: ArrowStream | None = None,
+        *,
+        target: str | None = None,
+        time: str = "",
+        censored: bool = False,
+        known_at: datetime | None = None,
+        as_of: datetime | None = None,
+        known_by: bool = False,
+    ) -> LabelledRows:
+        """Return labels joined with features as plain columns, of a model or of a service."""
+        from stackwright.workflows.labelled_rows import labelled_rows
+
+        with self._watched():
+            return labelled_rows(
+                self,
+                name,
+                labels,
+                target=target,
+                time=time,
+                censored=censored,
+                known_at=known_at,
+                as_of=as_of,
+                known_by=known_by,
+            )
+
+    def publish(
+        self,
+        estimator: Any,
+        name: str,
+        *,
+        columns: Mapping[str, Any],
+        target: Any,
+        asked: Any,
+        keys: Mapping[str, Any],
+        observed: Any = None,
+        settings: Mapping[str, Any] | None = None,
+        about: Mapping[str, str] | None = None,
+        adapter: str = "sklearn",
+        force: bool = False,
+    ) -> Outcome:
+        """Fit a copy of an estimator on the older rows, judge it by the newer ones, and publish it."""
+        from stackwright.workflows.publish_estimator import NotebookRows, publish_estimator
+
+        rows = NotebookRows(columns=columns, target=target, asked=asked, observed=observed, keys=keys)
+        with self._watched():
+            return publish_estimator(
+                self, estimator, name, rows, settings=settings, about=about, adapter=adapter, force=force
+            )
+
     def delete_entity(self, entity: str, *, yes: bool = False, **keys: str) -> Outcome:
         """Remove an entity from history and online."""
         from stackwright.workflows.deletion import delete_entity
@@ -188,6 +243,55 @@ class NotebookStack(Stack):
 
         return rollback(self, model, alias=alias, reason=reason)
 
+    def runs_compare(self, first: str, second: str) -> Outcome:
+        """Put two runs side by side, what differs first."""
+        from stackwright.workflows.comparing import compare
+
+        return compare(self, first, second)
+
+    def models_show(self, ref: str, *, out: Path | str | None = None) -> Outcome:
+        """Show a published model in full, and write its card."""
+        from stackwright.workflows.showing import show_model
+
+        return show_model(self, ref, out=None if out is None else Path(out))
+
+    def retire(self, ref: str, *, reason: str = "", drain: bool = False, undo: bool = False) -> Outcome:
+        """Take a version out of use, or back into it."""
+        from stackwright.workflows.retirement import retire
+
+        return retire(self, ref, reason=reason, drain=drain, undo=undo)
+
+    def impact(self, name: str | None = None, *, diff: Path | str | None = None) -> Outcome:
+        """Tell what a change would reach, and who owns it."""
+        from stackwright.workflows.impact import impact
+
+        return impact(self, name, diff=None if diff is None else Path(diff))
+
+    def trace(self, prediction_id: str, *, rows: Path | str | None = None) -> Outcome:
+        """Trace a prediction to its model, rows, features and files."""
+        from stackwright.workflows.trace import trace
+
+        return trace(self, prediction_id, rows=None if rows is None else Path(rows))
+
+    def reproduce(self, ref: str) -> Outcome:
+        """Train a version again as things were known then."""
+        from stackwright.workflows.reproduce import reproduce
+
+        with self._watched():
+            return reproduce(self, ref)
+
+    def export(self, ref: str, out: Path | str) -> Outcome:
+        """Write a model as a folder that predicts on its own."""
+        from stackwright.workflows.export import export
+
+        return export(self, ref, Path(out))
+
+    def scorecard(self, model: str | None = None) -> Outcome:
+        """Score the project by Google's ML Test Score, from what was measured."""
+        from stackwright.workflows.scorecard import scorecard
+
+        return scorecard(self, model)
+
     def predict(self, *, model_ref: str | None = None, at: datetime | None = None, **keys: Any) -> Outcome:
         """Predict for one entity, given its keys and request fields as keywords."""
         from stackwright.workflows.predict import predict
@@ -201,6 +305,12 @@ class NotebookStack(Stack):
         if port is not None:
             self.override("server", port=port)
         serve(self)
+
+    def image(self, out: Path | str, *, wheels: Path | str | None = None, include: Sequence[str] = ()) -> Outcome:
+        """Write the context of a container image that serves the promoted models."""
+        from stackwright.workflows.image import image
+
+        return image(self, Path(out), wheels=None if wheels is None else Path(wheels), include=include)
 
     def score(
         self, source: Path | str, out: Path | str, *, model: str | None = None, at: datetime | None = None

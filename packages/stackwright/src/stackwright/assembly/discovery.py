@@ -10,8 +10,11 @@ from importlib import import_module
 import pluggy
 
 from stackwright.assembly.entry_points import EntryPoint, entry_points
+from stackwright_interfaces import compute
 from stackwright_interfaces import plugin as hooks
-from stackwright_interfaces.errors import AdapterNotInstalled, PluginError
+from stackwright_interfaces.errors import AdapterNotInstalled, PluginError, did_you_mean
+from stackwright_interfaces.gates import CONTRACT as GATES
+from stackwright_interfaces.gates import GateSpec
 from stackwright_interfaces.plugin import PROJECT, AdapterSpec, BlueprintSpec, SampleSpec
 
 
@@ -32,7 +35,13 @@ class Plugin:
     adapters: tuple[AdapterSpec, ...] = ()
     blueprints: tuple[BlueprintSpec, ...] = ()
     samples: tuple[SampleSpec, ...] = ()
+    gates: tuple[GateSpec, ...] = ()
     problem: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The distribution, or the module of a plugin registered by hand."""
+        return self.distribution or self.module
 
 
 @dataclass
@@ -82,7 +91,7 @@ class Plugins:
         plugins = self.load(name)
         found = [(plugin, spec) for plugin in plugins for spec in plugin.adapters if _fits(spec, name, provides)]
         if len(found) > 1:
-            both = " and ".join(sorted(plugin.distribution or plugin.module for plugin, _ in found))
+            both = " and ".join(sorted(plugin.origin for plugin, _ in found))
             raise PluginError(where, f"adapter {name!r} is offered by {both}", "Uninstall one of them.")
         if found:
             return _checked(where, found[0][1], provides)
@@ -119,13 +128,49 @@ class Plugins:
             )
         return known[name]
 
+    def gate(self, where: str, name: str, known: Iterable[str] = ()) -> GateSpec:
+        """Return the gate of this name that a plugin offers; one whose entry point has that name is asked first.
+
+        Args:
+            known: the engine's own gates, for the message.
+
+        Raises:
+            PluginError: there is none, two distributions offer it, its plugin is broken or written to another contract.
+        """
+        offered = [(plugin, spec) for plugin in self.load(name) for spec in plugin.gates]
+        found = [(plugin, spec) for plugin, spec in offered if spec.name == name]
+        if not found:
+            offered = [(plugin, spec) for plugin in self.all() for spec in plugin.gates]
+            found = [(plugin, spec) for plugin, spec in offered if spec.name == name]
+        if len(found) > 1:
+            both = " and ".join(sorted(plugin.origin for plugin, _ in found))
+            raise PluginError(where, f"gate {name!r} is offered by {both}", "Uninstall one of them.")
+        if found:
+            return _current(where, *found[0])
+        for plugin in self.load(name):
+            if plugin.problem:
+                problem = f"the plugin of {plugin.origin} {plugin.version} is broken: {plugin.problem}"
+                raise PluginError(where, problem, f"Reinstall or upgrade {plugin.distribution}.")
+        origins = {spec.name: f" (of {plugin.origin})" for plugin, spec in offered}
+        near = did_you_mean(name, [*known, *origins])
+        origin = next((text for gate, text in origins.items() if f"{gate!r}" in near), "")
+        listed = ", ".join([*known, *(f"{gate}{text}" for gate, text in sorted(origins.items()))])
+        raise PluginError(where, f"no gate {name!r}", near[:-1] + origin + "?" if near else f"Known: {listed}.")
+
+
+def _current(where: str, plugin: Plugin, spec: GateSpec) -> GateSpec:
+    if spec.contract != GATES:
+        found = f"gate {spec.name!r} of {plugin.origin} was written to version {spec.contract} of its contract"
+        raise PluginError(where, f"{found}, this is {GATES}", f"Upgrade {plugin.origin}.")
+    return spec
+
 
 def _fits(spec: AdapterSpec, name: str, provides: type) -> bool:
     return spec.name == name and spec.provides is provides
 
 
 def _checked(where: str, spec: AdapterSpec, provides: type) -> AdapterSpec:
-    current = import_module(provides.__module__).CONTRACT
+    current = getattr(import_module(provides.__module__), "CONTRACT", compute.CONTRACT)  # executors are Python's own
     if spec.contract != current:
         found = f"adapter {spec.name!r} was written to version {spec.contract} of its contract, this is {current}"
         raise PluginError(where, found, f"Upgrade stackwright-{spec.name}.")
@@ -158,6 +203,7 @@ def _gather(name: str, distribution: str, version: str, module: str, found: obje
         adapters=_flat(manager.hook.stackwright_adapters()),
         blueprints=_flat(manager.hook.stackwright_blueprints()),
         samples=_flat(manager.hook.stackwright_samples()),
+        gates=_flat(manager.hook.stackwright_gates()),
     )
 
 

@@ -16,22 +16,15 @@ from stackwright_interfaces.errors import BlueprintError, did_you_mean
 from stackwright_interfaces.plugin import AdapterSpec
 
 
+def takes_others(spec: AdapterSpec) -> bool:
+    """Return whether an adapter takes options that it does not name, as those of a user's own class are."""
+    return bool(getattr(spec.config, "takes_others", False))
+
+
 def check(part: Part, spec: AdapterSpec) -> list[Problem]:
     """Return what is wrong with the options of a part: unknown, missing, of another type, or refused."""
-    fields = _fields(spec)
-    problems = []
-    for key, value in part.options.items():
-        if key not in fields:
-            known = ", ".join(fields) or "none"
-            problems.append(
-                Problem(part.where, f"unknown key {key!r}", did_you_mean(key, fields) or f"Known: {known}.")
-            )
-        elif not _accepts(fields[key], value):
-            found = f"{key} is {value!r}, a {type(value).__name__}"
-            problems.append(Problem(part.where, found, f"Give a {_name(fields[key])}."))
-        elif not has_json_form(value):
-            todo = "Give finite numbers, texts, true or false, or lists and tables of them."
-            problems.append(Problem(part.where, f"{key} is {value!r}", todo))
+    found = (_problem_of(key, value, part.where, spec) for key, value in part.options.items())
+    problems = [problem for problem in found if problem is not None]
     for item in dataclasses.fields(spec.config):
         needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if needed and item.name not in part.options:
@@ -43,6 +36,20 @@ def check(part: Part, spec: AdapterSpec) -> list[Problem]:
     except BlueprintError as error:
         problems.append(Problem.of(error))
     return problems
+
+
+def _problem_of(key: str, value: Any, where: str, spec: AdapterSpec) -> Problem | None:
+    """Return what is wrong with one option by itself."""
+    fields = _fields(spec)
+    if key not in fields and not takes_others(spec):
+        known = ", ".join(fields) or "none"
+        return Problem(where, f"unknown key {key!r}", did_you_mean(key, fields) or f"Known: {known}.")
+    if key in fields and not _accepts(fields[key], value):
+        return Problem(where, f"{key} is {value!r}, a {type(value).__name__}", f"Give a {_name(fields[key])}.")
+    if not has_json_form(value):
+        todo = "Give finite numbers, texts, true or false, or lists and tables of them."
+        return Problem(where, f"{key} is {value!r}", todo)
+    return None
 
 
 def has_json_form(value: Any) -> bool:
@@ -61,7 +68,7 @@ def configure(part: Part, spec: AdapterSpec, project: Path) -> Any:
         BlueprintError: a secret cannot be read, or the configuration refuses a value.
     """
     fields = _fields(spec)
-    values = {key: _convert(fields[key], value, part.where, project) for key, value in part.options.items()}
+    values = {key: _convert(fields.get(key, Any), value, part.where, project) for key, value in part.options.items()}
     for item in dataclasses.fields(spec.config):
         if item.name not in values and isinstance(item.default, Path):
             values[item.name] = project / item.default
@@ -77,7 +84,9 @@ def places(part: Part, spec: AdapterSpec, project: Path) -> dict[str, Any]:
     found = {
         item.name: item.default for item in dataclasses.fields(spec.config) if isinstance(item.default, Path)
     } | dict(part.options)
-    return {key: str(project / value) if Path in _alternatives(kinds[key]) else value for key, value in found.items()}
+    return {
+        key: str(project / value) if Path in _alternatives(kinds.get(key)) else value for key, value in found.items()
+    }
 
 
 def _fields(spec: AdapterSpec) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -32,6 +33,7 @@ SLOTS: Final[Mapping[str, type]] = {
     "trainer": Trainer,
     "model_format": ModelFormat,
     "registry": Registry,
+    "compute": Executor,
     "server": Server,
     "monitor": Monitor,
     "stream": StreamSource,
@@ -90,14 +92,14 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
     problems += _readers(choices)
     for model in blueprint.models.values():
         problems += _names(model, definitions)
-        problems += gate_options.check(model)
+        problems += gate_options.check(model, plugins, definitions)
     if problems:
         raise BlueprintProblems(problems)
     return Plan(blueprint=blueprint, choices=choices)
 
 
 def _parts(blueprint: Blueprint) -> Iterable[tuple[str, Part]]:
-    for slot in ("feature_store", "offline", "online", "registry", "server"):
+    for slot in ("feature_store", "offline", "online", "registry", "compute", "server"):
         part = getattr(blueprint, slot)
         if part is not None:
             yield slot, part
@@ -126,7 +128,8 @@ def _needs(blueprint: Blueprint) -> Iterable[Problem]:
             yield Problem(
                 top, f"use case {blueprint.use_case!r} needs [{slot}]", f"Add [{slot}], or leave out use_case."
             )
-    if blueprint.models and not (blueprint.offline or blueprint.feature_store):
+    joined = [model for model in blueprint.models.values() if model.data is None]
+    if joined and not (blueprint.offline or blueprint.feature_store):
         yield Problem(top, "models need a feature store to learn from", "Add [feature_store] with an offline part.")
     if blueprint.models and not blueprint.registry:
         yield Problem(top, "models need a registry", 'Add [registry] with adapter = "files".')
@@ -141,7 +144,7 @@ def _readers(choices: Mapping[str, Choice]) -> Iterable[Problem]:
 
 
 def _names(model: ModelPart, definitions: Definitions) -> Iterable[Problem]:
-    if not (definitions.services or definitions.targets):
+    if model.data is not None or not (definitions.services or definitions.targets):
         return
     check = partial(_known, model.place)
     yield from check("service", model.service, [service.ref for service in definitions.services])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from stackwright.assembly.blueprint import Blueprint, ModelPart, Part
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS, Choice, Plan, plan
 from stackwright.assembly.project import Project
+from stackwright_interfaces.compute import Inline
 from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import BlueprintError, PluginError, StackwrightError, UnknownName
 from stackwright_interfaces.plugin import Context, Progress
@@ -48,6 +50,9 @@ class Stack:
         plugins: the installed plugins.
         progress: told about long work.
         clock: the present, in UTC.
+
+    Attributes:
+        implied: definitions that nobody wrote: of models that learn from rows of their own.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Stack:
         self.progress = progress
         self.clock = clock
         self._read_only = read_only
+        self.implied = Definitions()
         self._open = ExitStack()
 
     @cached_property
@@ -120,6 +126,7 @@ class Stack:
             storage=lambda url: open_storage(self.url(url)),
             clock=self.clock,
             progress=self.progress,
+            executor=lambda: self.executor,
         )
 
     def url(self, text: str) -> str:
@@ -165,6 +172,14 @@ class Stack:
         return registry
 
     @cached_property
+    def executor(self) -> Executor:
+        """Where fits run: what the compute slot holds, or this thread."""
+        if "compute" not in self.plan.choices:
+            return Inline()
+        executor: Executor = self._part("compute")
+        return executor
+
+    @cached_property
     def server(self) -> Server:
         """The server."""
         server: Server = self._part("server")
@@ -191,9 +206,25 @@ class Stack:
         raise BlueprintError(f"{blueprints.FILE} [models]", found, f"Name one of them. Defined: {known}.")
 
     def trainer(self, model: ModelPart) -> Trainer:
-        """Return the trainer of a model."""
-        trainer: Trainer = self._part(f"trainer:{model.name}")
-        return trainer
+        """Return the trainer that a model's settings name: those of the blueprint, or those it had once."""
+        planned = self.plan.choices.get(f"trainer:{model.name}")
+        if planned is not None and planned.part == model.trainer:
+            trainer: Trainer = self._build(planned)
+            return trainer
+        spec = self.plugins.adapter(model.trainer.where, model.trainer.adapter, SLOTS["trainer"])
+        other: Trainer = self._build(Choice(model.trainer, spec))
+        return other
+
+    def trainer_named(self, adapter: str) -> Trainer:
+        """Return the trainer of an adapter, with its default options, whatever the blueprint names.
+
+        Raises:
+            AdapterNotInstalled: no installed distribution provides it.
+        """
+        where = f"trainer {adapter!r}"
+        spec = self.plugins.adapter(where, adapter, SLOTS["trainer"])
+        found: Trainer = self._build(Choice(Part(where, adapter), spec))
+        return found
 
     def reporters(self) -> dict[str, Monitor]:
         """Return the reporters by adapter name, in the blueprint's order."""
@@ -216,7 +247,7 @@ class Stack:
         Raises:
             UnknownName: there is none.
         """
-        known = {service.ref: service for service in self.definitions.services}
+        known = {service.ref: service for service in (*self.definitions.services, *self.implied.services)}
         if ref not in known:
             raise UnknownName.of("service", ref, known)
         return known[ref]
@@ -227,7 +258,7 @@ class Stack:
         Raises:
             UnknownName: there is none.
         """
-        known = {target.name: target for target in self.definitions.targets}
+        known = {target.name: target for target in (*self.implied.targets, *self.definitions.targets)}
         if name not in known:
             raise UnknownName.of("target", name, known)
         return known[name]
@@ -258,7 +289,7 @@ class Stack:
             ) from error
 
     def _hold(self, part: T) -> T:
-        close = getattr(part, "close", None)
+        close = getattr(part, "close", None) or getattr(part, "shutdown", None)
         if close is not None:
             self._open.callback(close)
         return part

@@ -38,6 +38,21 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="another port than the blueprint's; 0 takes a free one")
 
 
+def _image(options: Options) -> Outcome:
+    from stackwright.workflows.image import image
+
+    with open_stack(options) as stack:
+        return image(stack, options.out, wheels=options.wheels, include=options.include)
+
+
+def _image_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write; must not exist yet")
+    parser.add_argument("--wheels", type=Path, metavar="DIR", help="wheels of what no index has")
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="PATTERN", help="more files of the project, *.json say"
+    )
+
+
 def _score(options: Options) -> Outcome:
     from stackwright.workflows.predict import score
 
@@ -107,6 +122,7 @@ def _up_options(parser: argparse.ArgumentParser) -> None:
 LIVE = (
     Verb("predict", "predict once, by the live path, without a server", _predict, _predict_options),
     Verb("serve", "serve the promoted models over HTTP", _serve, _serve_options),
+    Verb("image", "write the context of a container image that serves the promoted models", _image, _image_options),
     Verb("score", "predict for every row of a file", _score, _score_options),
     Verb("label", "add ground truth, whenever it comes", _label, _label_options),
     Verb("report", "monitor a window: HTML and JSON", _report, _report_options),

@@ -64,7 +64,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return the exit code."""
     gc.set_threshold(_COLLECT_EVERY)
-    given = sys.argv[1:] if arguments is None else arguments
+    given = _joined(sys.argv[1:] if arguments is None else arguments)
     only = next((verb.name for verb in VERBS if [verb.name] == [*given[:1]]), None)
     options = parser(only).parse_args(given)
     try:
@@ -78,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 0 if outcome is None or outcome.ok else 1
+
+
+def _joined(given: Sequence[str]) -> list[str]:
+    """Return a command line with a verb of two words (``models show``) as one."""
+    both = " ".join(given[:2])
+    return [both, *given[2:]] if any(verb.name == both for verb in VERBS) else list(given)
 
 
 def _run(verb: Verb, options: argparse.Namespace) -> Outcome | None:

@@ -64,10 +64,18 @@ def _rollback_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="", help="written into the journal")
 
 
+def _scorecard(options: Options) -> Outcome:
+    from stackwright.workflows.scorecard import scorecard
+
+    with open_stack(options) as stack:
+        return scorecard(stack, options.model)
+
+
 MODELLING = (
     Verb("train", "build the training set, fit, judge and publish a model", _train, _train_options),
     Verb("runs", "list training runs", _runs, one_model),
     Verb("models", "list published models", _models, one_model),
     Verb("promote", "point an alias to a version whose gates are green", _promote, _promote_options),
     Verb("rollback", "point an alias back to where it was", _rollback, _rollback_options),
+    Verb("scorecard", "score the project by Google's ML Test Score, from what was measured", _scorecard, one_model),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stackwright.cli.features import FEATURES
+from stackwright.cli.lineage import LINEAGE
 from stackwright.cli.live import LIVE
 from stackwright.cli.modelling import MODELLING
 from stackwright.cli.project import PROJECT
@@ -10,4 +11,4 @@ from stackwright.cli.verb import Verb
 
 __all__ = ["VERBS", "Verb"]
 
-VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LIVE)
+VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE)

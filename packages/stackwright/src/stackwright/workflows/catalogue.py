@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import sharing
 from stackwright.workflows.ingestion import add_rows
@@ -57,7 +58,7 @@ def _refuse_removal(stack: Stack, definitions: Definitions) -> None:
     for version in versions:
         if version.aliases:
             service = Manifest.read(stack.registry.fetch(version)).service
-            if service and service not in kept:
+            if service and service not in kept and not is_data_service(service):
                 found = f"service {service!r} is gone, and {version.ref} ({', '.join(version.aliases)}) reads it"
                 raise DefinitionError("features.py", found, "Keep it until no alias names a model that reads it.")
 
@@ -102,7 +103,7 @@ def ingest(
     needed = {*types, chosen.source.event_time, chosen.source.created_time or chosen.source.event_time}
     given = rows_of(stack, source, types, table=table, query=query, nulls=chosen.source.nulls, needed=needed)
     with given as rows:
-        return add_rows(stack, chosen, rows, origin=rows.name, notes=rows.notes)
+        return add_rows(stack, chosen, rows, origin=rows.name, place=rows.place, files=rows.files, notes=rows.notes)
 
 
 def materialize(stack: Stack, views: Sequence[str] = (), at: datetime | None = None) -> Outcome:

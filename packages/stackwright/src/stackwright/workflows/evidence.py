@@ -24,7 +24,7 @@ def record(stack: Stack, part: ModelPart, version: ModelVersion, gates: Sequence
     evidence = {
         "digest": version.digest,
         "key": key,
-        "configuration": gate_configuration(part),
+        "configuration": gate_configuration(stack, part),
         "gates": [result.to_json() for result in gates],
     }
     stack.registry.record(
@@ -40,9 +40,12 @@ def record(stack: Stack, part: ModelPart, version: ModelVersion, gates: Sequence
     )
 
 
-def gate_configuration(part: ModelPart) -> str:
-    """Return the SHA-256 of the gates and options that a model must pass."""
-    return hashlib.sha256(canonical(configured(part))).hexdigest()
+def gate_configuration(stack: Stack, part: ModelPart) -> str:
+    """Return the SHA-256 of the gates that a model must pass: their options, and the files that these name."""
+    chosen = configured(part, stack.plugins)
+    files = [stack.project.folder / options["file"] for options in chosen.values() if options.get("file")]
+    contents = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in files]
+    return hashlib.sha256(canonical([chosen, contents])).hexdigest()
 
 
 def gates_of(stack: Stack, version: ModelVersion) -> Mapping[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from stackwright.assembly.project import write_atomically
 from stackwright.assembly.stack import Stack
-from stackwright.workflows import quarantine
+from stackwright.workflows import quarantine, source_log
+from stackwright.workflows.csv_rows import File
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_features.arrow import read_table
 from stackwright_features.expectations import sift
@@ -23,13 +24,23 @@ _KEPT = 20
 
 
 def add_rows(
-    stack: Stack, view: FeatureView, rows: object, *, origin: str, notes: Sequence[str] = (), described: bool = True
+    stack: Stack,
+    view: FeatureView,
+    rows: object,
+    *,
+    origin: str,
+    place: str = "",
+    files: Sequence[File] = (),
+    notes: Sequence[str] = (),
+    described: bool = True,
 ) -> Outcome:
     """Add rows to a view. Those of which an expectation does not hold are set aside, with the reason; none is lost.
 
     Args:
         rows: anything with ``__arrow_c_stream__``.
         origin: where they come from, for messages and the quarantine.
+        place: the same in full, for whoever traces a prediction; without it, ``origin``.
+        files: the files they come from.
         notes: what is to be told beside.
         described: keep what the rows hold, for the next time; of a few events that says nothing.
 
@@ -43,6 +54,7 @@ def add_rows(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AssumedUtcWarning)  # the outcome tells it
         done = stack.features.ingest(view.ref, sifted.kept)
+    source_log.note(stack, view, done, table, origin=place or origin, files=files)
     told = [*notes, *(_note_statistics(stack, view, table) if described else ())]
     if len(sifted.set_aside):
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sifted.reasons.items())

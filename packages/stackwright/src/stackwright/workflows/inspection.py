@@ -15,7 +15,7 @@ from stackwright_interfaces.errors import StackwrightError
 
 
 def plugins(installed: Plugins | None = None) -> Outcome:
-    """List adapters by slot, blueprints and samples, with where each comes from; broken plugins with the reason."""
+    """List adapters by slot, blueprints, samples and gates, with where each is from; broken plugins with the reason."""
     rows: list[dict[str, Any]] = []
     slots = {contract: slot for slot, contract in SLOTS.items()}
     for plugin in (installed or Plugins()).all():
@@ -29,11 +29,14 @@ def plugins(installed: Plugins | None = None) -> Outcome:
             rows += [
                 {"slot": kind, "name": offer.name, **origin, "capabilities": [], "state": "ready"} for offer in offers
             ]
+        rows += [
+            {"slot": "gate", "name": gate.name, **origin, "capabilities": [], "state": "ready"} for gate in plugin.gates
+        ]
         if plugin.problem:
             rows.append(
                 {"slot": "?", "name": plugin.name, **origin, "capabilities": [], "state": f"broken: {plugin.problem}"}
             )
-    rows.sort(key=lambda row: ([*SLOTS, "blueprint", "sample", "?"].index(row["slot"]), row["name"]))
+    rows.sort(key=lambda row: ([*SLOTS, "blueprint", "sample", "gate", "?"].index(row["slot"]), row["name"]))
     headings = ("slot", "name", "distribution", "version", "capabilities", "state")
     table = Table(headings, [[row[heading] for heading in headings] for row in rows])
     broken = sum(row["slot"] == "?" for row in rows)

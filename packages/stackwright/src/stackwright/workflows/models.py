@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from stackwright import lineage
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.evidence import evidence_of, gate_configuration, gates_of
 from stackwright.workflows.gates.delivery import check_definitions
 from stackwright.workflows.identity import who
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.pins import SupportsServed
+from stackwright.workflows.resolving import find, pointed, retirement_of
 from stackwright_interfaces.errors import (
     ModelNotFound,
     PromotionRefused,
@@ -17,10 +21,10 @@ from stackwright_interfaces.errors import (
     UsageError,
     did_you_mean,
 )
-from stackwright_interfaces.model import Manifest, ModelRef
+from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.registry import Event, ModelVersion, SupportsRuns
 
-CHAMPION: Final = "champion"
+CHAMPION: Final = lineage.CHAMPION
 
 
 def models(stack: Stack, name: str | None = None) -> Outcome:
@@ -31,10 +35,17 @@ def models(stack: Stack, name: str | None = None) -> Outcome:
     """
     _check_name(stack, name)
     versions, events = stack.registry.history(name)
-    found = [_describe(version, evidence_of(events, version)) for version in reversed(versions)]
-    rows = [(item["model"], item["aliases"], item["gates"], _shown(item["metrics"]), item["created"]) for item in found]
+    found = [
+        {**_describe(version, evidence_of(events, version)), "retired": retirement_of(events, version) is not None}
+        for version in reversed(versions)
+    ]
+    rows = [(item["model"], _state(item), item["gates"], _shown(item["metrics"]), item["created"]) for item in found]
     headings = ("model", "aliases", "gates", "metrics on newer rows", "published")
     return Outcome(f"{len(found)} versions", {"models": found}, (Table(headings, rows),))
+
+
+def _state(item: Mapping[str, Any]) -> list[str]:
+    return ["retired"] if item["retired"] else list(item["aliases"])
 
 
 def _check_name(stack: Stack, name: str | None) -> None:
@@ -102,46 +113,56 @@ def promote(stack: Stack, ref: str, *, alias: str = CHAMPION, force: bool = Fals
         force: promote past red or missing gates; needs a reason, and is written into the journal.
 
     Raises:
-        PromotionRefused: the evidence does not allow it.
+        PromotionRefused: the evidence does not allow it, or the version is retired, which no force overrides.
         ModelNotFound: there is no such version.
     """
     if force and not reason:
         raise UsageError("--force", "no reason is given", 'Add: --reason "..."')
-    version = _resolve(stack, ModelRef.parse(ref))
+    version = find(stack, ref)
+    _refuse_retired(stack, version)
     evidence = gates_of(stack, version)
     refusals = _refusals(stack, version, evidence)
     if refusals and not force:
         raise PromotionRefused(
             version.ref, "; ".join(refusals), "Mend it and train again, or use --force with --reason."
         )
-    before = _pointed(stack, version.name, alias)
+    before = pointed(stack, version.name, alias)
     if before == version.version:
         return Outcome(
             f"{version.ref} is the {alias} already", {"model": version.ref, "alias": alias, "changed": False}
         )
-    stack.registry.record(
-        Event(
-            at=stack.clock(),
-            kind="alias",
-            name=version.name,
-            version=version.version,
-            alias=alias,
-            who=who(),
-            why=reason or "promoted",
-            after=version.version,
-            evidence={**evidence, "forced": refusals} if refusals else evidence,
-        ),
-        expected=before,
+    event = Event(
+        at=stack.clock(),
+        kind="alias",
+        name=version.name,
+        version=version.version,
+        alias=alias,
+        who=who(),
+        why=reason or "promoted",
+        after=version.version,
+        evidence={**evidence, "forced": refusals} if refusals else evidence,
     )
+    _move(stack, version, event, before)
     data = {"model": version.ref, "alias": alias, "changed": True, "before": before, "forced": refusals}
     return Outcome(f"{version.ref} is now the {alias}" + (f" (was @{before})" if before else ""), data)
 
 
-def _resolve(stack: Stack, ref: ModelRef) -> ModelVersion:
+def _move(stack: Stack, version: ModelVersion, event: Event, before: int | None) -> None:
+    """Move the alias; back again where the version was retired meanwhile, which looked for aliases before this one."""
+    stack.registry.record(event, expected=before)
     try:
-        return stack.registry.resolve(ref)
-    except ModelNotFound as error:
-        raise ModelNotFound(error.where, error.found, error.todo or "Run: stackwright models") from error
+        _refuse_retired(stack, version)
+    except PromotionRefused as error:
+        back = replace(event, at=stack.clock(), version=before, after=before, why=str(error), evidence={})
+        stack.registry.record(back, expected=version.version)
+        raise
+
+
+def _refuse_retired(stack: Stack, version: ModelVersion) -> None:
+    line = retirement_of(stack.registry.history(version.name)[1], version)
+    if line is not None:
+        found = f"{line.who} retired it at {line.at.isoformat(timespec='seconds')}: {line.why}"
+        raise PromotionRefused(version.ref, found, f"Choose another, or run: stackwright retire {version.ref} --undo")
 
 
 def _refusals(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]:
@@ -149,52 +170,56 @@ def _refusals(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]:
         return ["its gates were never run"]
     refusals = [f"gate {gate['name']} is red: {gate['detail']}" for gate in evidence["gates"] if not gate["passed"]]
     part = stack.blueprint.models.get(version.name)
-    if part is not None and evidence.get("configuration") != gate_configuration(part):
+    if part is not None and evidence.get("configuration") != gate_configuration(stack, part):
         refusals.append("the gates of the blueprint are not those it passed")
     try:
-        check_definitions(stack, Manifest.read(stack.registry.fetch(version)))
+        manifest = Manifest.read(stack.registry.fetch(version))
+        check_definitions(stack, manifest)
+        refusals += _not_online(stack, manifest.service)
     except StackwrightError as error:
         refusals.append(str(error))
     return refusals
 
 
-def _pointed(stack: Stack, name: str, alias: str) -> int | None:
-    try:
-        return stack.registry.resolve(ModelRef(name, alias=alias)).version
-    except ModelNotFound:
-        return None
+def _not_online(stack: Stack, service: str) -> list[str]:
+    """Return why the features of a service are not being served, where there is an online store to serve them."""
+    applied = any(item.ref == service for item in stack.definitions.services)
+    if not applied or "online" not in stack.plan.choices or not isinstance(stack.features, SupportsServed):
+        return []
+    absent = [view for view, mark in stack.features.served(service).items() if mark is None]
+    return [f"its features are not online: {', '.join(absent)}; run: stackwright materialize"] if absent else []
 
 
 def rollback(stack: Stack, name: str | None = None, *, alias: str = CHAMPION, reason: str = "") -> Outcome:
     """Point an alias back to the version it pointed to before.
 
     Raises:
-        PromotionRefused: it never pointed elsewhere.
+        PromotionRefused: it never pointed elsewhere, or the version it pointed to is retired.
         ModelNotFound: no such model is defined or published.
     """
     _check_name(stack, name)
     name = name or stack.model().name
     _, events = stack.registry.history(name)
     moves = [event for event in events if event.kind == "alias" and event.alias == alias]
-    current = _pointed(stack, name, alias)
+    current = pointed(stack, name, alias)
     before = _previous(moves, current)
     if before is None:
         raise PromotionRefused(
             f"{name}@{alias}", "there is no earlier version to go back to", "Promote another version."
         )
-    stack.registry.record(
-        Event(
-            at=stack.clock(),
-            kind="alias",
-            name=name,
-            version=before,
-            alias=alias,
-            who=who(),
-            why=reason or "rolled back",
-            after=before,
-        ),
-        expected=current,
+    version = find(stack, f"{name}@{before}")
+    _refuse_retired(stack, version)
+    event = Event(
+        at=stack.clock(),
+        kind="alias",
+        name=name,
+        version=before,
+        alias=alias,
+        who=who(),
+        why=reason or "rolled back",
+        after=before,
     )
+    _move(stack, version, event, current)
     return Outcome(
         f"{name}@{before} is the {alias} again (was @{current})", {"model": f"{name}@{before}", "before": current}
     )

@@ -39,7 +39,7 @@ def predict(stack: Stack, pairs: Mapping[str, Any], *, model: str | None = None,
         WrongType: a value is not of its type.
     """
     used = scorer(stack, model)
-    service: FeatureService = stack.service(used.model.manifest.service)
+    service: FeatureService = used.service or stack.service(used.model.manifest.service)
     keys = {field.name: [_read(pairs, field)] for field in service.request_keys}
     request = {field.name: [_read(pairs, field)] for field in service.request}
     for name in pairs:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import platform
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from stackwright.workflows.dataset import Dataset
 from stackwright.workflows.fitting import Fitter
 from stackwright.workflows.gates import Candidate, run_gates
 from stackwright.workflows.identity import who
+from stackwright.workflows.recording import timed
 from stackwright_interfaces.catalogue import meaning
 from stackwright_interfaces.model import Manifest, Signature, describe_files
 from stackwright_interfaces.registry import ModelVersion
@@ -35,10 +35,20 @@ from stackwright_serving.postprocess import compile_steps
 
 GOLDEN_ROWS: Final = 20
 
+_VENDORS: Final = {"onnx": "onnxruntime", "sklearn": "scikit-learn"}
+"""Flavour → the distribution that computes, where it has another name."""
+
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit with everything a manifest says of it."""
+    """A fit with everything a manifest says of it.
+
+    Args:
+        postprocess: every step between the model's number and the answer.
+        trials: of the search before the fit, JSON values.
+        rules: what the manifest's parameters say of rules; empty where there are none.
+        tuned: the parameters that the search found; empty where nothing was searched.
+    """
 
     fitter: Fitter
     model: FittedModel
@@ -48,6 +58,8 @@ class Fitted:
     intervals: IntervalTable | None
     postprocess: tuple[Mapping[str, Any], ...]
     trials: list[dict[str, Any]]
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[str, Any] = field(default_factory=dict)
 
     def answers(self, rows: Dataset) -> NDArray[np.float64]:
         """Return the model's answers, every step after it done."""
@@ -55,22 +67,20 @@ class Fitted:
         return compile_steps(self.postprocess)(np.asarray(raw, dtype=np.float64))
 
 
-@contextmanager
-def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    """Note how long a step took."""
-    started = time.perf_counter()
-    yield
-    seconds[step] = round(time.perf_counter() - started, 4)
-
-
 def judge_and_publish(
-    stack: Stack, part: ModelPart, fitted: Fitted, key: str, seconds: dict[str, float]
+    stack: Stack,
+    part: ModelPart,
+    fitted: Fitted,
+    key: str,
+    seconds: dict[str, float],
+    about: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
     """Stage a fit, run the gates on what was staged, publish it, and record the evidence.
 
     Args:
         key: what the training depended on, as one hash.
         seconds: gets the duration of each step.
+        about: what else the version's record says, of its run and its code say.
     """
     stack.project.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stage-", dir=stack.project.cache) as folder:
@@ -89,11 +99,12 @@ def judge_and_publish(
             holdout=fitted.holdout,
             parameters=fitted.model.parameters,
             threads=fitted.fitter.threads,
+            measured=fitted.model.metrics,
         )
         with timed(seconds, "gates"):
             gates = run_gates(candidate, stack.progress)
         with timed(seconds, "evaluate"):
-            record = _record(part, fitted, model)
+            record = {**_record(part, fitted, model), **(about or {})}
         with timed(seconds, "publish"):
             version = stack.registry.publish(part.name, staged, record, who=who())
             evidence.record(stack, part, version, gates, key)
@@ -125,13 +136,14 @@ def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manife
         intervals=None if fitted.intervals is None else fitted.intervals.to_json(),
         histograms=_histograms(fitted),
         data=fitted.train.fingerprint(),
-        code=versions(fitted.model.flavour),
+        code={**versions(fitted.model.flavour), **fitted.model.code},
         parameters={
             **fitted.model.parameters,
             "seed": part.seed,
             "threads": fitted.fitter.threads,
             "half_life": part.half_life,
             "where": {name: list(limits) for name, limits in part.where.items()},
+            **fitted.rules,
         },
     )
     manifest.write(folder)
@@ -158,6 +170,7 @@ def _record(part: ModelPart, fitted: Fitted, model: LoadedModel) -> dict[str, An
         "metrics": {name: value for name, value in measured.items() if np.isfinite(value)},
         "parameters": dict(fitted.model.parameters),
         "trials": fitted.trials,
+        "tuned": dict(fitted.tuned),
         "data": {"train": fitted.train.fingerprint(), "holdout": fitted.holdout.fingerprint()},
         "owner": who(),
         "python": platform.python_version(),
@@ -167,7 +180,7 @@ def _record(part: ModelPart, fitted: Fitted, model: LoadedModel) -> dict[str, An
 def versions(flavour: str) -> dict[str, str]:
     """Return the versions that the numbers depend on."""
     found = {}
-    for name in ("numpy", "scikit-learn" if flavour == "sklearn" else flavour, f"stackwright-{flavour}"):
+    for name in ("numpy", _VENDORS.get(flavour, flavour), f"stackwright-{flavour}"):
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
+from stackwright.workflows import own_data
 from stackwright.workflows.models import CHAMPION
+from stackwright.workflows.request_store import RequestStore
 from stackwright_interfaces.errors import ModelError, ModelNotFound, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat, ModelRef
 from stackwright_interfaces.registry import ModelVersion
@@ -56,7 +59,7 @@ def load(stack: Stack, version: ModelVersion, *, probed: bool = False) -> Loaded
     folder = stack.registry.fetch(version)
     flavour = Manifest.read(folder).flavour
     if probed:
-        probe(folder, stack.plugins.adapter(version.ref, flavour, ModelFormat).factory)
+        probe(folder, stack.plugins.adapter(version.ref, flavour, ModelFormat).factory, project=stack.project.folder)
     return LoadedModel.published(version, folder, stack.model_format(flavour))
 
 
@@ -67,6 +70,9 @@ def scorer_of(stack: Stack, model: LoadedModel) -> Scorer:
         ModelError: a transform that it reads is other code now than when it learned.
     """
     _check_code(stack, model)
+    if is_data_service(model.manifest.service):
+        service = own_data.service_of(model.manifest)
+        return Scorer(model, RequestStore(service), service=service)
     part = stack.blueprint.models.get(model.name)
     refuse = part is not None and part.missing == "refuse"
     reads = "online" in stack.plan.choices or "feature_store" in stack.plan.choices

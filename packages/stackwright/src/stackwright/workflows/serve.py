@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from stackwright_journal.predictions import PredictionLog
+    from stackwright_serving.host import ModelSource
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import Scorer
     from stackwright_serving.sink import Answered
@@ -157,22 +158,33 @@ def application() -> Starlette:
 
 
 def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
+    plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
+    stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
+    return state_over(stack, RegistrySource(stack), plan["blueprint"], opened, metrics)
+
+
+def state_over(stack: Stack, source: ModelSource, blueprint: str, opened: AsyncExitStack, metrics: Metrics) -> State:
+    """Return what a worker's endpoints share.
+
+    Args:
+        source: where models come from.
+        blueprint: digest of the plan.
+        opened: closes what is opened here.
+    """
     from stackwright_journal.predictions import PredictionLog
     from stackwright_serving.host import ModelHost
     from stackwright_serving.settings import Settings
     from stackwright_serving.state import State
 
-    plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
-    stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
     settings = Settings()
     log = PredictionLog(journal.segments(stack))
     opened.callback(log.close)
     return State(
-        host=ModelHost(RegistrySource(stack), metrics, poll=settings.poll),
+        host=ModelHost(source, metrics, poll=settings.poll),
         services={service.ref: service for service in stack.definitions.services},
         metrics=metrics,
         settings=settings,
         sink=JournalSink(log),
         clock=stack.clock,
-        blueprint=plan["blueprint"],
+        blueprint=blueprint,
     )

@@ -284,6 +284,21 @@ def users_elsewhere(stack: Stack) -> dict[str, list[str]]:
     return found
 
 
+def imports_elsewhere(stack: Stack) -> dict[str, list[tuple[str, str]]]:
+    """Return view reference → (``namespace/project:service``, who) of other projects that read it.
+
+    A project whose services do not select it is named without one. Empty without a catalogue.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for namespace in _namespaces(stack):
+        for use in namespace.uses:
+            if not _ours(stack, use):
+                project = f"{use['by']}/{use['project']}"
+                names = [f"{project}:{service}" for service in use["services"]] or [project]
+                found.setdefault(use["view"], []).extend((name, use["who"]) for name in names)
+    return found
+
+
 def offered(stack: Stack) -> list[tuple[FeatureView, bool]]:
     """Return the views of other teams, each with whether the project may import it; empty without a catalogue."""
     own = stack.blueprint.catalogue.namespace if stack.blueprint.catalogue else ""

@@ -42,12 +42,16 @@ class Rows:
     Args:
         name: what the source is called where labels say who said so; holds no secret.
         stream: the rows.
+        place: the whole of it, for whoever looks for it again; holds no secret.
+        files: the files they are read from, as long as the source is open.
         notes: what should be told of them.
         failure: what ended the stream before its end.
     """
 
     name: str
     stream: Stream
+    place: str = ""
+    files: Sequence[File] = ()
     notes: list[str] = field(default_factory=list)
     failure: StackwrightError | None = None
 
@@ -147,7 +151,16 @@ def _part(kind: str, table: str | None, query: str | None) -> tuple[str, bool]:
 def _of_files(text: str, found: files.Found, stream: Stream) -> Rows:
     open_ended = [file for file in found.files if file.path.suffix.lower() == ".csv" and ends_openly(file.path)]
     notes = [f"The last line of {file.shown} has no end; see that it was not cut off." for file in open_ended]
-    return Rows(PurePosixPath(urlsplit(text).path if "://" in text else text).name, stream, notes)
+    name = PurePosixPath(urlsplit(text).path if "://" in text else text).name
+    return Rows(name, stream, _without_secrets(text), found.files, notes)
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL without user, password and parameters; a path as it is."""
+    if not _SCHEME.match(url):
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _objects(stack: Stack, url: str, opened: ExitStack) -> files.Found:
@@ -197,7 +210,8 @@ def _of_database(
     opened.callback(source.close)
     stream: Any = source.read(what, query=query, columns=needed)
     reader = stream if isinstance(stream, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(stream)
-    return Rows(kind if query else what, Stream(reader.schema, _told(reader, where)))
+    place = f"{_without_secrets(url)}#{'query' if query else what}"
+    return Rows(kind if query else what, Stream(reader.schema, _told(reader, where)), place)
 
 
 def _table_source(stack: Stack, where: str, url: str) -> TableSource:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from stackwright.assembly.blueprint import ModelPart
-from stackwright.assembly.gate_options import configured
+from stackwright.assembly.gate_options import LEVEL, REFUSE, WARN, configured
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.dataset import Dataset, Shaper
+from stackwright.workflows.gates.champions import Champion, Rival, champion_of, rival_of
 from stackwright.workflows.outcome import finite
 from stackwright_interfaces.errors import StackwrightError
-from stackwright_serving.model import LoadedModel
+from stackwright_interfaces.gates import Verdict
+from stackwright_serving.model import LoadedModel, Prediction
+
+GREEN: Final = "green"
+RED: Final = "red"
+WARNING: Final = "warning"
+INAPPLICABLE: Final = "not applicable"
+
+SUPERVISED: Final = ("regression", "classification")
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,7 @@ class Candidate:
         holdout: newer rows it has not seen.
         parameters: parameters of the fit.
         threads: threads of the fit.
+        measured: what its trainer measured.
     """
 
     stack: Stack
@@ -38,6 +53,33 @@ class Candidate:
     holdout: Dataset
     parameters: Mapping[str, Any]
     threads: int
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def champion(self) -> Champion | None:
+        """The promoted version of the model; ``None`` where there is none."""
+        return champion_of(self.stack, self.part.name)
+
+    @cached_property
+    def answer(self) -> Prediction:
+        """The model's answers for the newer rows."""
+        return self.model.predict(self.holdout.columns)
+
+    @cached_property
+    def rival(self) -> Rival:
+        """The champion's answers for them."""
+        return rival_of(self.stack, self.champion, self.model, self.holdout, self.part.service)
+
+    @property
+    def task(self) -> str:
+        """What is predicted."""
+        return self.model.manifest.task
+
+    def close(self) -> None:
+        """Release the champion, where a gate has loaded it."""
+        champion = self.__dict__.get("champion")
+        if champion is not None and champion.model is not None:
+            champion.model.close()
 
 
 @dataclass(frozen=True)
@@ -45,9 +87,13 @@ class GateResult:
     """What a gate found.
 
     Args:
-        passed: whether it is green.
+        passed: whether it allows promotion: it is green or not applicable, or only warns.
         detail: one line for people.
         evidence: numbers, JSON values.
+        options: what it was run with.
+        state: ``green``, ``red``, ``warning`` or ``not applicable``.
+        level: ``refuse`` or ``warn``: what it does where it is not green.
+        seconds: how long it took.
     """
 
     name: str
@@ -55,36 +101,114 @@ class GateResult:
     detail: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    state: str = ""
+    level: str = REFUSE
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.state:
+            object.__setattr__(self, "state", GREEN if self.passed else RED)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {name: finite(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
-Check = Callable[..., tuple[bool, str, Mapping[str, Any]]]
+Check = Callable[..., Verdict]
 
 
-GATES: dict[str, Check] = {}
+@dataclass(frozen=True)
+class Gate:
+    """A gate of the engine.
+
+    Args:
+        check: judges a candidate; its keywords are the options of ``GATE_OPTIONS``.
+        tasks: the tasks it judges; of none named, all.
+        refits: whether it fits the model anew, or needs what was measured in the fit.
+    """
+
+    check: Check
+    tasks: Sequence[str] = ()
+    refits: bool = False
 
 
-def gate(check: Check) -> Check:
-    """Register a function as the gate of its name; its keywords are the options of ``GATE_OPTIONS``."""
-    GATES[check.__name__] = check
-    return check
+GATES: dict[str, Gate] = {}
+
+
+def gate(*, tasks: Sequence[str] = (), refits: bool = False) -> Callable[[Check], Check]:
+    """Register a function as the gate of its name (a decorator)."""
+
+    def register(check: Check) -> Check:
+        GATES[check.__name__] = Gate(check, tasks, refits)
+        return check
+
+    return register
 
 
 def run_gates(candidate: Candidate, progress: Callable[[str, int, int], None]) -> Sequence[GateResult]:
     """Run every gate of a model; a gate that fails to run is red."""
-    chosen = configured(candidate.part)
+    chosen = configured(candidate.part, candidate.stack.plugins)
     results = []
-    for done, (name, options) in enumerate(chosen.items()):
-        progress(f"gate {name}", done, len(chosen))
-        try:
-            passed, detail, evidence = GATES[name](candidate, **options)
-        except StackwrightError as error:
-            passed, detail, evidence = False, str(error), {}
-        except Exception as error:  # noqa: BLE001 -- a model may fail in any way, and the other gates have yet to look
-            passed, detail, evidence = False, f"it failed with {type(error).__name__}: {error}", {}
-        results.append(GateResult(name, passed, detail, evidence, options))
+    try:
+        for done, (name, settings) in enumerate(chosen.items()):
+            progress(f"gate {name}", done, len(chosen))
+            results.append(run_gate(candidate, name, settings))
+    finally:
+        candidate.close()
     progress("gates", len(chosen), len(chosen))
     return results
+
+
+def run_gate(candidate: Candidate, name: str, settings: Mapping[str, Any]) -> GateResult:
+    """Run one gate.
+
+    Args:
+        settings: its options and its level, as ``configured`` gives them.
+    """
+    options = {option: value for option, value in settings.items() if option != LEVEL}
+    level = str(settings[LEVEL])
+    started = time.perf_counter()
+    verdict = _judge(candidate, name, options)
+    seconds = round(time.perf_counter() - started, 4)
+    state = INAPPLICABLE if not verdict.applies else GREEN if verdict.passed else WARNING if level == WARN else RED
+    return GateResult(name, state != RED, verdict.detail, verdict.evidence, options, state, level, seconds)
+
+
+def _judge(candidate: Candidate, name: str, options: Mapping[str, Any]) -> Verdict:
+    from stackwright.workflows.gates.foreign import judge
+
+    try:
+        if name not in GATES:
+            verdict = judge(candidate, name, options)
+        elif GATES[name].tasks and candidate.task not in GATES[name].tasks:
+            return Verdict.inapplicable(f"a {candidate.task} model has nothing to be judged by it")
+        else:
+            verdict = GATES[name].check(candidate, **options)
+        evidence = json.loads(json.dumps(verdict.evidence, default=_plain))
+        return Verdict(bool(verdict.passed), str(verdict.detail), evidence, bool(verdict.applies))
+    except StackwrightError as error:
+        return Verdict(passed=False, detail=str(error))
+    except Exception as error:  # noqa: BLE001 -- a model may fail in any way, and the other gates have yet to look
+        return Verdict(passed=False, detail=f"it failed with {type(error).__name__}: {error}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def spread(rows: Dataset, number: int) -> Dataset:
+    """Return at most so many rows, spread evenly."""
+    return rows.take(np.unique(np.linspace(0, len(rows) - 1, min(number, len(rows))).astype(np.int64)))
+
+
+def newest(rows: Dataset, number: int) -> Dataset:
+    """Return at most so many rows, the last ones."""
+    return rows.take(np.arange(max(0, len(rows) - number), len(rows)))
+
+
+def relative_difference(before: Any, after: Any) -> float:
+    """Return the greatest difference of two answers in proportion to the first; 0 of no rows."""
+    before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    return float(np.max(np.abs(after - before) / np.maximum(np.abs(before), 1e-12), initial=0.0))

@@ -1,0 +1,213 @@
+"""``[models.NAME]``, read into frozen data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stackwright.assembly.reading import Part, Reader
+from stackwright.assembly.rules import Limits, RulesPart, limits, read_rules
+from stackwright_interfaces.errors import did_you_mean
+
+TRANSFORMS: Final = ("none", "log")
+TASKS: Final = ("regression", "classification")
+METRICS: Final[Mapping[str, tuple[str, ...]]] = {
+    "regression": ("mape", "mdape", "mae", "rmse", "ppe5", "ppe10", "ppe20"),
+    "classification": ("log_loss", "auc", "ece"),
+}
+
+_MODEL = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*/)?[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunePart:
+    """``tune`` of a model: the search for parameters.
+
+    Args:
+        trials: parameter sets tried, the trainer's defaults first; 0 searches nothing.
+        timeout: seconds after which no trial is begun, and those under way end; 0 sets no limit.
+        pruning: end a trial early that is worse than the median of those before.
+        metric: what is compared; empty takes the mean absolute error of the transformed target, of classes the
+            logarithmic loss.
+        folds: consecutive periods that a trial is judged on, each by a fit on what was known before it.
+        gap: days that training rows must be older than a period, beyond what their labels' observation demands.
+    """
+
+    trials: int = 0
+    timeout: float = 0.0
+    pruning: bool = True
+    metric: str = ""
+    folds: int = 3
+    gap: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPart:
+    """``data`` of a model: rows from elsewhere than the feature store.
+
+    Args:
+        source: a file, a folder, ``s3:``, a database, or ``env:NAME`` for a secret address.
+        target: the column that is predicted.
+        time: the column that says when each row was; without it, rows count as of no order, and are shuffled.
+        observed: the column that says when the truth became known; without it, at once.
+        table: the table of a database.
+        query: a SELECT for a database, instead.
+        inputs: the columns that the model reads; none named takes all others.
+    """
+
+    source: str
+    target: str
+    time: str = ""
+    observed: str = ""
+    table: str | None = None
+    query: str | None = None
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPart:
+    """``[models.NAME]``.
+
+    Args:
+        service: ``name@version`` of the feature service.
+        target: name of the target.
+        trainer: the trainer and its options.
+        data: rows to learn from instead of a service's and target's.
+        task: regression or classification.
+        transform: of the target before the fit, undone in the answer: ``none`` or ``log``.
+        gates: gate → its options; gates not named run with their defaults, ``false`` turns one off.
+        holdout: share of the newest rows that is kept back to judge the model.
+        level: scale answers by the recent median error of forward predictions, as a moving market needs.
+        interval: nominal coverage of prediction intervals; 0 gives none.
+        interval_half_life: days after which an older residual counts half for the intervals; 0 counts all alike.
+        tune: the search for parameters before the fit.
+        trials: short for ``tune = { trials = ... }``.
+        seed: seed of every random choice.
+        half_life: rows this many days older weigh half; 0 weighs all rows alike.
+        where: rules on columns of the training set; rows outside ``[low, high]`` are not learned from.
+        rules: selection, outliers and answer, which travel with the model.
+        missing: what the answer is for an entity without features: ``predict`` or ``refuse``.
+    """
+
+    name: str
+    place: str
+    service: str
+    target: str
+    trainer: Part
+    data: DataPart | None = None
+    task: str = "regression"
+    transform: str = "none"
+    gates: Mapping[str, Any] = field(default_factory=dict)
+    holdout: float = 0.2
+    level: bool = False
+    interval: float = 0.9
+    interval_half_life: float = 90.0
+    tune: TunePart = field(default_factory=TunePart)
+    trials: int = 0
+    seed: int = 7
+    half_life: float = 0.0
+    where: Mapping[str, Limits] = field(default_factory=dict)
+    rules: RulesPart = field(default_factory=RulesPart)
+    missing: str = "predict"
+
+
+def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
+    """Read a model, noting what is wrong with it."""
+    where = reader.section(f"models.{name}")
+    if not isinstance(table, Mapping):
+        reader.add(where, f"is {table!r}", "Write a table.")
+        table = {}
+    if not _MODEL.fullmatch(name):
+        todo = "Use letters, digits, underscores and hyphens, with at most one namespace before a slash."
+        reader.add(where, f"{name!r} is not a usable name", todo)
+    reader.keys(where, table, [key for key in ModelPart.__dataclass_fields__ if key not in ("name", "place")])
+    trainer = reader.part(f"{where} trainer", table.get("trainer"))
+    if table.get("transform") == "log" and table.get("task", "regression") != "regression":
+        reader.add(where, "transform is 'log', and the task is no regression", 'Remove transform = "log".')
+    task = reader.choice(where, table, "task", TASKS, "regression")
+    tune = _tune(reader, where, table, task)
+    data = _data(reader, where, table) if "data" in table else None
+    return ModelPart(
+        name=name,
+        place=where,
+        service=data_service(name) if data else reader.required(where, table, "service"),
+        target=data.target if data else reader.required(where, table, "target"),
+        trainer=trainer or Part(f"{where} trainer", ""),
+        data=data,
+        task=task,
+        transform=reader.choice(where, table, "transform", TRANSFORMS, "none"),
+        gates=reader.take(where, table, "gates", dict, {}),
+        holdout=reader.number(where, table, "holdout", 0.2, 0.01, 0.9),
+        level=reader.take(where, table, "level", bool, default=False),
+        interval=reader.number(where, table, "interval", 0.9, 0.0, 0.999),
+        interval_half_life=reader.number(where, table, "interval_half_life", 90.0, 0.0, 1e6),
+        tune=tune,
+        trials=tune.trials,
+        seed=int(reader.number(where, table, "seed", 7, 0, 2**31 - 1)),
+        half_life=reader.number(where, table, "half_life", 0.0, 0.0, 1e6),
+        where=_where(reader, where, reader.take(where, table, "where", dict, {})),
+        rules=read_rules(reader, where, reader.take(where, table, "rules", dict, {})),
+        missing=reader.choice(where, table, "missing", ("predict", "refuse"), "predict"),
+    )
+
+
+def data_service(model: str) -> str:
+    """Return the reference of the service that stands for the data of a model: every input comes with the request."""
+    return f"{model.replace('-', '_')}__data@1"
+
+
+def is_data_service(ref: str) -> bool:
+    """Tell whether a reference is of a service that stands for the data of a model."""
+    return ref.endswith("__data@1")
+
+
+def _where(reader: Reader, where: str, table: Mapping[str, Any]) -> Mapping[str, Limits]:
+    for column, value in table.items():
+        limits(reader, f"{where} where", column, value)
+    return table
+
+
+def _tune(reader: Reader, where: str, model: Mapping[str, Any], task: str) -> TunePart:
+    short = int(reader.number(where, model, "trials", 0, 0, 10_000))
+    if "tune" not in model:
+        return TunePart(trials=short)
+    if "trials" in model:
+        reader.add(where, "both trials and tune are given", "Write tune = { trials = ... } alone.")
+    table = reader.take(where, model, "tune", dict, {})
+    where = f"{where} tune"
+    reader.keys(where, table, tuple(TunePart.__dataclass_fields__))
+    metric = str(reader.take(where, table, "metric", str, ""))
+    if metric and metric not in METRICS[task]:
+        todo = did_you_mean(metric, METRICS[task]) or f"Choose from: {', '.join(METRICS[task])}."
+        reader.add(where, f"metric is {metric!r}", todo)
+    return TunePart(
+        trials=int(reader.number(where, table, "trials", 0, 0, 10_000)),
+        timeout=reader.number(where, table, "timeout", 0.0, 0.0, 1e9),
+        pruning=reader.take(where, table, "pruning", bool, default=True),
+        metric=metric,
+        folds=int(reader.number(where, table, "folds", 3, 1, 20)),
+        gap=reader.number(where, table, "gap", 0.0, 0.0, 1e6),
+    )
+
+
+def _data(reader: Reader, where: str, model: Mapping[str, Any]) -> DataPart:
+    for key in ("service", "target"):
+        if key in model:
+            reader.add(where, f"both data and {key} are given", f"Leave {key} out: data says where rows come from.")
+    table = reader.take(where, model, "data", dict, {})
+    where = f"{where} data"
+    reader.keys(where, table, tuple(DataPart.__dataclass_fields__))
+    inputs = reader.take(where, table, "inputs", list, [])
+    if not all(isinstance(name, str) for name in inputs):
+        reader.add(where, f"inputs is {inputs!r}", "Give names of columns.")
+    return DataPart(
+        source=reader.required(where, table, "source"),
+        target=reader.required(where, table, "target"),
+        time=reader.take(where, table, "time", str, ""),
+        observed=reader.take(where, table, "observed", str, ""),
+        table=reader.take(where, table, "table", str, None),
+        query=reader.take(where, table, "query", str, None),
+        inputs=tuple(map(str, inputs)),
+    )

@@ -1,0 +1,1 @@
+"""The compute slot's built-in adapter: processes of this machine."""

@@ -1,0 +1,74 @@
+"""Processes of this machine, started when there is work, and replaced when one of them dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Final, ParamSpec, TypeVar
+
+from stackwright.compute.plugin import LocalConfig
+from stackwright_interfaces.compute import cores
+from stackwright_interfaces.plugin import Context
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class LocalExecutor(Executor):
+    """A pool of spawned processes that share the processors out.
+
+    A process that dies fails what was under way with :class:`~concurrent.futures.process.BrokenProcessPool`; later work
+    gets a new pool. Processes end with the one that started them, however that ends.
+    """
+
+    def __init__(self, config: LocalConfig, context: Context) -> None:
+        del context
+        self.workers = config.workers or cores()
+        self.threads = max(1, cores() // self.workers)
+        self._lock = threading.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function of an importable module in one of the processes."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = self._started()
+            try:
+                return self._pool.submit(fn, *args, **kwargs)
+            except BrokenProcessPool:
+                self._pool.shutdown(wait=False)
+                self._pool = self._started()
+                return self._pool.submit(fn, *args, **kwargs)
+
+    def _started(self) -> ProcessPoolExecutor:
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, mp_context=spawn, initializer=_begin, initargs=(self.threads,))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
+        """End the processes; what waits for one is let go. Calling it twice is allowed."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _begin(threads: int) -> None:
+    """Prepare a process: its share of threads, no Ctrl-C of its own, and no life without its parent."""
+    for name in _THREADS:
+        os.environ[name] = str(threads)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,112 @@
+"""The promoted version that a candidate is held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stackwright.assembly.stack import Stack
+from stackwright.lineage import CHAMPION
+from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.gates.joining import joined
+from stackwright_interfaces.errors import ModelNotFound, StackwrightError
+from stackwright_interfaces.model import Manifest, ModelRef
+from stackwright_interfaces.registry import ModelVersion
+from stackwright_serving.model import LoadedModel, Prediction
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A promoted version.
+
+    Args:
+        model: it, loaded; ``None`` where it cannot be.
+        problem: why it cannot be loaded.
+    """
+
+    version: ModelVersion
+    model: LoadedModel | None
+    problem: str = ""
+
+    @property
+    def learned_until(self) -> np.datetime64:
+        """When the newest row that it learned from was asked for; NaT where its manifest does not say."""
+        last = "" if self.model is None else str(self.model.manifest.data.get("last", ""))
+        return np.datetime64(last.removesuffix("Z") or "NaT", "us")
+
+
+def champion_of(stack: Stack, name: str) -> Champion | None:
+    """Return the promoted version of a model; ``None`` where there is none."""
+    try:
+        version = stack.registry.resolve(ModelRef(name, alias=CHAMPION))
+    except ModelNotFound:
+        return None
+    try:
+        folder = stack.registry.fetch(version)
+        format_ = stack.model_format(Manifest.read(folder).flavour)
+        return Champion(version, LoadedModel.published(version, folder, format_))
+    except StackwrightError as error:
+        return Champion(version, None, str(error))
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The champion, asked about the rows that a candidate is judged on.
+
+    Args:
+        champion: it; ``None`` where there is none.
+        answer: its answers; ``None`` where it has none to be compared.
+        why: why there are none.
+    """
+
+    champion: Champion | None
+    answer: Prediction | None = None
+    why: str = ""
+
+
+def rival_of(stack: Stack, champion: Champion | None, model: LoadedModel, rows: Dataset, service: str) -> Rival:
+    """Return the champion's answers for these rows.
+
+    Args:
+        model: the candidate.
+        service: the service that the rows' columns are of.
+    """
+    why = _incomparable(champion, model)
+    if champion is None or champion.model is None or why:
+        return Rival(champion, why=why)
+    try:
+        return Rival(champion, champion.model.predict(columns_for(stack, champion.model, rows, service)))
+    except StackwrightError as error:
+        return Rival(champion, why=f"the champion {champion.version.ref} cannot be asked: {error}")
+
+
+def _incomparable(champion: Champion | None, model: LoadedModel) -> str:
+    """Return why a model is not held against the champion; empty where it is."""
+    if champion is None:
+        return "there is no champion yet"
+    if champion.model is None:
+        return f"the champion {champion.version.ref} cannot be loaded: {champion.problem}"
+    if champion.model.digest == model.digest:
+        return f"it is the champion {champion.version.ref} itself"
+    before, now = champion.model.manifest, model.manifest
+    if (before.task, before.target) != (now.task, now.target):
+        return (
+            f"the champion {champion.version.ref} predicts {before.target!r} ({before.task}), which is something else"
+        )
+    return ""
+
+
+def columns_for(stack: Stack, model: LoadedModel, rows: Dataset, service: str) -> dict[str, Any]:
+    """Return what a champion reads of these rows: their own columns, or those of the service that it learned from.
+
+    Args:
+        service: the service that the rows' columns are of.
+
+    Raises:
+        StackwrightError: they cannot be joined.
+    """
+    if model.manifest.service == service or set(model.inputs) <= set(rows.columns):
+        return dict(rows.columns)
+    return joined(stack, stack.service(model.manifest.service), rows.keys, rows.asked)

@@ -1,0 +1,139 @@
+"""Gates on the rows that a model learned from: what they should not know, and whether the world is still theirs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.gates.base import SUPERVISED, Candidate, gate, spread
+from stackwright.workflows.gates.joining import differing, joined
+from stackwright_interfaces.gates import Verdict
+from stackwright_numerics import metrics
+from stackwright_numerics.drift import Histogram, Limits, compare
+
+_CLOCK: Final = 0.9
+_ASKED_ANEW: Final = 1_000
+_SHOWN: Final = 5
+
+
+@gate(tasks=SUPERVISED)
+def leakage(candidate: Candidate, auc: float, late: float, rows: int) -> Verdict:
+    """No input alone gives the target away, no truth is older than its question, no value was written down later.
+
+    A number is judged by the area under its ROC curve for the class, or for a target above its median; a text by the
+    mean target of its value among the older half of the rows, judged on the newer half.
+    """
+    few = spread(candidate.train, rows)
+    positive = (few.target > (0 if candidate.task == "classification" else np.median(few.target))).astype(np.float64)
+    areas = {
+        field.name: _area(few.columns[field.name], positive) for field in candidate.model.manifest.signature.inputs
+    }
+    judged = {name: area for name, area in areas.items() if area is not None}
+    early = float(np.mean(few.observed < few.asked))
+    written = _written_late(candidate)
+    evidence = {"auc": dict(sorted(judged.items(), key=lambda item: -item[1])[:_SHOWN]), "known_before": early,
+                "written_late": written}  # fmt: skip
+    telling = max(judged, key=lambda name: judged[name], default="")
+    problems = [
+        *([f"{telling} alone gives the target away"] if telling and judged[telling] >= auc else []),
+        *([f"{early:.1%} of the truths were known before they were asked for"] if early else []),
+        *([f"{written:.1%} of the rows hold values written down later"] if written > late else []),
+    ]
+    shown = f"{telling} has an AUC of {judged[telling]:.3f}, the most of one input" if telling else "no input to judge"
+    return Verdict(not problems, "; ".join([*problems, shown, f"{written:.1%} written down later"]), evidence)
+
+
+def _area(column: NDArray[Any], positive: NDArray[np.float64]) -> float | None:
+    """Return the area under the ROC curve of one input, whichever way it points; ``None`` of one value or class."""
+    if column.dtype == object:
+        half = len(column) // 2
+        means = _means(column[:half], positive[:half])
+        known = np.array([value in means for value in column[half:].tolist()], dtype=bool)
+        score = np.array([means.get(value, 0.0) for value in column[half:].tolist()])[known]
+        truth = positive[half:][known]
+    else:
+        known = np.isfinite(column)
+        score, truth = column[known], positive[known]
+    found = metrics.auc(truth, score)
+    return max(found, 1 - found) if np.isfinite(found) else None
+
+
+def _means(column: NDArray[Any], positive: NDArray[np.float64]) -> dict[Any, float]:
+    values, places = np.unique([repr(value) for value in column.tolist()], return_inverse=True)
+    means = np.bincount(places, positive, minlength=values.size) / np.maximum(np.bincount(places), 1)
+    return {value: float(means[place]) for value, place in zip(column.tolist(), places.tolist(), strict=True)}
+
+
+def _written_late(candidate: Candidate) -> float:
+    """Return the share of rows whose features differ where only what was written down by then counts."""
+    few = spread(candidate.train, _ASKED_ANEW)
+    service = candidate.stack.service(candidate.part.service)
+    if not service.selections:
+        return 0.0
+    found, known = (
+        joined(candidate.stack, service, few.keys, few.asked, known_by=known_by) for known_by in (False, True)
+    )
+    unlike = differing(found, known)
+    return float(np.any(list(unlike.values()), axis=0).mean()) if unlike else 0.0
+
+
+@gate()
+def drift(candidate: Candidate, psi: float, rows: int, ignore: list[str]) -> Verdict:
+    """The newer rows look like those it learned from: population stability index of each input, less that of chance.
+
+    Inputs that run with the clock (rank correlation with the time asked of 0.9 and more) cannot, and are named. An
+    input that lies at least as far from what the champion learned is told, and no reason to keep the champion.
+    """
+    if min(len(candidate.train), len(candidate.holdout)) < rows:
+        return Verdict.inapplicable(f"{len(candidate.holdout):,} newer rows; {rows:,} are needed")
+    limits, found, clocks = Limits(psi=psi, minimum=rows), {}, []
+    for field in candidate.model.manifest.signature.inputs:
+        before, now = candidate.train.columns[field.name], candidate.holdout.columns[field.name]
+        if field.name not in ignore and _runs_with_time(candidate.train, before):
+            clocks.append(field.name)
+        elif field.name not in ignore:
+            reference = Histogram.of(before)
+            found[field.name] = compare(reference, reference.count(now), limits)
+    measured = {name: item.psi for name, item in found.items() if item.psi is not None}
+    over = [name for name, value in measured.items() if value - (found[name].psi_noise or 0.0) >= psi]
+    drifted = [name for name in over if not _further(candidate, name, measured[name], limits)]
+    ordered = sorted(measured.items(), key=lambda item: -item[1])
+    evidence = {"psi": dict(ordered[:_SHOWN]), "drifted": drifted, "clocks": clocks, "ignored": ignore}
+    told = ", ".join(f"{name} {value:.2f}" for name, value in ordered[:3])
+    lead = f"{len(drifted)} of {len(measured)} inputs drifted" if drifted else f"{len(measured)} inputs"
+    aside = f"; passed over, as they run with the clock: {', '.join(clocks)}" if clocks else ""
+    aside += f"; further from what the champion learned: {len(over) - len(drifted)}" if len(over) > len(drifted) else ""
+    return Verdict(not drifted, f"{lead}: PSI {told or 'of none'}{aside}", evidence)
+
+
+def _further(candidate: Candidate, name: str, distance: float, limits: Limits) -> bool:
+    """Return whether the newer rows are at least as far from those that the champion learned from."""
+    held = candidate.rival.champion
+    if held is None or held.model is None or candidate.rival.answer is None:
+        return False
+    document = held.model.manifest.histograms.get(name)
+    if document is None:
+        return False
+    reference = Histogram.from_json(document)
+    theirs = compare(reference, reference.count(candidate.holdout.columns[name]), limits).psi
+    return theirs is not None and theirs >= distance
+
+
+def _runs_with_time(rows: Dataset, column: NDArray[Any]) -> bool:
+    if column.dtype == object:
+        return False
+    known = np.isfinite(column)
+    if known.sum() < 3 or np.ptp(column[known]) == 0:
+        return False
+    ranks = np.stack([_ranks(values[known]) for values in (rows.asked.astype(np.int64), column)])
+    return bool(abs(np.asarray(np.corrcoef(ranks))[0, 1]) >= _CLOCK)
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return ranks, equal values sharing the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray((ends - (counts - 1) / 2)[places], dtype=np.float64)

@@ -1,0 +1,162 @@
+"""The compute slot: processes of this machine, one of which may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stackwright
+from stackwright.assembly.blueprint import BlueprintProblems
+from stackwright.assembly.gate_options import GATE_OPTIONS
+from stackwright.compute.local import LocalExecutor
+from stackwright.compute.plugin import LocalConfig
+from stackwright.workflows.dataset import build
+from stackwright.workflows.trials import _read, _write
+from stackwright_interfaces.compute import Inline, SupportsWorkers, cores
+
+QUICK = dict.fromkeys(GATE_OPTIONS, False)
+
+
+@pytest.fixture
+def executor() -> Iterator[LocalExecutor]:
+    context: Any = None
+    made = LocalExecutor(LocalConfig(workers=1), context)
+    yield made
+    made.shutdown()
+
+
+def test_work_runs_in_a_process_of_its_own_and_one_that_dies_is_replaced(executor: LocalExecutor) -> None:
+    first = executor.submit(os.getpid).result()
+    assert first != os.getpid()
+    assert executor.submit(os.getpid).result() == first
+    with pytest.raises(BrokenProcessPool):
+        executor.submit(os._exit, 1).result()
+    assert executor.submit(os.getpid).result() not in (first, os.getpid())
+    assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == str(cores())
+    with pytest.raises(ValueError, match="invalid literal"):
+        executor.submit(int, "no number").result()
+    executor.shutdown()
+    executor.shutdown()
+
+
+def test_workers_share_the_processors_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stackwright.compute.local.cores", lambda: 8)
+    context: Any = None
+    shares = {given: LocalExecutor(LocalConfig(workers=given), context) for given in (0, 1, 3, 8, 16)}
+    assert {given: (made.workers, made.threads) for given, made in shares.items()} == {
+        0: (8, 1),
+        1: (1, 8),
+        3: (3, 2),
+        8: (8, 1),
+        16: (16, 1),
+    }
+    assert all(isinstance(made, SupportsWorkers) for made in (*shares.values(), Inline()))
+
+
+PARENT = """
+import os, time
+from stackwright.compute.local import LocalExecutor
+from stackwright.compute.plugin import LocalConfig
+
+if __name__ == "__main__":
+    executor = LocalExecutor(LocalConfig(workers=1), None)
+    print(executor.submit(os.getpid).result(), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_process_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while _lives(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _lives(child)
+
+
+def _lives(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    if status.parent.parent.joinpath("self").exists():
+        return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def with_compute(copies: Any, name: str, compute: str, **options: Any) -> Any:
+    folder = copies.copy(name, gates=QUICK, **options)
+    blueprint = folder / "blueprint.toml"
+    if "[compute]" not in blueprint.read_text():
+        blueprint.write_text(blueprint.read_text() + f"\n[compute]\n{compute}\n")
+    return copies.load(folder)
+
+
+def test_a_stack_without_the_slot_runs_work_in_its_own_thread(copies: Any) -> None:
+    with copies.open(gates=QUICK) as stack:
+        assert stack.executor.submit(os.getpid).result() == os.getpid()
+        assert stack.context.executor() is stack.executor
+
+
+def test_trials_in_processes_find_what_one_thread_finds(copies: Any) -> None:
+    settings = {"trials": 4, "half_life": 50.0, "rules": {"outliers": {"area": {"clip": [50, 150]}}}}
+    with copies.open("inline", gates=QUICK, **settings) as stack:
+        inline = stack.train().data["digest"]
+        (version,), _ = stack.registry.history()
+    with with_compute(copies, "local", 'adapter = "local"\nworkers = 1', **settings) as stack:
+        outcome = stack.train()
+        (again,), _ = stack.registry.history()
+        assert not list(stack.project.cache.glob("tune-*"))
+    assert outcome.data["digest"] == inline
+    values = [[trial["value"] for trial in item.record["trials"]] for item in (version, again)]
+    assert values[0] == pytest.approx(values[1])
+
+
+def test_several_trials_run_at_once_and_every_one_is_kept(copies: Any) -> None:
+    with with_compute(copies, "two", 'adapter = "local"\nworkers = 2', trials=5) as stack:
+        stack.train()
+        (version,), _ = stack.registry.history()
+    trials = version.record["trials"]
+    assert [trial["number"] for trial in trials] == list(range(5))
+    assert trials[0]["parameters"]["penalty"] == 1e-6
+    assert {trial["state"] for trial in trials} == {"complete"}
+
+
+def test_rows_cross_to_other_processes_as_they_are(filled: Path, tmp_path: Path) -> None:
+    with stackwright.load(filled, progress=lambda *_: None) as stack:
+        rows = build(stack, stack.model())
+    rows.columns["kind"][3] = None
+    _write(tmp_path / "rows.arrow", rows)
+    found = _read(tmp_path / "rows.arrow")
+    assert found.fingerprint() == rows.fingerprint()
+    assert {name: column.dtype for name, column in found.columns.items()} == {
+        name: column.dtype for name, column in rows.columns.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("compute", "told"),
+    [
+        ('adapter = "dsk"', "no adapter named 'dsk'"),
+        ('adapter = "local"\nworkers = -1', "the options are refused (workers is -1; give 0 or more)"),
+        ('adapter = "local"\nworker = 1', "unknown key 'worker'. Did you mean 'workers'?"),
+    ],
+)
+def test_what_is_wrong_with_the_slot_is_told(copies: Any, compute: str, told: str) -> None:
+    with with_compute(copies, "wrong", compute) as stack, pytest.raises(BlueprintProblems) as caught:
+        _ = stack.plan
+    assert f"blueprint.toml [compute]: {told}" in str(caught.value)

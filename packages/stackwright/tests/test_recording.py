@@ -1,0 +1,188 @@
+"""Runs: what a training costs, its log, where it failed, and what becomes of one whose process was killed."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import warnings
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stackwright.assembly.gate_options import GATE_OPTIONS
+from stackwright.assembly.secrets import Secret
+from stackwright.workflows import run_log, usage
+from stackwright.workflows.code_version import commit_of
+from stackwright.workflows.recording import log_path
+from stackwright.workflows.run_log import RunLog
+from stackwright_interfaces.errors import StorageError, TrainingError
+
+QUICK = dict.fromkeys(GATE_OPTIONS, False)
+
+
+def test_a_run_says_what_it_cost_and_what_it_ran_on(copies: Any) -> None:
+    with copies.open(gates=QUICK) as stack:
+        outcome = stack.train()
+        (run,) = stack.registry.runs("valuation")
+    told = outcome.data["run"]
+    assert (told["id"], told["status"]) == (run.id, "finished")
+    used = run.record["usage"]
+    assert told["usage"] == used
+    assert used["cpu_seconds"] > 0
+    assert sum(run.record["steps"].values()) <= used["wall_seconds"]
+    assert used["peak_memory_bytes"] is None or used["peak_memory_bytes"] > 10e6
+    assert used["written_bytes"] is None or used["written_bytes"] > 1000
+    assert set(run.record) >= {"owner", "code", "python", "platform", "log"}
+    assert run.record["log"]["file"] == f".stackwright/runs/{run.id}.log"
+    assert run.record["log"]["tail"][-1].endswith("finished: valuation@1")
+    assert run.record["step"] == ""
+
+
+def test_a_system_that_tells_nothing_stops_no_run(copies: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(usage, "_SELF", tmp_path / "nowhere")
+    with copies.open(gates=QUICK) as stack:
+        used = stack.train().data["run"]["usage"]
+    assert (used["read_bytes"], used["written_bytes"]) == (None, None)
+    assert used["peak_memory_bytes"] > 10e6
+
+
+def test_memory_that_was_let_go_before_a_run_is_not_counted_to_it() -> None:
+    if not (usage._SELF / "clear_refs").exists():
+        assert usage.peak_memory() is not None
+        return
+    before = np.ones(30_000_000)
+    del before
+    usage.Meter()
+    assert (usage.peak_memory() or 0) < usage._numbers(usage._SELF / "status")["VmRSS"] * 1024 + 50e6
+
+
+def make_noise(log: RunLog) -> None:
+    with log.capturing():
+        logging.getLogger("vendor").warning("told %s", "hunter22")
+        warnings.warn("odd", stacklevel=1)
+        print("printed", end="")
+        print(" in two")
+
+
+def test_the_log_takes_down_records_warnings_and_what_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD_OF_TEST", "hunter22")
+    assert Secret(env="PASSWORD_OF_TEST").reveal("here", tmp_path) == "hunter22"
+    log = RunLog(tmp_path / "runs" / "a.log")
+    with pytest.warns(UserWarning, match="odd"):
+        make_noise(log)
+    log.close()
+    lines = [line.split(" ", 1)[1] for line in run_log.tail(tmp_path / "runs" / "a.log")]
+    assert lines[0] == "WARNING vendor: told ***"
+    assert lines[1].startswith("UserWarning ")
+    assert lines[2] == "printed in two"
+    assert capsys.readouterr().out == "printed in two\n"
+    assert not [handler for handler in logging.getLogger().handlers if type(handler).__name__ == "_Handler"]
+
+
+def test_a_failed_run_says_which_step_failed_on_what(copies: Any) -> None:
+    with copies.open(trainer={"adapter": "odd", "vice": "failing"}, gates=QUICK) as stack:
+        with pytest.raises(TrainingError, match="it does not fit"):
+            stack.train()
+        (run,) = stack.registry.runs("valuation")
+    failure = run.record["failure"]
+    assert (failure["step"], failure["type"], failure["error"]) == (
+        "fit",
+        "TrainingError",
+        "odd: it does not fit. Choose another.",
+    )
+    assert failure["inputs"]["service"] == "valuation@1"
+    assert failure["inputs"]["data"]["rows"] == 300
+    assert len(failure["inputs"]["data"]["sha256"]) == 64
+    assert failure["inputs"]["parameters"] == {}
+    assert failure["inputs"]["paths"]["offline"]["path"].endswith("/data")
+    assert run.record["usage"]["wall_seconds"] > 0
+    assert run.record["log"]["tail"][-1].endswith("failed: odd: it does not fit. Choose another.")
+
+
+def test_a_training_set_that_cannot_be_built_is_a_failed_run_too(copies: Any) -> None:
+    with copies.open(where={"nowhere": [0, 1]}, gates=QUICK) as stack:
+        with pytest.raises(TrainingError, match="no column 'nowhere'"):
+            stack.train()
+        (run,) = stack.registry.runs("valuation")
+    assert (run.status, run.record["failure"]["step"]) == ("failed", "training set")
+
+
+def test_where_the_registry_fails_the_first_error_is_told(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with copies.open(trainer={"adapter": "odd", "vice": "failing"}, gates=QUICK) as stack:
+        save = stack.registry.save_run
+
+        def failing(run: Any) -> None:
+            if run.status == "failed":
+                raise StorageError("disk", "full")
+            save(run)
+
+        monkeypatch.setattr(stack.registry, "save_run", failing)
+        with pytest.raises(TrainingError, match="it does not fit"):
+            stack.train()
+
+
+def test_where_nothing_is_to_do_no_run_and_no_log_is_left(copies: Any) -> None:
+    with copies.open(gates=QUICK) as stack:
+        stack.train()
+        assert not stack.train().data["changed"]
+        assert len(stack.registry.runs("valuation")) == 1
+        assert len(list((stack.project.state / "runs").iterdir())) == 1
+
+
+def test_a_run_whose_process_was_killed_is_marked_by_the_next_training(copies: Any) -> None:
+    with copies.open(gates=QUICK) as stack:
+        stack.train()
+        (run,) = stack.registry.runs("valuation")
+        running = replace(run, status="running", ended=None, record={**run.record, "step": "gates"})
+        killed = replace(running, id="a" * 32)
+        alive, elsewhere = replace(running, id="b" * 32), replace(running, id="c" * 32)
+        log_path(stack, killed.id).write_text("2026-01-01 the last line\n")
+        held = RunLog(log_path(stack, alive.id))
+        for item in (killed, alive, elsewhere):
+            stack.registry.save_run(item)
+        stack.train()
+        found = {item.id: item for item in stack.registry.runs("valuation")}
+        held.close()
+    assert {id_: item.status for id_, item in found.items()} == {
+        run.id: "finished",
+        killed.id: "failed",
+        alive.id: "running",
+        elsewhere.id: "running",  # no log of it lies here: it goes on in another place, for all that is known
+    }
+    failed = found[killed.id]
+    assert failed.record["failure"]["step"] == "gates"
+    assert "it was killed" in failed.record["error"]
+    assert failed.record["log"]["tail"] == ["2026-01-01 the last line"]
+    assert failed.ended is not None
+    assert failed.ended <= datetime.now(UTC)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
+
+
+def test_the_commit_of_the_project_is_told_and_whether_its_files_differ(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == {"commit": "", "dirty": None}
+    git(tmp_path, "init")
+    (tmp_path / "features.py").write_text("1")
+    git(tmp_path, "add", ".")
+    assert commit_of(tmp_path) == {"commit": "", "dirty": True}
+    git(tmp_path, "commit", "-m", "first")
+    clean = commit_of(tmp_path)
+    assert (len(clean["commit"]), clean["dirty"]) == (40, False)
+    (tmp_path / "data.csv").write_text("not tracked")
+    assert commit_of(tmp_path) == clean
+    (tmp_path / "features.py").write_text("2")
+    assert commit_of(tmp_path) == {"commit": clean["commit"], "dirty": True}
+
+
+def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit_of(tmp_path) == {"commit": "", "dirty": None}
