@@ -26,6 +26,7 @@ CONTRACTS = (
     "errors",
     "feature_store",
     "forms",
+    "gates",
     "imports",
     "model",
     "monitor",

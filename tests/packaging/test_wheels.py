@@ -73,8 +73,8 @@ def test_every_plugin_module_is_an_entry_point(wheel: zipfile.ZipFile, metadata:
 
 
 IN_USE_WITHOUT_AN_IMPORT = {
-    "hiredis", "httptools", "ibis-framework", "psycopg", "sqlglot", "stackwright-blueprints", "stackwright-uvicorn",
-    "threadpoolctl", "uvloop",
+    "hiredis", "httptools", "ibis-framework", "onnx", "onnxruntime", "optuna", "psycopg", "scikit-learn", "sqlglot",
+    "stackwright-blueprints", "stackwright-uvicorn", "threadpoolctl", "uvloop",
 }  # fmt: skip
 """Found by name: by redis, uvicorn, Feast and SQLAlchemy, by entry point, by ``import_module``."""
 BROUGHT_BY = {"botocore": "boto3"}
