@@ -152,6 +152,23 @@ def test_a_stopped_fit_holds_the_trees_grown_so_far(fit: Fit, tmp_path: Path) ->
     assert text_of(fitted, tmp_path).count("\nTree=") == 10
 
 
+def test_nothing_is_measured_at_a_step_whose_metrics_are_not_read(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    import lightgbm
+
+    measured: list[str] = []
+    measure = lightgbm.Booster.eval_train
+    monkeypatch.setattr(lightgbm.Booster, "eval_train", lambda self: measured.append("train") or measure(self))
+    fit(report=lambda step, steps, metrics: None)
+    assert measured == ["train"]  # once, at the end
+
+
+def test_metrics_read_at_every_step_fall_to_those_of_the_fit(fit: Fit) -> None:
+    seen: list[float] = []
+    fitted = fit(report=lambda step, steps, metrics: seen.append(metrics["train_l2"]))
+    assert seen == sorted(seen, reverse=True)
+    assert seen[-1] == fitted.metrics["train_l2"]
+
+
 def test_a_monotone_input_never_lowers_the_prediction(fit: Fit, homes: Homes) -> None:
     noisy = Homes(homes.columns, homes.price + np.random.default_rng(0).normal(0, 100, len(homes)))
     predictor = fit({"monotone": {"area": 1}}, rows=noisy).predictor()

@@ -64,7 +64,7 @@ def test_a_code_is_a_place_or_the_number_of_known_ones_or_nan(texts, known):
 # --- matrix ---
 
 
-@pytest.mark.parametrize("rows", [0, 1, 2, 5, 100])
+@pytest.mark.parametrize("rows", [0, 1, 2, 5, 100, 1024, 1025, 5000])
 def test_the_matrix_has_a_column_an_input_in_their_order(rows):
     given_columns = columns(rows)
     matrix = to_matrix(given_columns, SIGNATURE)
@@ -113,6 +113,12 @@ def test_a_column_that_is_no_number_is_named(wrong):
 def test_a_column_of_another_length_is_named(wrong):
     with pytest.raises(WrongType, match="'rooms' holds an array of shape"):
         to_matrix(columns(2) | {"rooms": wrong}, SIGNATURE)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(2048), np.zeros(4000), np.zeros((3000, 2)), np.zeros(())], ids=np.shape)
+def test_a_column_of_another_shape_is_named_among_many_rows_too(wrong):
+    with pytest.raises(WrongType, match="'rooms' holds an array of shape"):
+        to_matrix(columns(3000) | {"rooms": wrong}, SIGNATURE)
 
 
 def test_lengths_that_only_add_up_are_refused():

@@ -76,6 +76,13 @@ def test_a_histogram_survives_json(values):
     assert read.count(values).to_json() == histogram.counts.to_json()
 
 
+@given(st.lists(st.sampled_from([-1.5, -0.0, 0.0, 2.0, 7.0, np.inf, -np.inf, np.nan]) | st.floats(), max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_a_histogram_holds_the_counts_of_the_column_it_was_built_from(values):
+    histogram = Histogram.of(np.array(values, dtype=float), bins=5)
+    assert histogram.count(np.array(values, dtype=float)).to_json() == histogram.counts.to_json()
+
+
 def test_a_broken_histogram_is_refused():
     with pytest.raises(DataError, match="not a histogram"):
         Histogram.from_json({"kind": "number"})

@@ -21,7 +21,14 @@ from stackwright.workflows import journal
 from stackwright.workflows.dataset import build
 from stackwright.workflows.scoring import scorer
 from stackwright.workflows.serve import RegistrySource
-from stackwright_interfaces.errors import DataError, MissingColumn, TrainingError, UnknownName
+from stackwright_interfaces.errors import (
+    DataError,
+    MissingColumn,
+    MonitorError,
+    TrainingError,
+    UnknownName,
+    UsageError,
+)
 from stackwright_interfaces.types import BOOL, FLOAT64, STRING
 
 BLUEPRINT = """\
@@ -105,6 +112,16 @@ def test_a_file_is_enough_to_train_promote_predict_and_score(
     assert np.median(error) < 0.1
 
 
+def test_a_report_and_labels_ask_for_a_target(opened: Opener, parquet: Path) -> None:
+    with opened(data(parquet, time="sold")) as stack:
+        with pytest.raises(
+            MonitorError, match=r"nothing says when their truth comes\. Give the model a service and a target"
+        ):
+            stack.report()
+        with pytest.raises(UsageError, match="no target is applied"):
+            stack.label(parquet)
+
+
 def test_a_server_is_asked_with_the_inputs(opened: Opener, parquet: Path) -> None:
     with opened(data(parquet, time="sold")) as stack:
         stack.train()
@@ -160,6 +177,18 @@ def test_rows_without_a_time_are_judged_by_rows_at_random(opened: Opener, parque
     assert sorted(rows.target.tolist()) == sorted(homes["price"].to_pylist())
     newest = rows.target[-ROWS // 5 :]
     assert abs(newest.mean() / rows.target.mean() - 1) < 0.15
+
+
+def test_equal_texts_are_held_once(opened: Opener, homes: pa.Table) -> None:
+    kinds = pa.array([None, *homes["kind"].to_pylist()[1:]])
+    opened.folder.mkdir()
+    pyarrow.parquet.write_table(
+        homes.drop_columns("kind").append_column("kind", kinds), opened.folder / "homes.parquet"
+    )
+    with opened(data(opened.folder / "homes.parquet", time="sold")) as stack:
+        held = build(stack, stack.model()).columns["kind"]
+    assert held.tolist() == kinds.to_pylist()
+    assert len(set(map(id, held))) == 3
 
 
 def test_a_truth_that_became_known_late_is_not_learned_from_too_early(opened: Opener, homes: pa.Table) -> None:

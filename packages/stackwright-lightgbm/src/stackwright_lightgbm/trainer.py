@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -95,7 +96,9 @@ class LightGBMTrainer(Trainer):
         if valid is not None:
             check_rows(task, valid, "validation rows")
         boosting = _Boosting(task, train, valid, settings, seed=seed, threads=threads)
-        boosting.run(steps, patience if valid is not None else 0, report)
+        patience = patience if valid is not None else 0
+        del train, valid  # LightGBM holds its own form of the rows
+        boosting.run(steps, patience, report)
         text, trees, metrics = boosting.result()
         parameters = {**settings.params, "num_iterations": trees, "early_stopping_round": 0}
         return LightGBMModel(text, parameters, metrics, threads)
@@ -141,7 +144,7 @@ class _Boosting:
                 break
             if report is not None:
                 try:
-                    report(step, steps, self.measure())
+                    report(step, steps, _Measured(self.measure))
                 except StopFit:
                     break
 
@@ -168,6 +171,30 @@ class _Boosting:
         for _ in range(trees, self._grown):
             self._booster.rollback_one_iter()
         return text, trees, self.measure()
+
+
+class _Measured(Mapping[str, float]):
+    """What is measured when it is first read: a report that only counts steps costs nothing.
+
+    Args:
+        measure: measures the fit as it is by then.
+    """
+
+    def __init__(self, measure: Callable[[], Mapping[str, float]]) -> None:
+        self._measure = measure
+
+    @cached_property
+    def _found(self) -> Mapping[str, float]:
+        return self._measure()
+
+    def __getitem__(self, name: str) -> float:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def _matrix(data: TrainingData) -> NDArray[np.float64]:

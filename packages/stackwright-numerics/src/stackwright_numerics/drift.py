@@ -125,11 +125,22 @@ class Histogram:
         """
         if values.dtype == object:
             return cls._of_categories(_tally(values), categories)
-        numbers = _numbers(values)
-        finite = np.sort(numbers[np.isfinite(numbers)])
-        low, high = (float(finite[0]), float(finite[-1])) if finite.size else (None, None)
-        empty = cls("number", Counts(np.zeros(0, np.int64)), _cuts(finite, bins), low, high)
-        return cls("number", empty.count(values), empty.cuts, low, high)
+        return cls._of_numbers(_numbers(values), bins)
+
+    @classmethod
+    def _of_numbers(cls, numbers: NDArray[np.float64], bins: int) -> Self:
+        """Count as :meth:`count` does, by where each cut stands among the sorted numbers: one search a cut."""
+        is_finite = np.isfinite(numbers)
+        finite, others = np.sort(numbers[is_finite]), numbers[~is_finite]
+        below, above = int(np.count_nonzero(others == -np.inf)), int(np.count_nonzero(others == np.inf))
+        missing = others.size - below - above
+        cuts = _cuts(finite, bins)
+        places = below + np.searchsorted(finite, np.asarray(cuts), side="left")
+        held = np.diff(places, prepend=0, append=numbers.size - missing).astype(np.int64)
+        if not finite.size:
+            return cls("number", Counts(held, missing))
+        counts = Counts(held, missing, below, above)
+        return cls("number", counts, cuts, low=float(finite[0]), high=float(finite[-1]))
 
     @classmethod
     def _of_categories(cls, tally: Counter[str | None], limit: int) -> Self:

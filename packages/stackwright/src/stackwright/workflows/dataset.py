@@ -128,7 +128,7 @@ def _bytes(column: NDArray[Any]) -> bytes | memoryview:
         values = column.tolist()
         if set(map(type, values)) <= {str, type(None)}:  # few texts stand in many rows
             known = {value: _text(value) for value in set(values)}
-            return b"".join([known[value] for value in values])
+            return b"".join(map(known.__getitem__, values))
         return b"".join(map(_text, values))
     return np.ascontiguousarray(column).reshape(-1).view(np.uint8).data
 
@@ -316,8 +316,12 @@ class Shaper:
 
     def __call__(self, dataset: Dataset) -> TrainingData:
         """Return inputs, transformed target and weights."""
-        target = np.log(dataset.target) if self.transform == "log" else dataset.target
-        return TrainingData(inputs=self.inputs(dataset), target=target, weight=recency(dataset.asked, self.half_life))
+        weight = recency(dataset.asked, self.half_life)
+        return TrainingData(inputs=self.inputs(dataset), target=self.target(dataset), weight=weight)
+
+    def target(self, dataset: Dataset) -> NDArray[np.float64]:
+        """Return the transformed target."""
+        return np.log(dataset.target) if self.transform == "log" else dataset.target
 
     @property
     def postprocess(self) -> tuple[Mapping[str, Any], ...]:

@@ -16,7 +16,7 @@ from stackwright.assembly.model_part import data_service
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.request_store import RequestStore
 from stackwright.workflows.sources import rows_of
-from stackwright_features.arrow import read_table, to_columns
+from stackwright_features.arrow import read_table, to_column
 from stackwright_features.casts import cast, plain
 from stackwright_interfaces.definitions import Definitions, Entity, FeatureService, Target
 from stackwright_interfaces.errors import DataError, MissingColumn
@@ -113,8 +113,16 @@ def _typed(table: pa.Table, field: Field, where: str) -> Column:
         array = pc.if_else(pc.is_valid(array), pc.is_in(array, pa.array(_TRUE)), None)
     elif (texts and field.type == FLOAT64) or pa.types.is_decimal(array.type):
         array = array.cast(pa.float64())
-    cast_ = pa.table({field.name: cast(array, field.type, where=where, name=field.name)})
-    return to_columns(cast_, [field])[field.name]
+    found = cast(array, field.type, where=where, name=field.name)
+    return _texts(found) if field.type == STRING else to_column(found, field.type)
+
+
+def _texts(array: Any) -> Column:
+    """Return texts of which equal ones are one object: few stand in many rows."""
+    coded = array.dictionary_encode()
+    known = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
+    codes = coded.indices.fill_null(len(known) - 1).to_numpy()
+    return Column(known[codes], codes < len(known) - 1)
 
 
 def _ordered(table: pa.Table, data: DataPart, fields: Sequence[Field], where: str) -> tuple[Any, Any, Any]:
@@ -137,9 +145,7 @@ def _hashes(table: pa.Table, data: DataPart, fields: Sequence[Field], where: str
 
 
 def _instants(table: pa.Table, name: str, where: str) -> Any:
-    column = to_columns(
-        pa.table({name: cast(table.column(name), TIMESTAMP, where=where, name=name)}), [Field(name, TIMESTAMP)]
-    )[name]
+    column = to_column(cast(table.column(name), TIMESTAMP, where=where, name=name), TIMESTAMP)
     if not column.valid.all():
         row = int(np.flatnonzero(~column.valid)[0])
         raise DataError(where, f"column {name!r} has no time in row {row}", "Give every row one, or leave it out.")
