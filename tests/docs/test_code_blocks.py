@@ -23,6 +23,13 @@ PAGES = sorted(
 )
 
 
+def test_whoever_asks_by_curl_says_that_it_is_json() -> None:
+    pages = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("packages/*/README.md"), *ROOT.glob("blueprints/*/README.md")]
+    asked = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines() if "curl" in line]
+    assert asked
+    assert not [line for line in asked if " -d " in line and "-H 'Content-Type: application/json'" not in line]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -83,6 +83,19 @@ def test_the_record_says_that_it_came_from_a_notebook_and_of_which_rows(stack: A
         assert text in card
 
 
+def test_it_is_judged_again_as_it_was_fitted_and_not_as_the_blueprint_would(stack: Any) -> None:
+    from stackwright.workflows.rejudging import rejudge
+
+    assert publish(stack, sm.tabular(**QUICK)).ok
+    again = rejudge(stack, "valuation@1")
+    found, recorded = again.judge("baseline"), again.recorded["baseline"]
+    assert found.state == "green"
+    assert found.evidence["constant"] == pytest.approx(recorded["evidence"]["constant"], rel=0.3), "in the same unit"
+    refitted = again.judge("reproducible")
+    assert refitted.detail == f"{again.recorded['reproducible']['detail']} (when it was published)"
+    again.close()
+
+
 def test_exactly_the_same_is_not_published_twice(stack: Any) -> None:
     quick_gates(stack)
     first = publish(stack, sm.tabular(**QUICK))

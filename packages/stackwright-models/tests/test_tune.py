@@ -109,6 +109,27 @@ def test_a_file_of_other_rows_is_refused(tmp_path: Path) -> None:
     assert len(tune(storage=tmp_path / "tune.db", cv=4, name="four", trials=1).trials) == 1
 
 
+def test_optuna_says_nothing_of_sets_that_are_alike(capfd: pytest.CaptureFixture[str]) -> None:
+    tune(trials=1, first=[{}])
+    assert "Skipping" not in capfd.readouterr().err
+
+
+def by_r2(fitted: Any, inputs: Any, target: Any) -> float:
+    return float(fitted.score(inputs, target))
+
+
+def by_worst(fitted: Any, inputs: Any, target: Any) -> float:
+    return -float(np.abs(fitted.predict(inputs) - target).max())
+
+
+def test_a_file_of_another_score_or_of_other_weights_is_refused(tmp_path: Path) -> None:
+    tune(storage=tmp_path / "tune.db", trials=1, scoring=by_r2)
+    assert len(tune(storage=tmp_path / "tune.db", trials=1, scoring=by_r2).trials) == 1
+    for other in ({"scoring": by_worst}, {"scoring": by_r2, "metadata": {"sample_weight": np.arange(60.0)}}):
+        with pytest.raises(StackwrightError, match="of other rows, estimator, space, score or folds"):
+            tune(storage=tmp_path / "tune.db", trials=1, **other)
+
+
 def test_trials_that_fall_behind_are_ended() -> None:
     def worse(fitted: Any, inputs: Any, target: Any) -> float:
         return -float(fitted[-1].alpha)

@@ -271,7 +271,7 @@ def source_of(**parts: str) -> str:
         ("class MyModel:\n    def train(self, X, y): ...", r"no method 'get_parameters'"),
         ("class MyModel:\n    def trian(self): ...\n    def get_parameters(self): ...", r"Did you mean 'trian'"),
         ("import no_such_thing\nclass MyModel: ...", r"my_model\.py:1: ModuleNotFoundError.*Install it"),
-        ("class MyModel\n    pass", r"my_model\.py:1: SyntaxError.*Correct the line"),
+        ("class MyModel\n    pass", r"my_model\.py:1: SyntaxError: expected ':'\. Correct the line"),
         ("1 / 0", r"my_model\.py:1: ZeroDivisionError"),
         ("raise SystemExit(3)", r"my_model\.py:1: SystemExit: 3"),
         (source_of(train="pass"), r"my_model:MyModel\.train: it returned nothing. Return the fitted model"),

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -19,10 +20,14 @@ from stackwright.assembly.blueprint import BlueprintProblems
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.compute.local import LocalExecutor
 from stackwright.compute.plugin import LocalConfig
-from stackwright.workflows.dataset import build
-from stackwright.workflows.trials import _read, _write
+from stackwright.workflows.dataset import Shaper, build
+from stackwright.workflows.fitting import Fitter
+from stackwright.workflows.trials import Elsewhere, _read, _write
 from stackwright_interfaces.compute import Inline, SupportsWorkers, cores
+from stackwright_interfaces.model import Signature
+from stackwright_interfaces.types import FLOAT64, Field
 
+SIGNATURE = Signature(inputs=(Field("area", FLOAT64),), outputs=(Field("sale_price", FLOAT64),))
 QUICK = dict.fromkeys(GATE_OPTIONS, False)
 
 
@@ -146,6 +151,20 @@ def test_rows_cross_to_other_processes_as_they_are(filled: Path, tmp_path: Path)
     assert {name: column.dtype for name, column in found.columns.items()} == {
         name: column.dtype for name, column in rows.columns.items()
     }
+
+
+def test_a_workshop_is_open_as_long_as_its_search_lasts(filled: Path, odd: Any) -> None:
+    seen = []
+    with stackwright.load(filled, progress=lambda *_: None) as stack:
+        rows = build(stack, stack.model())
+        fitter: Any = Fitter(Shaper.of(None, stack.model(), SIGNATURE), seed=7, threads=1)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as folder:
+            workshop = Elsewhere.furnished(
+                Path(folder), fitter, rows, factory="odd_trainer:OddTrainer", config=None, context=stack.context
+            )
+            seen.append(workshop.is_open())
+        seen.append(workshop.is_open())
+    assert seen == [True, False]
 
 
 @pytest.mark.parametrize(

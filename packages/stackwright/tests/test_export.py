@@ -89,6 +89,14 @@ def test_a_row_that_cannot_be_answered_is_told(exported: Path, row: dict[str, An
     assert (done.returncode, words in done.stderr, "Traceback" in done.stderr) == (1, True, False)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"), [("area=70", "is no JSON (Expecting"), ("7", "is no JSON object of inputs")]
+)
+def test_a_line_that_is_no_row_is_told_by_its_number(exported: Path, line: str, words: str) -> None:
+    done = alone(exported, lines=f"{json.dumps(ROWS[0])}\n{line}\n")
+    assert (done.returncode, done.stderr.startswith(f"line 2: {words}")) == (1, True)
+
+
 def test_an_altered_model_is_refused_before_it_is_read(exported: Path, tmp_path: Path) -> None:
     for path in exported.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -96,6 +104,14 @@ def test_an_altered_model_is_refused_before_it_is_read(exported: Path, tmp_path:
     model.write_bytes(model.read_bytes()[:-2000])
     done = alone(tmp_path, "--check")
     assert (done.returncode, done.stderr) == (1, "model.txt: is not the file that was exported\n")
+
+
+def test_a_folder_may_be_named_from_where_one_stands(
+    served: Path, tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run("export", "valuation", Path("device") / "valuation", "--project", served)
+    assert (ran.code, alone(tmp_path / "device" / "valuation", "--check").returncode) == (0, 0)
 
 
 def test_a_folder_that_is_there_is_left_alone(served: Path, exported: Path, run: Any) -> None:

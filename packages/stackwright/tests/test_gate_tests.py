@@ -92,6 +92,15 @@ def test_a_version_is_judged_again_on_the_rows_of_its_publication(copies: Any) -
         again.close()
 
 
+def test_a_version_is_judged_as_it_was_fitted_whatever_the_blueprint_says_now(copies: Any) -> None:
+    with copies.open(transform="log") as stack:
+        stack.train()
+    with copies.open(transform="none", half_life=30.0) as stack:
+        again = rejudge(stack, "valuation@1")
+        assert again.judge("baseline").evidence == again.recorded["baseline"]["evidence"]
+        again.close()
+
+
 def test_gates_that_fit_anew_tell_what_they_found_and_are_red_where_they_never_ran(copies: Any) -> None:
     with copies.open(gates={"smoke": False}) as stack:
         stack.train()

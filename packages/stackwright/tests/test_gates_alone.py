@@ -137,6 +137,7 @@ def test_an_input_that_is_the_key_of_its_row_is_found(good: Candidate) -> None:
 def test_the_answer_must_move_as_declared(good: Candidate, sign: int, state: str) -> None:
     result = judged(good, "direction", inputs={"area": sign})
     assert result.state == state
+    assert result.detail.endswith("pairs move as declared of area, wanted are 95.0%")
     assert result.evidence["inputs"]["area"]["pairs"] > 50
 
 
@@ -159,6 +160,19 @@ def test_an_input_that_gives_the_target_away_is_found(good: Candidate) -> None:
     result = judged(made(good, train=leaking), "leakage")
     assert result.state == "red"
     assert result.detail.startswith("rooms alone gives the target away")
+
+
+def test_an_input_that_is_there_only_where_the_target_is_high_gives_it_away(good: Candidate) -> None:
+    rooms, dear = good.train.columns["rooms"], good.train.target > np.median(good.train.target)
+    gone = replace(good.train, columns={**good.train.columns, "rooms": np.where(dear, rooms, np.nan)})
+    assert judged(made(good, train=gone), "leakage").detail.startswith("rooms alone gives the target away")
+
+
+def test_an_input_that_hardly_any_row_has_gives_nothing_away(good: Candidate) -> None:
+    few = np.full(len(good.train), np.nan)
+    few[:2], few[-2:] = good.train.target[:2], good.train.target[-2:]
+    rare = replace(good.train, columns={**good.train.columns, "rooms": few})
+    assert judged(made(good, train=rare), "leakage").state == "green"
 
 
 def test_a_text_that_gives_the_target_away_is_found(good: Candidate) -> None:
@@ -283,6 +297,28 @@ def test_a_champion_that_reads_another_service_which_is_gone_is_not_asked(good: 
     result = judged(made(exact(good), gone), "champion")
     assert result.state == "not applicable"
     assert "cannot be asked: definitions: no service named 'valuation@7'" in result.detail
+
+
+@pytest.mark.parametrize(
+    ("other", "state"),
+    [
+        ({}, "green"),
+        ({"definitions": {"homes@0": "of feet"}}, "not applicable"),
+        ({"transforms": {"room_size": "x"}}, "not applicable"),
+    ],
+    ids=["the same", "another view", "another transform"],
+)
+def test_a_champion_is_shown_columns_of_another_service_only_where_they_mean_the_same(
+    good: Candidate, other: dict[str, Any], state: str
+) -> None:
+    manifest, mine = good.model.manifest, exact(good)
+    definitions = {
+        "valuation@7" if name == manifest.service else name: then for name, then in manifest.definitions.items()
+    }
+    known = {"definitions": definitions, "transforms": manifest.transforms}
+    changed = {name: {**then, **other.get(name, {})} for name, then in known.items()}
+    worse = bent(good.model, lambda _matrix: mine.holdout.target * 1.3, service="valuation@7", **changed)
+    assert judged(made(mine, promoted(worse, good)), "champion").state == state
 
 
 # Slices

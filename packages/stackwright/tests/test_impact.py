@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,25 @@ def test_a_file_that_was_ingested_reaches_the_endpoint(served: Path, run: Any, m
     assert run("impact", "homes.csv", "--project", served).out.startswith(f"source {market.homes}: affects 1 view, 3")
 
 
+def test_a_model_belongs_to_the_owner_of_its_target(served: Path) -> None:
+    with stackwright.load(served) as stack:
+        price = replace(stack.target("sale_price"), owner="eve")
+        stack.definitions = replace(stack.definitions, targets=(price,))
+        found = stack.impact("homes@1").data["affected"]
+        shown = stack.models_show("valuation@1").data
+    assert {item["owner"] for item in found if item["kind"] == "model"} == {"eve"} == {shown["owner"]}
+
+
 def test_a_name_that_nothing_has_is_told_with_the_near_one(served: Path, run: Any) -> None:
     ran = run("impact", "homes@1:aera", "--project", served)
     assert ran.code == 1
     assert "no source, view or feature named 'homes@1:aera'" in ran.err
     assert "Did you mean 'homes@1:area'?" in ran.err
+
+
+def test_a_name_that_is_near_to_nothing_is_told_where_names_are_found(served: Path, run: Any) -> None:
+    ran = run("impact", "tomorrow", "--project", served)
+    assert ran.err.strip() == "impact: no source, view or feature named 'tomorrow'. See: stackwright features"
 
 
 def test_a_name_or_an_edit_must_be_given(served: Path, run: Any) -> None:

@@ -90,5 +90,5 @@ def test_a_target_must_be_named_where_several_could_be_meant(stack: Any) -> None
     with pytest.raises(UsageError, match=r"--target: 2 targets are applied. Name one: rent, sale_price"):
         choose_target(stack, None)
     stack.definitions = Definitions()
-    with pytest.raises(UsageError, match="0 targets are applied"):
+    with pytest.raises(UsageError, match=r"no target is applied\. Define one in features\.py"):
         choose_target(stack, None)

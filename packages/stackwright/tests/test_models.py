@@ -184,6 +184,38 @@ def test_a_damaged_folder_is_refused(opened: Any) -> None:
             stack.promote("valuation@1")
 
 
+def test_a_version_that_was_held_against_another_champion_is_judged_anew(opened: Any) -> None:
+    compared = {**GATES, "champion": {"min_gain": -9.0}}
+    for half_life in (10.0, 400.0):
+        with opened(gates=compared, half_life=half_life) as stack:
+            assert stack.train().ok
+    with opened(gates=compared, half_life=400.0) as stack:
+        first, second = (f"valuation@{item.version}" for item in stack.registry.history("valuation")[0][-2:])
+        stack.promote(first)
+        told = (
+            rf"{second}: there was no champion to hold it against .*, and the champion is {first} now; .*train --force"
+        )
+        with pytest.raises(PromotionRefused, match=told):
+            stack.promote(second)
+        assert stack.promote(second, alias="shadow").data["forced"] == []
+        assert stack.train(force=True).data["model"] == second
+        assert stack.promote(second).data["forced"] == []
+        (line,) = [item for item in alias_lines(stack) if item.alias == "champion"][1:]
+        assert line.evidence["gates"][-1]["evidence"]["champion"] == first
+        third = stack.promote(first, force=True, reason="the newer one is slow")
+        assert third.data["forced"][0].startswith("there was no champion to hold it against when its gates ran")
+
+
+def test_a_comparison_that_only_warns_holds_no_promotion_back(opened: Any) -> None:
+    compared = {**GATES, "champion": {"min_gain": -9.0, "level": "warn"}}
+    for half_life in (10.0, 400.0):
+        with opened(gates=compared, half_life=half_life) as stack:
+            stack.train()
+    with opened(gates=compared) as stack:
+        for item in stack.registry.history("valuation")[0][-2:]:
+            assert stack.promote(f"valuation@{item.version}").data["forced"] == []
+
+
 def test_two_promotions_at_once_do_not_overwrite_each_other(opened: Any) -> None:
     with opened() as stack, opened() as other:
         original = stack.registry.record

@@ -54,6 +54,10 @@ def test_an_outcome_shows_itself_as_text_and_html(stack: NotebookStack) -> None:
     assert "<td>homes@1:area</td>" in outcome._repr_html_()
 
 
+def test_a_stack_says_which_project_it_is(stack: NotebookStack) -> None:
+    assert repr(stack) == f"<stack 'homes' of {stack.project.folder}>"
+
+
 def test_a_stack_shows_its_parts(stack: NotebookStack) -> None:
     shown = stack._repr_html_()
     for part in (

@@ -134,10 +134,11 @@ def test_planning_imports_no_vendor_no_numpy_and_no_pandas(tmp_path: Path) -> No
 
 
 def test_gates_are_checked_with_their_options(write: Write, plugins: Plugins) -> None:
-    gates = "gates = { smoke = { rwos = 3 }, baseline = { min_gain = true }, artifact = 3 }"
+    gates = "gates = { smoke = { rwos = 3 }, baseline = { min_gain = true }, artifact = 3, drift = { rows = 20.5 } }"
     found = problems(write(STORE + f'[models.m]\nservice = "a@1"\ntarget = "b"\ntrainer = "shelf"\n{gates}'), plugins)
     assert "gates.smoke: unknown option 'rwos'. Did you mean 'rows'?" in found
     assert "gates.baseline: min_gain is True. Give a number." in found
+    assert "gates.drift: rows is 20.5. Give a whole number." in found
     assert 'artifact is 3. Give false, true, "warn", or a table' in found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,9 +18,9 @@ from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.assembly.secrets import Secret
 from stackwright.workflows import run_log, usage
 from stackwright.workflows.code_version import commit_of
-from stackwright.workflows.recording import log_path
+from stackwright.workflows.recording import log_path, mark_killed
 from stackwright.workflows.run_log import RunLog
-from stackwright_interfaces.errors import StorageError, TrainingError
+from stackwright_interfaces.errors import ModelNotFound, ProjectError, StorageError, TrainingError
 
 QUICK = dict.fromkeys(GATE_OPTIONS, False)
 
@@ -85,6 +86,28 @@ def test_the_log_takes_down_records_warnings_and_what_is_printed(
     assert not [handler for handler in logging.getLogger().handlers if type(handler).__name__ == "_Handler"]
 
 
+def test_what_is_printed_without_an_end_of_line_is_taken_down_at_the_end(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "a.log")
+    with log.capturing():
+        print("at 90 %", end="")
+    log.close()
+    (line,) = run_log.tail(tmp_path / "a.log")
+    assert line.endswith(" at 90 %")
+
+
+def test_who_keeps_standard_output_of_a_run_may_go_on_writing_to_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = RunLog(tmp_path / "a.log")
+    with log.capturing():
+        kept = sys.stdout
+        print("in the run")
+    log.close()
+    print("after it", file=kept)
+    assert capsys.readouterr().out == "in the run\nafter it\n"
+    assert len(run_log.tail(tmp_path / "a.log")) == 1
+
+
 def test_a_failed_run_says_which_step_failed_on_what(copies: Any) -> None:
     with copies.open(trainer={"adapter": "odd", "vice": "failing"}, gates=QUICK) as stack:
         with pytest.raises(TrainingError, match="it does not fit"):
@@ -103,6 +126,49 @@ def test_a_failed_run_says_which_step_failed_on_what(copies: Any) -> None:
     assert failure["inputs"]["paths"]["offline"]["path"].endswith("/data")
     assert run.record["usage"]["wall_seconds"] > 0
     assert run.record["log"]["tail"][-1].endswith("failed: odd: it does not fit. Choose another.")
+
+
+def test_a_failed_run_is_shown_with_its_step_its_error_and_its_log(copies: Any) -> None:
+    with copies.open(trainer={"adapter": "odd", "vice": "failing"}, gates=QUICK) as stack:
+        with pytest.raises(TrainingError, match="it does not fit"):
+            stack.train()
+        (listed,) = stack.runs().data["runs"]
+        shown = stack.runs_show(listed["run"])
+    assert shown.title == f"Run {listed['run']} of valuation: failed"
+    assert shown.data["failure"] == listed["failure"]
+    assert shown.data["failure"]["inputs"]["data"]["rows"] == 300
+    assert shown.data["usage"]["wall_seconds"] > 0
+    printed = [" ".join(line.split()) for line in str(shown).splitlines()]
+    for line in ("step fit", "error odd: it does not fit. Choose another.", "inputs.data.rows 300"):
+        assert line in printed
+    assert any(line.endswith("failed: odd: it does not fit. Choose another.") for line in printed)
+    assert any(line.startswith("peak memory MB") for line in printed) or not shown.data["usage"]["peak_memory_bytes"]
+    assert printed[-1] == f"The whole log: {listed['log']}, where it ran"
+
+
+def test_a_finished_run_is_shown_by_its_id_or_the_version_it_published(copies: Any) -> None:
+    with copies.open(gates=QUICK) as stack:
+        stack.train()
+        shown = stack.runs_show("valuation@1")
+        assert stack.runs_show(shown.data["run"][:6]).data == shown.data
+        with pytest.raises(ModelNotFound, match="neither a run nor a published model"):
+            stack.runs_show("feedbeef")
+    assert (shown.data["status"], shown.data["failure"]) == ("finished", {})
+    assert "failed" not in str(shown)
+    assert {"training set", "fit", "gates"} <= set(shown.data["steps"])
+
+
+def test_the_command_line_shows_a_run_by_the_version_it_published(served: Path, run: Any) -> None:
+    ran = run("runs", "show", "valuation@1", "--project", served)
+    assert (ran.code, ran.out.splitlines()[0].endswith(" of valuation@1: finished")) == (0, True)
+
+
+def test_a_version_of_which_no_run_was_kept_says_so(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with copies.open(gates=QUICK) as stack:
+        stack.train()
+        monkeypatch.setattr(stack.registry, "runs", lambda _name=None: ())
+        with pytest.raises(ModelNotFound, match="run of 'valuation@1': none was kept"):
+            stack.runs_show("valuation@1")
 
 
 def test_a_training_set_that_cannot_be_built_is_a_failed_run_too(copies: Any) -> None:
@@ -161,6 +227,39 @@ def test_a_run_whose_process_was_killed_is_marked_by_the_next_training(copies: A
     assert failed.record["log"]["tail"] == ["2026-01-01 the last line"]
     assert failed.ended is not None
     assert failed.ended <= datetime.now(UTC)
+
+
+def test_a_run_that_ends_while_others_look_for_killed_ones_stays_finished(
+    copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with copies.open(gates=QUICK) as stack:
+        stack.train()
+        (run,) = stack.registry.runs("valuation")
+        stack.registry.save_run(replace(run, status="running", ended=None))
+
+        def ending(_path: Path) -> bool:
+            stack.registry.save_run(run)
+            return True
+
+        monkeypatch.setattr(run_log, "abandoned", ending)
+        assert mark_killed(stack, "valuation") == []
+        assert [item.status for item in stack.registry.runs("valuation")] == ["finished"]
+
+
+def test_a_log_that_cannot_be_written_hides_no_error(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = RunLog.note
+
+    def full(log: RunLog, text: str) -> None:
+        if text.startswith("failed"):
+            raise ProjectError(str(log.path), "cannot be written (No space left on device)", "Free space.")
+        note(log, text)
+
+    monkeypatch.setattr(RunLog, "note", full)
+    with copies.open(trainer={"adapter": "odd", "vice": "failing"}, gates=QUICK) as stack:
+        with pytest.raises(TrainingError, match="it does not fit"):
+            stack.train()
+        (run,) = stack.registry.runs("valuation")
+    assert run.status == "failed"
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -81,6 +81,19 @@ def test_a_fallback_is_the_answer_outside_of_the_selection(
     assert [row["upper"] for row in batch] == [1234.0, usual["upper"]]
 
 
+@pytest.mark.parametrize(
+    ("fallback", "told"),
+    [({}, "it was not judged by such rows"), ({"fallback": 1234.0}, "for such a row it answers 1234")],
+)
+def test_the_limits_of_a_model_name_its_selection(copies: Any, fallback: dict[str, float], told: str) -> None:
+    rules = {"select": {"area": [50, 180], "kind": ["flat"]}, **fallback}
+    with copies.open(rules=rules, gates=QUICK) as stack:
+        stack.train()
+        limits = stack.models_show("valuation").data["limits"]
+    assert f"Rows with area outside 50 to 180 were not learned from; {told}." in limits
+    assert f"Rows with kind outside flat were not learned from; {told}." in limits
+
+
 def test_inputs_beyond_a_limit_are_learned_and_answered_as_if_at_it(
     copies: Any, homes: dict[str, tuple[str, float]]
 ) -> None:

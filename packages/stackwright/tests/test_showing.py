@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,14 @@ def test_a_card_says_what_it_is_for_what_it_passed_and_what_its_limits_are(opene
     assert (inputs["kind"]["categories"], inputs["room_size"]["computed"], inputs["area"]["description"]) == (
         2, True, "living area",
     )  # fmt: skip
+
+
+def test_a_card_says_in_days_until_when_a_truth_counts(opened: Any) -> None:
+    with opened() as stack:
+        price = replace(stack.target("sale_price"), horizon=timedelta(days=365))
+        stack.definitions = replace(stack.definitions, targets=(price,))
+        limits = stack.models_show("valuation").data["limits"]
+    assert "A truth counts within 365 days of the question." in limits
 
 
 def test_the_lineage_says_how_much_was_known_and_by_which_settings(opened: Any) -> None:

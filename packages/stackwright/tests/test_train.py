@@ -12,9 +12,10 @@ import pyarrow.csv
 import pytest
 
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright_interfaces.errors import BlueprintError, TrainingError
+from stackwright_interfaces.errors import BlueprintError, StorageError, TrainingError
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.registry import ModelVersion
+from stackwright_serving.model import LoadedModel
 
 QUICK = dict.fromkeys(GATE_OPTIONS, False)
 
@@ -107,7 +108,8 @@ def test_a_version_whose_gates_were_cut_off_is_judged_when_it_is_trained_again(
             with pytest.raises(KeyboardInterrupt):
                 stack.train()
         outcome = stack.train()
-        assert [run["status"] for run in stack.runs().data["runs"]] == ["finished", "failed"]
+        newer, older = stack.runs().data["runs"]
+    assert [newer["status"], older["status"], older["error"]] == ["finished", "failed", "interrupted"]
     assert (outcome.data["model"], outcome.data["gates"]) == ("valuation@1", {"contract": True})
 
 
@@ -189,6 +191,21 @@ def test_a_registry_without_runs_says_so(copies: Any) -> None:
     (folder / "blueprint.toml").write_text(text.replace('adapter = "files"', 'adapter = "odd"'))
     with copies.load(folder) as stack:
         assert str(stack.runs()) == "This registry keeps no runs"
+
+
+def test_a_model_that_cannot_be_published_is_let_go(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(LoadedModel, "close", lambda self: closed.append(self.name))
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise StorageError("registry", "no space left")
+
+    with copies.open(gates=QUICK) as stack:
+        monkeypatch.setattr(stack.registry, "publish", full)
+        with pytest.raises(StorageError, match="no space left"):
+            stack.train()
+        assert not list(stack.project.cache.glob("stage-*"))
+    assert len(closed) == 1
 
 
 def test_a_red_model_is_published_and_told_but_is_no_success(copies: Any) -> None:

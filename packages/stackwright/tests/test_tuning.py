@@ -150,6 +150,30 @@ def test_more_trials_go_on_where_fewer_ended(tune: Tune, tmp_path: Path) -> None
     assert [trial["value"] for trial in more.trials[:5]] == [trial["value"] for trial in first.trials]
 
 
+def test_fewer_trials_than_are_finished_give_what_so_many_give(tune: Tune, tmp_path: Path) -> None:
+    log = TrialLog(tmp_path / "log.jsonl")
+    tune(9, log=log)
+    begun: list[int] = []
+    fewer = tune(6, log=log, executor=_stopping(begun, after=99))
+    assert begun == []
+    assert shown(fewer) == shown(tune(6))
+
+
+def test_a_search_that_is_stopped_leaves_no_trial_waiting(tune: Tune) -> None:
+    futures: list[Future[Any]] = []
+
+    class Stopped(Inline):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if len(futures) == 2:
+                raise KeyboardInterrupt
+            futures.append(Future())
+            return futures[-1]
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(5, executor=Stopped(), workers=3)
+    assert [future.cancelled() for future in futures] == [True, True]
+
+
 def test_a_trial_whose_process_is_killed_is_tried_again_and_then_counts_as_failed(tune: Tune) -> None:
     attempts: list[int] = []
 
@@ -167,6 +191,36 @@ def test_a_trial_whose_process_is_killed_is_tried_again_and_then_counts_as_faile
     assert attempts == [0, 1, 1, 2, 3, 3, 4]
     assert [trial["state"] for trial in found.trials] == ["complete"] * 3 + ["failed", "complete"]
     assert "was killed; give [compute] fewer workers" in found.trials[3]["error"]
+
+
+class Beside(Inline):
+    """Runs three trials at once; the one of number 2 takes with it all that run beside it, whenever it is begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[int] = []
+        self.waiting: list[tuple[Future[Any], Any]] = []
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.begun.append(args[-1].number)
+        self.waiting.append((future, lambda: fn(*args, **kwargs)))
+        if self.begun[-1] == 2:
+            for other, _ in self.waiting:
+                other.set_exception(BrokenProcessPool("killed"))
+            self.waiting = []
+        elif len(self.begun) > 3:
+            future.set_result(self.waiting.pop()[1]())
+        return future
+
+
+def test_a_trial_that_kills_its_process_takes_none_with_it_that_ran_beside_it(tune: Tune, tmp_path: Path) -> None:
+    log = TrialLog(tmp_path / "log.jsonl")
+    deadly = Beside()
+    found = tune(4, executor=deadly, workers=3, log=log)
+    assert deadly.begun == [0, 1, 2, 0, 1, 2, 3]
+    assert [trial["state"] for trial in found.trials] == ["complete", "complete", "failed", "complete"]
+    assert [entry["number"] for entry in log.read()] == [0, 1, 3], "with fewer workers, 2 may be fitted"
 
 
 def test_where_no_trial_can_be_finished_the_first_error_is_told(tune: Tune, fitter: Fitter, rows: Dataset) -> None:
@@ -286,6 +340,16 @@ def test_a_trial_that_is_out_of_time_ends_at_its_next_step(slow: Fitter, rows: D
     assert slow.shaper.trainer.steps == [1]  # type: ignore[attr-defined]
 
 
+def test_a_trial_that_nobody_waits_for_any_more_ends_at_its_next_step(slow: Fitter, rows: Dataset) -> None:
+    class Left(Here):
+        def is_open(self) -> bool:
+            return False
+
+    answer = run(Left(slow, rows), Judge("regression"), Question(3, {"loss": 1.0}))
+    assert answer.state == "pruned"
+    assert slow.shaper.trainer.steps == [1]  # type: ignore[attr-defined]
+
+
 def test_without_optuna_training_says_what_to_install_before_anything_is_done(
     copies: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,11 +365,16 @@ def test_trials_are_kept_with_the_version_and_the_run(copies: Any) -> None:
         stack.train()
         (version,), _ = stack.registry.history()
         (run_,) = stack.registry.runs("valuation")
+        shown = stack.runs_show("valuation@1")
         assert not list((stack.project.state / "tuning").glob("*"))
     trials = version.record["trials"]
     assert [trial["number"] for trial in trials] == [0, 1, 2, 3]
     assert {trial["metric"] for trial in trials} == {"mape"}
     assert run_.record["trials"] == trials
+    (table,) = (table for table in shown.tables if table.headings[0] == "trial")
+    assert [row[0] for row in table.rows] == [
+        f"{trial['number']}, the best" if trial["best"] else f"{trial['number']}" for trial in trials
+    ]
     assert run_.record["steps"]["tune"] > 0
     best = next(trial for trial in trials if trial["best"])
     assert version.record["parameters"]["penalty"] == best["parameters"]["penalty"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ _FOREST: Final[Mapping[str, Distribution]] = {
     "max_features": Distribution(low=0.1, high=1.0),
     "min_samples_leaf": Distribution(low=1, high=50, log=True, integer=True),
 }
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 _RIDGE: Final = {"alpha": Distribution(low=1e-3, high=1e3, log=True)}
 
 CURATED: Final[Mapping[str, tuple[Mapping[str, Distribution], Sequence[Mapping[str, Any]]]]] = {
@@ -137,7 +139,7 @@ def tune(
     Raises:
         PluginError: Optuna is not installed.
         InvalidParameter: there is no curated space for the estimator and none is given; a parameter it does not have;
-            or the storage holds a search of other rows, space or folds.
+            or the storage holds a search of other rows, space, score or folds.
         InvalidData: no trial came to an end.
     """
     optuna = _optuna()
@@ -145,7 +147,8 @@ def tune(
     _check_space(estimator, chosen)
     judge = _Judge(estimator, X, y, cv, time, group, metadata, scoring)
     study = _open(optuna, storage, name, seed, judge.fingerprint(chosen))
-    _enqueue(study, estimator, chosen, curated_first(estimator) if first is None else first)
+    with _quiet(optuna):
+        _enqueue(study, estimator, chosen, curated_first(estimator) if first is None else first)
     left = trials - sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
     if left > 0:
         with _quiet(optuna):
@@ -273,11 +276,25 @@ class _Judge:
         frame = self.X if isinstance(self.X, pd.DataFrame) else pd.DataFrame(np.asarray(self.X))
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
         digest.update(self.truths.value.tobytes())
+        for name, given in sorted(self.given.items()):
+            if given is not None:
+                column = pd.Series(np.asarray(given).ravel()).astype(str)
+                digest.update(name.encode() + pd.util.hash_pandas_object(column, index=False).to_numpy().tobytes())
         for learned, left in self.folds:
             digest.update(np.asarray(learned, dtype=np.int64).tobytes() + np.asarray(left, dtype=np.int64).tobytes())
-        document = {name: repr(given) for name, given in sorted(space.items())}
-        digest.update(json.dumps([document, repr(self.estimator), self.metric]).encode())
+        columns = [str(name) for name in frame.columns]
+        ranges = {name: repr(given) for name, given in sorted(space.items())}
+        settings = {name: _named(value) for name, value in sorted(self.estimator.get_params(deep=True).items())}
+        document = [columns, ranges, _named(self.estimator), settings, self.metric, _named(self.scoring)]
+        digest.update(json.dumps(document).encode())
         return digest.hexdigest()
+
+
+def _named(value: Any) -> str:
+    """Return a setting as text that is the same in every process; an estimator's own settings come beside it."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return f"{type(value).__module__}.{type(value).__qualname__}"
+    return _ADDRESS.sub("", repr(value))
 
 
 def _open(optuna: ModuleType, storage: Path | str | None, name: str, seed: int, fingerprint: str) -> Any:
@@ -295,7 +312,7 @@ def _open(optuna: ModuleType, storage: Path | str | None, name: str, seed: int, 
     if known is None:
         study.set_user_attr("fingerprint", fingerprint)
     elif known != fingerprint:
-        found = f"holds a search named {name!r} of other rows, estimator, space or folds"
+        found = f"holds a search named {name!r} of other rows, estimator, space, score or folds"
         raise InvalidParameter(str(storage), found, "Give another name or storage.")
     return study
 

@@ -205,7 +205,8 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _what(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    said = error.msg if isinstance(error, SyntaxError) else error  # its place is told already
+    return f"{type(error).__name__}: {said}"
 
 
 def _todo(error: BaseException) -> str:

@@ -78,9 +78,10 @@ class ProjectFunction:
         except (Exception, SystemExit) as error:
             lines = [f for f in extract_tb(error.__traceback__) if f.filename.startswith(f"{self._project}/")]
             where = f"{Path(lines[-1].filename).name}:{lines[-1].lineno}" if lines else self.reference
+            said = str(error)
             if isinstance(error, SyntaxError) and error.filename:
-                where = f"{Path(error.filename).name}:{error.lineno}"
-            raise TrainingError(where, f"{type(error).__name__}: {error}", "Correct the line.") from error
+                where, said = f"{Path(error.filename).name}:{error.lineno}", error.msg
+            raise TrainingError(where, f"{type(error).__name__}: {said}", "Correct the line.") from error
 
     @contextmanager
     def _importable(self) -> Iterator[None]:

@@ -49,7 +49,7 @@ class Published(NamedTuple):
         service: the service it reads, ``name@version``.
         target: the target it learned from.
         aliases: the aliases that point to it.
-        owner: who published it.
+        owner: who owns it.
     """
 
     ref: str

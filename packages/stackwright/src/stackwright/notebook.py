@@ -27,6 +27,10 @@ class NotebookStack(Stack):
         self._bar = Bar()
         super().__init__(folder, **{"progress": self._bar, **options})
 
+    def __repr__(self) -> str:
+        """Say which project it is."""
+        return f"<stack {self.blueprint.name!r} of {self.project.folder}>"
+
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Take the progress bar away at the end, also of work that was cut off."""
@@ -248,6 +252,12 @@ class NotebookStack(Stack):
         from stackwright.workflows.comparing import compare
 
         return compare(self, first, second)
+
+    def runs_show(self, run: str) -> Outcome:
+        """Show a run in full: what it cost, where it failed, its log."""
+        from stackwright.workflows.run_showing import show_run
+
+        return show_run(self, run)
 
     def models_show(self, ref: str, *, out: Path | str | None = None) -> Outcome:
         """Show a published model in full, and write its card."""

@@ -109,6 +109,8 @@ def _unfit(value: Any, default: Any) -> str:
     if isinstance(default, list | tuple):
         texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
         return "" if texts else "Give a list of texts."
+    if isinstance(default, int):
+        return "" if isinstance(value, int) and not isinstance(value, bool) else "Give a whole number."
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return "" if number else "Give a number."
 

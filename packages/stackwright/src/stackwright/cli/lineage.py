@@ -26,6 +26,17 @@ def _runs_compare_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(dest, metavar=metavar, help="the beginning of a run's id, or a published version")
 
 
+def _runs_show(options: Options) -> Outcome:
+    from stackwright.workflows.run_showing import show_run
+
+    with open_stack(options) as stack:
+        return show_run(stack, options.run)
+
+
+def _runs_show_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="the beginning of a run's id, or a published version")
+
+
 def _models_show(options: Options) -> Outcome:
     from stackwright.workflows.showing import show_model
 
@@ -101,6 +112,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 LINEAGE = (
     Verb("runs compare", "put two runs side by side, what differs first", _runs_compare, _runs_compare_options),
+    Verb("runs show", "show a run in full: what it cost, where it failed, its log", _runs_show, _runs_show_options),
     Verb("models show", "show a published model in full, and write its card", _models_show, _models_show_options),
     Verb("retire", "take a version out of use, or back into it", _retire, _retire_options),
     Verb("impact", "tell what a change would reach, and who owns it", _impact, _impact_options),

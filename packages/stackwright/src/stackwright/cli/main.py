@@ -57,7 +57,6 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
             sub.add_argument("--project", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
             environment = "lay [env.NAME] over the blueprint (default: $STACKWRIGHT_ENV)"
             sub.add_argument("--env", metavar="NAME", help=environment)
-        sub.set_defaults(run=verb)
     return top
 
 
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only = next((verb.name for verb in VERBS if [verb.name] == [*given[:1]]), None)
     options = parser(only).parse_args(given)
     try:
-        outcome = _run(options.run, options)
+        outcome = _run(next(verb for verb in VERBS if verb.name == options.verb), options)
     except StackwrightError as error:
         return _fail(error, as_json=options.json)
     except KeyboardInterrupt:

@@ -269,6 +269,19 @@ def _interpolated(place: float, places: Sequence[float], values: Sequence[float]
     return float(values[after - 1] + share * (values[after] - values[after - 1]))
 
 
+def _answered(model: Model, line: str, number: int) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number}: is no JSON ({error})") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"line {number}: is no JSON object of inputs")
+    try:
+        return model.predict(row)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"line {number}: {error}") from error
+
+
 def main(arguments: Sequence[str], lines: Iterable[str]) -> int:
     """Check, or predict for each line."""
     try:
@@ -276,8 +289,9 @@ def main(arguments: Sequence[str], lines: Iterable[str]) -> int:
         if list(arguments) == ["--check"]:
             sys.stdout.write(f"golden predictions differ by {model.check():.3g} at most, relatively\n")
             return 0
-        for line in filter(str.strip, lines):
-            sys.stdout.write(json.dumps(model.predict(json.loads(line))) + "\n")
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                sys.stdout.write(json.dumps(_answered(model, line, number)) + "\n")
     except (OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

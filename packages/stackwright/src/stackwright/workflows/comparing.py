@@ -54,15 +54,26 @@ def _named(rows: Sequence[tuple[str, Any, Any]]) -> dict[str, list[Any]]:
 
 def _side(stack: Stack, name: str) -> dict[str, Any]:
     """Return what is known of a run or a version, by section."""
-    run = _run(stack, name)
+    run = run_named(stack, name)
     published = name if run is None else run.model
     version = find(stack, published) if published else None
     if run is None and version is not None:
-        run = next((item for item in _runs(stack, version.name) if item.model == version.ref), None)
+        run = run_of(stack, version)
     return {**_of_run(run), **_of_version(stack, version, run)}
 
 
-def _run(stack: Stack, name: str) -> Run | None:
+def run_of(stack: Stack, version: ModelVersion) -> Run | None:
+    """Return the newest run that published a version; ``None`` where none was kept."""
+    return next((item for item in _runs(stack, version.name) if item.model == version.ref), None)
+
+
+def run_named(stack: Stack, name: str) -> Run | None:
+    """Return the run whose id begins so; ``None`` where it is a published version instead.
+
+    Raises:
+        RegistryError: several begin so.
+        ModelNotFound: it is neither.
+    """
     found = [run for run in _runs(stack) if len(name) >= _SHORTEST and run.id.startswith(name)]
     if len(found) > 1:
         raise RegistryError(f"run {name!r}", f"{len(found)} runs begin so", "Give more of its id.")

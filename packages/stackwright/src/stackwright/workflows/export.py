@@ -108,7 +108,7 @@ def schema_of(version: ModelVersion, manifest: Manifest) -> dict[str, Any]:
 
 def _checked(version: ModelVersion, folder: Path) -> str:
     """Run the exported program on its golden predictions, out of reach of every installed package."""
-    command = [sys.executable, "-I", "-S", str(folder / PROGRAM), "--check"]
+    command = [sys.executable, "-I", "-S", PROGRAM, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     shutil.rmtree(folder / "__pycache__", ignore_errors=True)
     if done.returncode:

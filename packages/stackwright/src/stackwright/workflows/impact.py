@@ -11,7 +11,7 @@ from stackwright.lineage import KINDS, Graph, Node, Published, graph_of
 from stackwright.workflows import provenance, sharing, source_log
 from stackwright.workflows.edits import Edit, edits
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright_interfaces.errors import UnknownName, UsageError
+from stackwright_interfaces.errors import UnknownName, UsageError, did_you_mean
 
 LIVE: Final = frozenset({"alias", "endpoint", "import"})
 """Kinds of node that answer somebody now."""
@@ -40,7 +40,8 @@ def impact(stack: Stack, name: str | None = None, *, diff: Path | None = None) -
     assert name is not None
     changed = graph.named(name)
     if not changed:
-        raise UnknownName.of("source, view or feature", name, sorted({node.name for node in graph.dependents}))
+        close = did_you_mean(name, sorted({node.name for node in graph.dependents}))
+        raise UnknownName("impact", f"no source, view or feature named {name!r}", close or "See: stackwright features")
     found = _affected(graph, changed)
     title = f"{', '.join(map(str, changed))}: {_counted(found)}"
     return Outcome(title, {"changed": [str(node) for node in changed], **_json(found)}, (_table(found),))
@@ -58,7 +59,7 @@ def published(stack: Stack) -> list[Published]:
         return []
     found = []
     for version in stack.registry.history()[0]:
-        owner = str(version.record.get("owner", ""))
+        owner = provenance.owner_of(stack, version)
         found.append(Published(version.ref, *provenance.read_by(stack, version), version.aliases, owner))
     return found
 

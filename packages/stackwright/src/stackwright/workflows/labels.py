@@ -27,10 +27,10 @@ def choose_target(stack: Stack, name: str | None) -> Target:
             raise UnknownName.of("target", name, known)
         return known[name]
     learned = {model.target for model in stack.blueprint.models.values()} & set(known) or set(known)
+    if not known:
+        raise UsageError("--target", "no target is applied", "Define one in features.py and run: stackwright apply")
     if len(learned) != 1:
-        raise UsageError(
-            "--target", f"{len(learned)} targets are applied", f"Name one: {', '.join(sorted(known)) or 'none'}."
-        )
+        raise UsageError("--target", f"{len(learned)} targets are applied", f"Name one: {', '.join(sorted(known))}.")
     return known[learned.pop()]
 
 

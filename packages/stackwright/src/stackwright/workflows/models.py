@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from stackwright import lineage
+from stackwright.assembly.gate_options import WARN
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.evidence import evidence_of, gate_configuration, gates_of
 from stackwright.workflows.gates.delivery import check_definitions
@@ -96,13 +97,17 @@ def runs(stack: Stack, name: str | None = None) -> Outcome:
             "metrics": dict(run.metrics),
             "parameters": dict(run.parameters),
             "steps": dict(run.record.get("steps", {})),
+            "usage": dict(run.record.get("usage") or {}),
+            "failure": dict(run.record.get("failure") or {}),
+            "log": dict(run.record.get("log") or {}).get("file", ""),
             "error": run.record.get("error", ""),
         }
         for run in stack.registry.runs(name)
     ]
     headings = ("run", "model", "status", "started", "seconds", "owner")
     rows = [[item[heading] for heading in headings] + [_shown(item["metrics"]) or item["error"]] for item in found]
-    return Outcome(f"{len(found)} runs", {"runs": found}, (Table((*headings, "result"), rows),))
+    notes = ("More of one: stackwright runs show RUN",) if found else ()
+    return Outcome(f"{len(found)} runs", {"runs": found}, (Table((*headings, "result"), rows),), notes)
 
 
 def promote(stack: Stack, ref: str, *, alias: str = CHAMPION, force: bool = False, reason: str = "") -> Outcome:
@@ -122,11 +127,13 @@ def promote(stack: Stack, ref: str, *, alias: str = CHAMPION, force: bool = Fals
     _refuse_retired(stack, version)
     evidence = gates_of(stack, version)
     refusals = _refusals(stack, version, evidence)
+    before = pointed(stack, version.name, alias)
+    if alias == CHAMPION and before != version.version:
+        refusals += _held_against_another(version, evidence, before)
     if refusals and not force:
         raise PromotionRefused(
             version.ref, "; ".join(refusals), "Mend it and train again, or use --force with --reason."
         )
-    before = pointed(stack, version.name, alias)
     if before == version.version:
         return Outcome(
             f"{version.ref} is the {alias} already", {"model": version.ref, "alias": alias, "changed": False}
@@ -179,6 +186,20 @@ def _refusals(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]:
     except StackwrightError as error:
         refusals.append(str(error))
     return refusals
+
+
+def _held_against_another(version: ModelVersion, evidence: Mapping[str, Any], champion: int | None) -> list[str]:
+    """Return why what the gates say of the champion does not count: it was another one when they ran."""
+    found: Mapping[str, Any] = next((gate for gate in evidence.get("gates", []) if gate["name"] == CHAMPION), {})
+    compared = found.get("evidence", {})
+    if champion is None or CHAMPION not in compared or found.get("level") == WARN:
+        return []
+    then, now = compared[CHAMPION], f"{version.name}@{champion}"
+    if then == now:
+        return []
+    held = f"it was held against {then}" if then else "there was no champion to hold it against"
+    anew = "publish it again with force=True" if "origin" in version.record else "stackwright train --force"
+    return [f"{held} when its gates ran, and the champion is {now} now; to judge it anew: {anew}"]
 
 
 def _not_online(stack: Stack, service: str) -> list[str]:

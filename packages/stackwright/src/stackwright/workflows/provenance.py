@@ -55,6 +55,14 @@ def read_by(stack: Stack, version: ModelVersion) -> tuple[str, str]:
     return manifest.service, manifest.target
 
 
+def owner_of(stack: Stack, version: ModelVersion) -> str:
+    """Return who owns a version: the owner of its target or its service, else whoever published it."""
+    service, target = read_by(stack, version)
+    owners = [item.owner for item in stack.definitions.targets if item.name == target]
+    owners += [item.owner for item in stack.definitions.services if item.ref == service]
+    return next(filter(None, owners), "") or str(version.record.get("owner", ""))
+
+
 def part_of(stack: Stack, version: ModelVersion) -> ModelPart:
     """Return the settings that a version was trained with.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -89,26 +89,26 @@ def judge_and_publish(
             manifest = stage(stack, part, fitted, staged)
             format_ = stack.model_format(manifest.flavour)
             model = LoadedModel.load(staged, format_, name=part.name)
-        candidate = Candidate(
-            stack=stack,
-            part=part,
-            folder=staged,
-            model=model,
-            shaper=fitted.fitter.shaper,
-            train=fitted.train,
-            holdout=fitted.holdout,
-            parameters=fitted.model.parameters,
-            threads=fitted.fitter.threads,
-            measured=fitted.model.metrics,
-        )
-        with timed(seconds, "gates"):
-            gates = run_gates(candidate, stack.progress)
-        with timed(seconds, "evaluate"):
-            record = {**_record(part, fitted, model), **(about or {})}
-        with timed(seconds, "publish"):
-            version = stack.registry.publish(part.name, staged, record, who=who())
-            evidence.record(stack, part, version, gates, key)
-        model.close()
+        with closing(model):
+            candidate = Candidate(
+                stack=stack,
+                part=part,
+                folder=staged,
+                model=model,
+                shaper=fitted.fitter.shaper,
+                train=fitted.train,
+                holdout=fitted.holdout,
+                parameters=fitted.model.parameters,
+                threads=fitted.fitter.threads,
+                measured=fitted.model.metrics,
+            )
+            with timed(seconds, "gates"):
+                gates = run_gates(candidate, stack.progress)
+            with timed(seconds, "evaluate"):
+                record = {**_record(part, fitted, model), **(about or {})}
+            with timed(seconds, "publish"):
+                version = stack.registry.publish(part.name, staged, record, who=who())
+                evidence.record(stack, part, version, gates, key)
     return version
 
 

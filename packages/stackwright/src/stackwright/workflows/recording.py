@@ -86,7 +86,8 @@ class Recording:
             with self._log.capturing():
                 yield
         except BaseException as error:
-            self._log.note(f"failed: {error}")
+            with suppress(StackwrightError):  # of a log that cannot be written, the first error is told
+                self._log.note(f"failed: {_told(error)}")
             self._fail(error)
             raise
         finally:
@@ -125,15 +126,16 @@ class Recording:
         self._save(self.run, trials=version.record.get("trials", []), **self._costs())
 
     def _fail(self, error: BaseException) -> None:
+        told = _told(error)
         failure = {
             "step": self.seconds.running,
             "type": type(error).__name__,
-            "error": redact(str(error)),
+            "error": told,
             "inputs": self.inputs,
         }
         self.run = replace(self.run, status="failed", ended=self._stack.clock())
         with suppress(StackwrightError):  # of a registry that fails as well, the first error is told
-            self._save(self.run, error=redact(str(error)), failure=failure, **self._costs())
+            self._save(self.run, error=told, failure=failure, **self._costs())
 
     def _costs(self) -> dict[str, Any]:
         return {"usage": self._meter.read(self.cpu_elsewhere)}
@@ -157,6 +159,13 @@ class Recording:
         return {"id": self.run.id, "status": self.run.status, **about}
 
 
+def _told(error: BaseException) -> str:
+    """Return what an error says, or its type where it says nothing."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return redact(str(error)) or type(error).__name__
+
+
 def log_path(stack: Stack, id_: str) -> Path:
     """Return where the log of a run lies."""
     return stack.project.state / "runs" / f"{id_}.log"
@@ -174,14 +183,19 @@ def mark_killed(stack: Stack, name: str) -> list[str]:
     """
     if not isinstance(stack.registry, SupportsRuns):
         return []
+    left = {run.id for run in stack.registry.runs(name) if run.status == "running" and _abandoned(stack, run)}
     marked = []
-    for run in stack.registry.runs(name):
-        path = log_path(stack, run.id)
-        if run.status == "running" and run_log.abandoned(path):
+    for run in stack.registry.runs(name) if left else ():
+        if run.id in left and run.status == "running":  # asked anew: one that ended meanwhile let go of its log as well
+            path = log_path(stack, run.id)
             ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             stack.registry.save_run(replace(run, status="failed", ended=ended, record=_killed(run.record, path)))
             marked.append(run.id)
     return marked
+
+
+def _abandoned(stack: Stack, run: Run) -> bool:
+    return run_log.abandoned(log_path(stack, run.id))
 
 
 def _killed(record: Mapping[str, Any], path: Path) -> dict[str, Any]:

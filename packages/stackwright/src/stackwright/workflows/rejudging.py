@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -78,7 +78,7 @@ class Rejudged:
             part=part,
             folder=folder,
             model=LoadedModel.published(self.version, folder, stack.model_format(manifest.flavour)),
-            shaper=Shaper.of(stack.trainer(part), part, manifest.signature, fit.get("rules", {}).get("clip")),
+            shaper=Shaper.of(stack.trainer(part), _as_fitted(part, manifest), manifest.signature, _clips(fit)),
             train=train,
             holdout=holdout,
             parameters={name: value for name, value in fit.items() if name not in _OF_THE_FIT},
@@ -106,6 +106,20 @@ class Rejudged:
         if candidate is not None:
             candidate.close()
             candidate.model.close()
+
+
+def _as_fitted(part: ModelPart, manifest: Manifest) -> ModelPart:
+    """Return a model with the transform and weights of a version: the blueprint's may be others, a notebook's are none.
+
+    A transform of the target is undone by the first step after the model.
+    """
+    logarithmic = tuple(manifest.postprocess[:1]) == ({"op": "exp"},)
+    half_life = float(manifest.parameters.get("half_life", 0.0))
+    return replace(part, transform="log" if logarithmic else "none", half_life=half_life)
+
+
+def _clips(fit: Mapping[str, Any]) -> Mapping[str, tuple[float, float]]:
+    return {name: (low, high) for name, (low, high) in fit.get("rules", {}).get("clip", {}).items()}
 
 
 def rejudge(stack: Stack, ref: str) -> Rejudged:

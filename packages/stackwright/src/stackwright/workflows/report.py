@@ -100,7 +100,11 @@ def report(
 
 
 def _watched(stack: Stack, name: str | None) -> Watched:
-    version = resolve(stack, stack.model(name).name)
+    part = stack.model(name)
+    if part.data is not None:
+        found = "it learns from rows of its own, for which nothing says when their truth comes"
+        raise MonitorError(part.place, found, "Give the model a service and a target of features.py.")
+    version = resolve(stack, part.name)
     model = load(stack, version)
     manifest = model.manifest
     return Watched(version, model, stack.service(manifest.service), stack.target(manifest.target))

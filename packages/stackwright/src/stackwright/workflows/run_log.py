@@ -36,16 +36,18 @@ class RunLog:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._stream: IO[str] = path.open("a", encoding="utf-8", errors="backslashreplace")
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise self._unwritable(error) from error
-        fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def note(self, text: str) -> None:
-        """Write a line.
+        """Write a line. Once the log is closed there is nobody to take it down, and nothing is written.
 
         Raises:
             ProjectError: it cannot be written.
         """
+        if self._stream.closed:
+            return
         try:
             self._stream.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {redact(text)}\n")
             self._stream.flush()
@@ -63,12 +65,14 @@ class RunLog:
         logging.getLogger().addHandler(handler)
         shown = warnings.showwarning
         warnings.showwarning = _noting(shown, self.note)
+        out = _Tee(sys.stdout, self.note)
         try:
-            with redirect_stdout(_Tee(sys.stdout, self.note)):
+            with redirect_stdout(out):
                 yield
         finally:
             warnings.showwarning = shown
             logging.getLogger().removeHandler(handler)
+            out.end()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -135,6 +139,12 @@ class _Tee:
         for line in lines:
             self._note(line)
         return int(self._out.write(text))
+
+    def end(self) -> None:
+        """Take down a last line that was not ended."""
+        if self._line:
+            self._note(self._line)
+            self._line = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._out, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def card_of(stack: Stack, version: ModelVersion) -> dict[str, Any]:
         "aliases": list(version.aliases),
         "retired": None if retired is None else _line(retired),
         "published": version.created.isoformat(timespec="seconds"),
-        "owner": next((item.owner for item in (target, service) if item and item.owner), "") or record.get("owner", ""),
+        "owner": provenance.owner_of(stack, version),
         "use": _use(manifest, service, target),
         "author": record.get("card", ""),
         "metrics": dict(record.get("metrics", {})),
@@ -125,7 +126,7 @@ def _limits(
 ) -> Iterator[str]:
     yield from _limits_of_data(manifest)
     if target is not None and target.horizon is not None:
-        yield f"A truth counts within {target.horizon} of the question."
+        yield f"A truth counts within {target.horizon / timedelta(days=1):g} days of the question."
     if not evidence:
         yield "Its gates were never run."
     for gate in evidence.get("gates", []):
@@ -142,8 +143,7 @@ def _limits_of_data(manifest: Manifest) -> Iterator[str]:
         yield f"It learned from {data['rows']:,} rows, asked for from {data['first']} to {data['last']}."
     for name, limits in manifest.parameters.get("where", {}).items():
         yield f"Rows with {name} outside {limits[0]} to {limits[1]} were not learned from."
-    for name, allowed in manifest.parameters.get("rules", {}).get("select", {}).items():
-        yield f"It does not answer for {name} outside {', '.join(map(str, allowed))}."
+    yield from _limits_of_selection(manifest.parameters.get("rules", {}))
     for name, known in signature.categories.items():
         yield f"Of {name}, {len(known)} categories are known; any other is taken as unknown."
     refused = [name for name, policy in signature.missing.items() if policy == "refuse"]
@@ -151,6 +151,15 @@ def _limits_of_data(manifest: Manifest) -> Iterator[str]:
         yield f"Without {', '.join(refused)} it refuses to answer."
     if manifest.intervals is not None:
         yield f"Its intervals are meant to hold {manifest.intervals['level']:.0%} of the truths, as of its training."
+
+
+def _limits_of_selection(rules: Mapping[str, Any]) -> Iterator[str]:
+    fallback = rules.get("fallback")
+    answer = "it was not judged by such rows" if fallback is None else f"for such a row it answers {fallback:g}"
+    for name, allowed in rules.get("select", {}).items():
+        texts = any(isinstance(value, str) for value in allowed)
+        taken = ", ".join(allowed) if texts else f"{allowed[0]:g} to {allowed[1]:g}"
+        yield f"Rows with {name} outside {taken} were not learned from; {answer}."
 
 
 def _line(event: Event) -> dict[str, Any]:

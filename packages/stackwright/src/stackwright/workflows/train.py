@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+import pyarrow as pa
+
 from stackwright.assembly import options
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.plan import plain
@@ -60,6 +62,7 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
         stack.progress("training set", 0, 1)
         with run.step("training set"):
             rows = datasets.build(stack, part)
+            pa.default_memory_pool().release_unused()  # Arrow would keep for itself what the rows were read into
         stack.progress("training set", 1, 1)
         if len(rows) < MIN_ROWS:
             found = f"{len(rows)} labelled rows, at least {MIN_ROWS} are needed"

@@ -128,6 +128,10 @@ class Workshop(Protocol):
         """Return both."""
         ...
 
+    def is_open(self) -> bool:
+        """Return whether anybody still waits for what is made in it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Here:
@@ -139,6 +143,10 @@ class Here:
     def open(self) -> tuple[Fitter, Dataset]:
         """Return what it holds."""
         return self.fitter, self.rows
+
+    def is_open(self) -> bool:
+        """Return true: who waits is in this process."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,10 @@ class Elsewhere:
     def open(self) -> tuple[Fitter, Dataset]:
         """Make the trainer and map the rows; both are kept for the next trial of the same search."""
         return _opened(_ByFolder(self))
+
+    def is_open(self) -> bool:
+        """Return whether the folder is there: a search that ends, however it does, removes it."""
+        return self.folder.exists()
 
 
 class _ByFolder:
@@ -217,10 +229,11 @@ def _array(column: pa.ChunkedArray) -> Any:
 
 
 class _Watch:
-    """A report that compares a trial to its bars, and ends the fit where it is worse or out of time."""
+    """A report that compares a trial to its bars; it ends the fit where it is worse, out of time, or for nobody."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, workshop: Workshop) -> None:
         self._bars = question.bars
+        self._workshop = workshop
         self._ends = None if question.seconds is None else time.monotonic() + question.seconds
         self.fold = 0
         self.seen: dict[int, float] = {}
@@ -234,6 +247,7 @@ class _Watch:
             if loss is not None:
                 self.ended = self.check(self.fold * CHECKS + quarter - 1, loss)
         self.ended = self.ended or (self._ends is not None and time.monotonic() > self._ends)
+        self.ended = self.ended or not self._workshop.is_open()
         if self.ended:
             raise StopFit
 
@@ -255,7 +269,7 @@ def _loss_of(measured: Mapping[str, float]) -> float | None:
 def run(workshop: Workshop, judge: Judge, question: Question) -> Answer:
     """Run a trial. A set of parameters that cannot be fitted is an answer too."""
     started, busy = time.perf_counter(), time.process_time()
-    watch = _Watch(question)
+    watch = _Watch(question, workshop)
     try:
         fitter, rows = workshop.open()
         answer = _judged(fitter, judge.split(rows), judge, question, watch)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
@@ -30,8 +30,7 @@ Progress = Callable[[str, int, int], None]
 STARTUP: Final = 5
 """Trials that run to their end before any is ended early."""
 
-ATTEMPTS: Final = 2
-"""How often a trial is begun whose process is killed."""
+_KILLED: Final = "the process that ran it was killed; give [compute] fewer workers where memory ran out"
 
 
 def check_installed() -> None:
@@ -93,26 +92,20 @@ def tune(
     if not settings.trials or not space:
         return Tuned()
     search = _Search(settings, space, judge, seed, log)
-    while search.goes_on or search.running:
-        while search.goes_on and len(search.running) < workers:
-            progress("tune", len(search.done), settings.trials)
-            question = search.ask()
-            search.running[_begin(executor, workshop, judge, question)] = question
-        finished, _ = wait(search.running, return_when=FIRST_COMPLETED)
-        for future in finished:
-            question = search.running.pop(future)
-            answer = _answer(future)
-            if answer is None and search.again(question):
-                search.running[_begin(executor, workshop, judge, question)] = question
+    try:
+        while (question := search.next(workers)) or search.running:
+            if question:
+                progress("tune", len(search.done), settings.trials)
+                search.running[executor.submit(trials.run, workshop, judge, question)] = question
                 continue
-            killed = "the process that ran it was killed; give [compute] fewer workers where memory ran out"
-            search.tell(question, answer or Answer("failed", error=killed))
+            finished, _ = wait(search.running, return_when=FIRST_COMPLETED)
+            for future in sorted(finished, key=lambda item: search.running[item].number):
+                search.take(search.running.pop(future), _answer(future))
+    finally:
+        for future in search.running:
+            future.cancel()
     progress("tune", settings.trials, settings.trials)
     return search.result()
-
-
-def _begin(executor: Executor, workshop: Workshop, judge: Judge, question: Question) -> Future[Answer]:
-    return executor.submit(trials.run, workshop, judge, question)
 
 
 def _answer(future: Future[Answer]) -> Answer | None:
@@ -136,21 +129,33 @@ class _Search:
         self._distributions = {name: item.distribution for name, item in self._space.items()}
         self._study = self._optuna.create_study(sampler=self._sampler(0))
         self._asked: dict[int, Any] = {}
-        self._attempts: dict[int, int] = {}
+        self._struck: list[Question] = []
+        self._alone: Question | None = None
         self._began = time.monotonic()
         self._cpu = 0.0
         self.running: dict[Future[Answer], Question] = {}
         self.done: dict[int, Mapping[str, Any]] = {}
-        for entry in log.read():
+        wanted = (entry for entry in log.read() if entry["number"] < settings.trials)
+        for entry in wanted:
             with suppress(ValueError, KeyError, TypeError):  # of a trial that no longer fits, nothing is taken over
                 self._study.add_trial(self._trial(entry))
                 self.done[entry["number"]] = entry
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether another trial is to be begun."""
+    def next(self, workers: int) -> Question | None:
+        """Return the trial to begin now; ``None`` where one has to end first, or none is left.
+
+        Trials whose process was killed are begun again one after the other, with no other beside them: a process takes
+        with it what runs beside it, and alone it shows which trial it was.
+        """
         left = self._left()
-        return len(self.done) + len(self.running) < self._settings.trials and (left is None or left > 0)
+        if self._struck:
+            if self.running:
+                return None
+            self._alone = replace(self._struck.pop(0), seconds=left)
+            return self._alone
+        full = len(self.running) >= (1 if self._alone else workers)
+        whole = len(self.done) + len(self.running) >= self._settings.trials
+        return None if full or whole or (left is not None and left <= 0) else self._ask()
 
     def _left(self) -> float | None:
         """Return the seconds left, ``None`` without a limit; the first trial always runs to its end."""
@@ -162,7 +167,7 @@ class _Search:
         seed = np.random.SeedSequence([self._seed, number]).generate_state(1)[0]
         return self._optuna.samplers.TPESampler(seed=int(seed))
 
-    def ask(self) -> Question:
+    def _ask(self) -> Question:
         """Return the next trial: the lowest number that is neither done nor under way."""
         taken = {*self.done, *(question.number for question in self.running.values())}
         number = next(number for number in range(self._settings.trials) if number not in taken)
@@ -187,13 +192,22 @@ class _Search:
         seen = {check: [item[str(check)] for item in complete if str(check) in item] for check in checks}
         return {check: float(np.median(losses)) for check, losses in seen.items() if len(losses) >= STARTUP}
 
-    def again(self, question: Question) -> bool:
-        """Tell whether a trial whose process died is begun again."""
-        self._attempts[question.number] = self._attempts.get(question.number, 1) + 1
-        return self._attempts[question.number] <= ATTEMPTS
+    def take(self, question: Question, answer: Answer | None) -> None:
+        """Take note of a trial that ended.
 
-    def tell(self, question: Question, answer: Answer) -> None:
-        """Take note of a finished trial."""
+        Args:
+            answer: ``None`` where its process died.
+        """
+        alone, self._alone = self._alone is question, None
+        if answer is not None:
+            kept = answer.state != "pruned" or question.seconds is None  # what ended for want of time is tried anew
+            self._tell(question, answer, kept=kept)
+        elif alone:
+            self._tell(question, Answer("failed", error=_KILLED), kept=False)  # with more memory it may be fitted
+        else:
+            self._struck.append(question)
+
+    def _tell(self, question: Question, answer: Answer, *, kept: bool) -> None:
         trial = self._asked.pop(question.number)
         entry = {
             "number": question.number,
@@ -210,7 +224,7 @@ class _Search:
         self._study.tell(trial, answer.loss, state=self._state(answer.state))
         self.done[question.number] = entry
         self._cpu += answer.cpu if answer.process != os.getpid() else 0.0
-        if answer.state != "pruned" or question.seconds is None:  # what ended for want of time is tried anew
+        if kept:
             self._log.append(entry)
 
     def _state(self, name: str) -> Any:

@@ -189,6 +189,6 @@ def direction(candidate: Candidate, inputs: Mapping[str, int], share: float, row
         kept = float(np.mean(moved[pairs] >= -slack[pairs])) if pairs.any() else 1.0
         found[name] = {"sign": sign, "pairs": int(pairs.sum()), "share": kept}
     worst = min(found, key=lambda name: found[name]["share"])
-    shown = f"{found[worst]['share']:.1%} of {found[worst]['pairs']:,} pairs move with {worst}"
-    detail = f"{len(found)} inputs; the fewest: {shown}"
+    shown = f"{found[worst]['share']:.1%} of {found[worst]['pairs']:,} pairs move as declared of {worst}"
+    detail = f"{len(found)} inputs; the fewest: {shown}, wanted are {share:.1%}"
     return Verdict(found[worst]["share"] >= share, detail, {"inputs": found})

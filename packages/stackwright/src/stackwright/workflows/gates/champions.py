@@ -11,6 +11,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.lineage import CHAMPION
 from stackwright.workflows.dataset import Dataset
 from stackwright.workflows.gates.joining import joined
+from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import ModelNotFound, StackwrightError
 from stackwright_interfaces.model import Manifest, ModelRef
 from stackwright_interfaces.registry import ModelVersion
@@ -101,12 +102,22 @@ def _incomparable(champion: Champion | None, model: LoadedModel) -> str:
 def columns_for(stack: Stack, model: LoadedModel, rows: Dataset, service: str) -> dict[str, Any]:
     """Return what a champion reads of these rows: their own columns, or those of the service that it learned from.
 
+    Columns of another service are taken where they mean the same: of the same views, by the same transforms.
+
     Args:
         service: the service that the rows' columns are of.
 
     Raises:
         StackwrightError: they cannot be joined.
     """
-    if model.manifest.service == service or set(model.inputs) <= set(rows.columns):
+    there = set(model.inputs) <= set(rows.columns)
+    if model.manifest.service == service or (there and _means_the_same(model.manifest, stack.service(service))):
         return dict(rows.columns)
     return joined(stack, stack.service(model.manifest.service), rows.keys, rows.asked)
+
+
+def _means_the_same(manifest: Manifest, service: FeatureService) -> bool:
+    read = set(manifest.definitions) - {manifest.service, manifest.target}
+    code = {step.name: step.code for step in service.transforms}
+    same_code = all(code.get(name) == hashed for name, hashed in manifest.transforms.items())
+    return same_code and read <= {selection.view.ref for selection in service.selections}

@@ -16,6 +16,7 @@ from stackwright_numerics.drift import Histogram, Limits, compare
 
 _CLOCK: Final = 0.9
 _ASKED_ANEW: Final = 1_000
+_FEWEST: Final = 5
 _SHOWN: Final = 5
 
 
@@ -23,8 +24,9 @@ _SHOWN: Final = 5
 def leakage(candidate: Candidate, auc: float, late: float, rows: int) -> Verdict:
     """No input alone gives the target away, no truth is older than its question, no value was written down later.
 
-    A number is judged by the area under its ROC curve for the class, or for a target above its median; a text by the
-    mean target of its value among the older half of the rows, judged on the newer half.
+    A number is judged by the area under its ROC curve for the class, or for a target above its median, and by whether
+    it is there at all; a text by the mean target of its value among the older half of the rows, judged on the newer
+    half. Fewer than five rows of either side tell nothing.
     """
     few = spread(candidate.train, rows)
     positive = (few.target > (0 if candidate.task == "classification" else np.median(few.target))).astype(np.float64)
@@ -38,7 +40,11 @@ def leakage(candidate: Candidate, auc: float, late: float, rows: int) -> Verdict
                 "written_late": written}  # fmt: skip
     telling = max(judged, key=lambda name: judged[name], default="")
     problems = [
-        *([f"{telling} alone gives the target away"] if telling and judged[telling] >= auc else []),
+        *(
+            [f"{telling} alone gives the target away, as from an AUC of {auc:g} on"]
+            if telling and judged[telling] >= auc
+            else []
+        ),
         *([f"{early:.1%} of the truths were known before they were asked for"] if early else []),
         *([f"{written:.1%} of the rows hold values written down later"] if written > late else []),
     ]
@@ -47,18 +53,24 @@ def leakage(candidate: Candidate, auc: float, late: float, rows: int) -> Verdict
 
 
 def _area(column: NDArray[Any], positive: NDArray[np.float64]) -> float | None:
-    """Return the area under the ROC curve of one input, whichever way it points; ``None`` of one value or class."""
+    """Return the area under the ROC curve of one input, whichever way it points; ``None`` of too few rows."""
     if column.dtype == object:
         half = len(column) // 2
         means = _means(column[:half], positive[:half])
         known = np.array([value in means for value in column[half:].tolist()], dtype=bool)
         score = np.array([means.get(value, 0.0) for value in column[half:].tolist()])[known]
-        truth = positive[half:][known]
-    else:
-        known = np.isfinite(column)
-        score, truth = column[known], positive[known]
+        return _either_way(positive[half:][known], score)
+    known = np.isfinite(column)
+    areas = (_either_way(positive[known], column[known]), _either_way(positive, known.astype(np.float64)))
+    return max((area for area in areas if area is not None), default=None)
+
+
+def _either_way(truth: NDArray[np.float64], score: NDArray[np.float64]) -> float | None:
+    ones = float(truth.sum())
+    if min(ones, truth.size - ones) < _FEWEST:
+        return None
     found = metrics.auc(truth, score)
-    return max(found, 1 - found) if np.isfinite(found) else None
+    return max(found, 1 - found)
 
 
 def _means(column: NDArray[Any], positive: NDArray[np.float64]) -> dict[Any, float]:

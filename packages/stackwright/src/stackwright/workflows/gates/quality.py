@@ -33,7 +33,7 @@ def baseline(candidate: Candidate, min_gain: float) -> Verdict:
     """On rows it has not seen, the model beats a constant by a margin and is no worse than a linear model."""
     signature = candidate.model.manifest.signature
     train, holdout = (to_matrix(rows.columns, signature) for rows in (candidate.train, candidate.holdout))
-    target = candidate.shaper(candidate.train).target
+    target = candidate.shaper.target(candidate.train)
     categorical = [place for place, field in enumerate(signature.inputs) if field.type.kind is Kind.STRING]
     undo = candidate.model.postprocess
     task: TaskName = "classification" if candidate.part.task == "classification" else "regression"
@@ -47,7 +47,7 @@ def baseline(candidate: Candidate, min_gain: float) -> Verdict:
     gain = 1 - errors["model"] / errors["constant"] if errors["constant"] else -np.inf
     passed = bool(np.isfinite(gain) and gain >= min_gain and errors["model"] <= errors["linear"])
     shown = ", ".join(f"{name} {error:.4g}" for name, error in errors.items())
-    detail = f"{loss} on {len(candidate.holdout):,} newer rows: {shown}"
+    detail = f"{loss} on {len(candidate.holdout):,} newer rows: {shown}; gain {gain:.1%}, wanted is {min_gain:.1%}"
     return Verdict(passed, detail, {**errors, "gain": gain, "metric": loss})
 
 
@@ -75,7 +75,7 @@ def champion(candidate: Candidate, min_gain: float, rows: int) -> Verdict:
     """
     held, answer = candidate.rival.champion, candidate.rival.answer
     if held is None or answer is None:
-        return Verdict.inapplicable(candidate.rival.why)
+        return Verdict.inapplicable(candidate.rival.why, {"champion": None if held is None else held.version.ref})
     truth = candidate.holdout.target
     unseen = np.isnat(held.learned_until) | (candidate.holdout.asked > held.learned_until)
     new = int(unseen.sum())
@@ -90,7 +90,7 @@ def champion(candidate: Candidate, min_gain: float, rows: int) -> Verdict:
         "champion_loss": float(theirs.mean()), "gain": gain, "low": low, "high": high,
     }  # fmt: skip
     shown = f"{name} {mine.mean():.4g}, of {held.version.ref} {theirs.mean():.4g}"
-    detail = f"{shown}, on {new:,} rows: gain {gain:.2%}, at least {low:.2%}"
+    detail = f"{shown}, on {new:,} rows: gain {gain:.2%}, surely {low:.2%}, wanted is {min_gain:.2%}"
     return Verdict(low >= min_gain, detail, evidence)
 
 
