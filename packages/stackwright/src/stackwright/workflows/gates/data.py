@@ -41,7 +41,7 @@ def leakage(candidate: Candidate, auc: float, late: float, rows: int) -> Verdict
     telling = max(judged, key=lambda name: judged[name], default="")
     problems = [
         *(
-            [f"{telling} alone gives the target away, as from an AUC of {auc:g} on"]
+            [f"{telling} alone gives the target away, as from an AUC of {auc:g} on (of an honest input, raise auc)"]
             if telling and judged[telling] >= auc
             else []
         ),
