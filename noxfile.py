@@ -48,14 +48,15 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint, types, import rules, then every test: ``nox -s tests``; arguments go to pytest. In CI, with coverage."""
+    """Lint, types, import rules, then the tests but for the nightly ones: ``nox -s tests``. In CI, with coverage."""
     install(session)
     lint(session)
     in_ci = os.environ.get("CI") == "true"
     if in_ci:
         install_tools(session)
     reached = COVERAGE if in_ci else []
-    session.run("pytest", "-n", str(os.cpu_count() or 2), "--dist", "worksteal", *reached, *session.posargs)
+    by_day = [] if "-m" in session.posargs else ["-m", "not nightly"]
+    session.run("pytest", "-n", str(os.cpu_count() or 2), "--dist", "worksteal", *by_day, *reached, *session.posargs)
 
 
 def lint(session: nox.Session) -> None:
@@ -120,7 +121,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def full(session: nox.Session) -> None:
-    """Run what the tests leave for the night: every member at its lower bounds, then the tests with coverage."""
+    """Run what the tests leave for the night: every member at its lower bounds, then every test with coverage."""
     for name in SHORT_NAMES:
         session.notify(f"lowest({name})")
     session.notify("coverage")
@@ -140,7 +141,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Run the tests and report which lines and branches they reach, child processes included."""
+    """Run every test, and report which lines and branches they reach, child processes included."""
     install(session)
     install_tools(session)
     session.run("pytest", "-n", str(os.cpu_count() or 2), *COVERAGE, *session.posargs)

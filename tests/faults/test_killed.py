@@ -110,6 +110,7 @@ def test_killed_after_every_step_before_it_is_told(tmp_path: Path, undisturbed: 
     assert half_written(folder) == []
 
 
+@pytest.mark.nightly
 def test_killed_in_the_middle_of_the_long_steps(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     folder = tmp_path / "market"
     for step, seconds in MIDDLES:

@@ -27,7 +27,7 @@ from stackwright_interfaces.testing import server_app
 from stackwright_interfaces.testing.context import make_context
 from stackwright_interfaces.testing.server_child import Running, free_port, until, wait_for
 
-pytestmark = pytest.mark.usefixtures("bentoml")
+pytestmark = [pytest.mark.usefixtures("bentoml"), pytest.mark.nightly]
 
 Start = Callable[..., Running]
 

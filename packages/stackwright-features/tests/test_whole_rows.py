@@ -112,7 +112,7 @@ def said(rows: FeatureRows) -> Any:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data(), st.booleans(), st.sampled_from([NOON, NOON - HOUR, NOON + HOUR, NOON - 9 * HOUR]))
 def test_they_say_what_each_view_says_of_its_own(data: st.DataObject, nulls: bool, at: Any) -> None:
     history = {view.name: data.draw(rows_of(view, nulls=nulls)) for view in DEFINITIONS.views}
