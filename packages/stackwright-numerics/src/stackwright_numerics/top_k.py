@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 def precision(hits: ArrayLike, relevant: ArrayLike) -> Floats:
     """Return hits ÷ places, a user each."""
     found, _ = _rows(hits, relevant)
-    return found.mean(axis=1)
+    return np.asarray(found.mean(axis=1))
 
 
 def recall(hits: ArrayLike, relevant: ArrayLike) -> Floats:
