@@ -13,8 +13,8 @@ import pyarrow.csv
 import pytest
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.dataset import build
-from stackwright.workflows.scoring import load, resolve
+from stackwright.workflows.datasets.dataset import build
+from stackwright.workflows.live.scoring import load, resolve
 from stackwright_numerics.split import TemporalSplit
 
 HERE = Path(__file__).parent / "king_county"

@@ -55,7 +55,7 @@ service = FeatureService(name="s", selections=(visits.select("count"), daily.sel
 KILLED = """
 import os, signal, sys
 from stackwright.cli.main import main
-from stackwright.workflows import computation, ingestion, push, schedule
+from stackwright.workflows.features import computation, ingestion, push, schedule
 
 place, number = sys.argv[1], int(sys.argv[2])
 BATCH = push.BATCH = 40

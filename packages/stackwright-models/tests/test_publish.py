@@ -84,7 +84,7 @@ def test_the_record_says_that_it_came_from_a_notebook_and_of_which_rows(stack: A
 
 
 def test_it_is_judged_again_as_it_was_fitted_and_not_as_the_blueprint_would(stack: Any) -> None:
-    from stackwright.workflows.rejudging import rejudge
+    from stackwright.workflows.lineage.rejudging import rejudge
 
     assert publish(stack, sm.tabular(**QUICK)).ok
     again = rejudge(stack, "valuation@1")
@@ -115,7 +115,7 @@ def test_a_pipeline_of_scikit_learn_is_published_as_it_is(stack: Any) -> None:
     )
     outcome = publish(stack, pipeline)
     assert outcome.data["model"] == "valuation@1"
-    from stackwright.workflows.scoring import load, resolve
+    from stackwright.workflows.live.scoring import load, resolve
 
     model = load(stack, resolve(stack, "valuation@1"))
     found = sm.training_set(stack, "valuation")

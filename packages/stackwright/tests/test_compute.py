@@ -20,9 +20,9 @@ from stackwright.assembly.blueprint import BlueprintProblems
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.compute.local import LocalExecutor
 from stackwright.compute.plugin import LocalConfig
-from stackwright.workflows.dataset import Shaper, build
-from stackwright.workflows.fitting import Fitter
-from stackwright.workflows.trials import Elsewhere, _read, _write
+from stackwright.workflows.datasets.dataset import Shaper, build
+from stackwright.workflows.training.fitting import Fitter
+from stackwright.workflows.training.trials import Elsewhere, _read, _write
 from stackwright_interfaces.compute import Inline, SupportsWorkers, cores
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.types import FLOAT64, Field

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import stackwright
-from stackwright.workflows.scoring import load
+from stackwright.workflows.live.scoring import load
 from stackwright_interfaces.errors import ArtifactError
 from stackwright_interfaces.model import Manifest, describe_files
 

@@ -16,7 +16,7 @@ import pytest
 import stackwright
 from stackwright.assembly.project import Project
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.dataset import Dataset, Shaper, build, recency, signature
+from stackwright.workflows.datasets.dataset import Dataset, Shaper, build, recency, signature
 from stackwright_features.code import collect
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import DefinitionError, TrainingError

@@ -13,7 +13,7 @@ import pytest
 
 import stackwright
 from stackwright.portable import predict
-from stackwright.workflows.scoring import scorer
+from stackwright.workflows.live.scoring import scorer
 
 HIDDEN = "import sys; sys.exit(any(find(name) for name in ('stackwright', 'numpy', 'lightgbm')))"
 

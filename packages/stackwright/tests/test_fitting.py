@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stackwright.assembly.blueprint import ModelPart, Part
-from stackwright.workflows.dataset import Dataset, Shaper
-from stackwright.workflows.fitting import Fitter, forward, threads_for, told
+from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.training.fitting import Fitter, forward, threads_for, told
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.types import FLOAT64, Field
 
@@ -107,5 +107,5 @@ def test_every_stretch_of_work_is_told_from_nothing_done_to_all_done(fitter: Fit
 
 
 def test_few_rows_are_fitted_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stackwright.workflows.fitting.cores", lambda: 8)
+    monkeypatch.setattr("stackwright.workflows.training.fitting.cores", lambda: 8)
     assert (threads_for(100), threads_for(1_000_000)) == (1, 8)

@@ -14,7 +14,7 @@ import pytest
 
 import stackwright
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows.rejudging import rejudge
+from stackwright.workflows.lineage.rejudging import rejudge
 from stackwright_interfaces.errors import ModelNotFound
 
 PLUGIN = ("-p", "no:stackwright_gates", "-p", "stackwright.pytest_plugin")

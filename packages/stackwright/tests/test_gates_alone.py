@@ -13,10 +13,10 @@ import pyarrow as pa
 import pytest
 
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates import Candidate, GateResult, run_gate
 from stackwright.workflows.gates.champions import Champion
-from stackwright.workflows.rejudging import rejudge
+from stackwright.workflows.lineage.rejudging import rejudge
 from stackwright_interfaces.model import Predictor
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.model import LoadedModel

@@ -22,9 +22,9 @@ import pytest
 
 import stackwright
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.image import image
-from stackwright.workflows.imaged import CONTENT, content_of
-from stackwright.workflows.requirements import pinned
+from stackwright.workflows.live.image import image
+from stackwright.workflows.live.imaged import CONTENT, content_of
+from stackwright.workflows.versions.requirements import pinned
 from stackwright_interfaces.errors import ArtifactError, BlueprintError, ModelNotFound, PluginError, UsageError
 
 Run = Callable[..., Any]
@@ -99,7 +99,7 @@ def serving(project: Path) -> Iterator[Callable[..., Any]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     variables = {**os.environ, "PORT": str(port), "PYTHONSAFEPATH": "1"}
-    command = [sys.executable, "-m", "stackwright.workflows.imaged", "serve"]
+    command = [sys.executable, "-m", "stackwright.workflows.live.imaged", "serve"]
     with (project.parent / "log.txt").open("w+") as log:
         child = subprocess.Popen(command, cwd=project, env=variables, stdout=log, stderr=log)
         try:
@@ -144,7 +144,7 @@ def test_a_model_that_is_not_what_was_baked_in_is_not_served(written: Path, tmp_
     manifest.write_text(json.dumps({**document, "task": "other"}))
     with pytest.raises(ArtifactError, match="Baked in was sha256"):
         content_of(project)
-    command = [sys.executable, "-m", "stackwright.workflows.imaged"]
+    command = [sys.executable, "-m", "stackwright.workflows.live.imaged"]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -158,7 +158,7 @@ def test_a_mistake_in_how_it_is_run_is_told_in_one_line(
     written: Path, tmp_path: Path, arguments: list[str], port: str, code: int, words: str
 ) -> None:
     project = Path(shutil.copytree(written / "project", tmp_path / "project"))
-    command = [sys.executable, "-m", "stackwright.workflows.imaged", *arguments]
+    command = [sys.executable, "-m", "stackwright.workflows.live.imaged", *arguments]
     variables = {**os.environ, "PORT": port}
     done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == code

@@ -11,7 +11,7 @@ import pytest
 
 import stackwright
 from stackwright.workflows import journal
-from stackwright.workflows.labels import choose_target
+from stackwright.workflows.monitoring.labels import choose_target
 from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import UnknownName, UsageError
 from stackwright_interfaces.types import INT64, Field

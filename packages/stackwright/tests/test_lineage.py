@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stackwright.lineage import Graph, Node, Published, graph_of
-from stackwright.workflows.edits import edits
+from stackwright.workflows.features.edits import edits
 from stackwright_interfaces.definitions import (
     Aggregate,
     Computation,

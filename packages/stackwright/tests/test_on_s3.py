@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from stackwright.assembly.project import Project
-from stackwright.workflows.live import serving
+from stackwright.workflows.live.process import serving
 from stackwright_storage import open_storage
 
 AT = "2024-12-01T00:00:00Z"

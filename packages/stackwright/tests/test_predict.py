@@ -14,8 +14,8 @@ import pyarrow.parquet
 import pytest
 
 import stackwright
-from stackwright.workflows.ready_rows import ReadyRows
-from stackwright.workflows.scoring import scorer
+from stackwright.workflows.datasets.ready_rows import ReadyRows
+from stackwright.workflows.live.scoring import scorer
 from stackwright_features.arrow import to_columns
 from stackwright_interfaces.definitions import FeatureService, transform
 from stackwright_interfaces.errors import (
@@ -164,7 +164,7 @@ def test_rows_are_scored_alike_in_chunks_of_any_size(
     source = written(tmp_path / "in.parquet", some_keys())
     stack.score(source, tmp_path / "whole.parquet", at=AT)
     calls: list[Any] = []
-    monkeypatch.setattr("stackwright.workflows.predict.CHUNK", 7)
+    monkeypatch.setattr("stackwright.workflows.live.predict.CHUNK", 7)
     monkeypatch.setattr(stack, "progress", lambda *call: calls.append(call))
     stack.score(source, tmp_path / "chunks.parquet", at=AT)
     assert read(tmp_path / "chunks.parquet") == read(tmp_path / "whole.parquet")

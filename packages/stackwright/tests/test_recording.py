@@ -16,10 +16,10 @@ import pytest
 
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.assembly.secrets import Secret
-from stackwright.workflows import run_log, usage
-from stackwright.workflows.code_version import commit_of
-from stackwright.workflows.recording import log_path, mark_killed
-from stackwright.workflows.run_log import RunLog
+from stackwright.workflows.training import run_log, usage
+from stackwright.workflows.training.code_version import commit_of
+from stackwright.workflows.training.recording import log_path, mark_killed
+from stackwright.workflows.training.run_log import RunLog
 from stackwright_interfaces.errors import ModelNotFound, ProjectError, StorageError, TrainingError
 
 QUICK = dict.fromkeys(GATE_OPTIONS, False)

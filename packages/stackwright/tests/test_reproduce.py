@@ -80,7 +80,7 @@ def test_a_search_is_not_made_again_and_what_it_found_is_taken(copies: Any, monk
     with copies.open(gates=QUICK, trials=3) as stack:
         stack.train()
         assert stack.registry.history()[0][0].record["tuned"].keys() == {"penalty", "kind", "depth"}
-        monkeypatch.setattr("stackwright.workflows.tuning.tune", None)
+        monkeypatch.setattr("stackwright.workflows.training.tuning.tune", None)
         assert stack.reproduce("valuation").ok
 
 
@@ -103,7 +103,7 @@ def test_libraries_and_definitions_that_changed_are_named(opened: Any, monkeypat
         text = stack.project.features.read_text()
         stack.project.features.write_text(text.replace("np.maximum(rooms, 1)", "np.maximum(rooms, 2)"))
     monkeypatch.setattr(
-        "stackwright.workflows.publishing.metadata.version",
+        "stackwright.workflows.training.publishing.metadata.version",
         lambda name: "9.9" if name == "numpy" else real(name),
     )
     with opened() as stack:

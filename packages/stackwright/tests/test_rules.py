@@ -15,8 +15,8 @@ import pytest
 
 from stackwright.assembly.blueprint import BlueprintProblems, read
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows import dataset as datasets
-from stackwright.workflows.scoring import load
+from stackwright.workflows.datasets import dataset as datasets
+from stackwright.workflows.live.scoring import load
 from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.model import Manifest
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import stackwright
-from stackwright.workflows.scorecard import meaning_of
-from stackwright.workflows.scorecard_checks import CHECKS, SECTIONS
+from stackwright.workflows.scorecard.checks import CHECKS, SECTIONS
+from stackwright.workflows.scorecard.score import meaning_of
 from stackwright_interfaces.errors import ProjectError
 
 Run = Callable[..., Any]

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from stackwright.assembly.project import Project
-from stackwright.workflows.live import serving
+from stackwright.workflows.live.process import serving
 
 SECOND = """
 [models."pricing/rough"]

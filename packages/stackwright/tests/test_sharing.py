@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 import stackwright
-from stackwright.workflows.shared_catalogue import Namespace, SharedCatalogue
+from stackwright.workflows.features.shared_catalogue import Namespace, SharedCatalogue
 from stackwright_interfaces.errors import DefinitionError
 from stackwright_interfaces.imports import imported
 from stackwright_storage import FileStorage

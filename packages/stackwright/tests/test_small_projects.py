@@ -15,7 +15,7 @@ import pytest
 
 import stackwright
 from stackwright.assembly.project import Project
-from stackwright.workflows.live import serving
+from stackwright.workflows.live.process import serving
 from stackwright_interfaces.errors import BlueprintError, FeatureStoreError
 
 STORE = """

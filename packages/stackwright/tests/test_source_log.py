@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 import stackwright
-from stackwright.workflows.source_log import content_digest, places, read
+from stackwright.workflows.features.source_log import content_digest, places, read
 
 
 def test_an_ingestion_leaves_who_when_which_file_and_how_many(filled: Path, market: Any) -> None:
@@ -67,7 +67,7 @@ def test_equal_rows_have_equal_digests_however_they_are_cut() -> None:
 
 
 def test_passwords_of_a_database_are_not_written_down() -> None:
-    from stackwright.workflows.sources import _without_secrets
+    from stackwright.workflows.rows.sources import _without_secrets
 
     assert _without_secrets("postgresql://ada:secret@host:5432/homes?sslkey=x") == "postgresql://host:5432/homes"
     assert _without_secrets("days/*.csv") == "days/*.csv"

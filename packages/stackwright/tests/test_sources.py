@@ -20,10 +20,10 @@ import pytest
 import stackwright
 from stackwright.assembly.discovery import Plugins
 from stackwright.notebook import NotebookStack
-from stackwright.workflows.catalogue import ingest
-from stackwright.workflows.labels import label
-from stackwright.workflows.sources import rows_of
-from stackwright.workflows.training_set import training_set
+from stackwright.workflows.datasets.training_set import training_set
+from stackwright.workflows.features.catalogue import ingest
+from stackwright.workflows.monitoring.labels import label
+from stackwright.workflows.rows.sources import rows_of
 from stackwright_interfaces.errors import (
     AdapterNotInstalled,
     BlueprintError,

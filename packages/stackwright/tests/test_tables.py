@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackwright.workflows.tables import read_table, write_table
+from stackwright.workflows.rows.tables import read_table, write_table
 from stackwright_interfaces.errors import DataError, UsageError, WrongType
 from stackwright_interfaces.types import BOOL, FLOAT64, INT64, STRING, TIMESTAMP, Type
 

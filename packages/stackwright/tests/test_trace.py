@@ -11,7 +11,7 @@ import pytest
 
 import stackwright
 from stackwright.workflows import journal
-from stackwright.workflows.scoring import scorer
+from stackwright.workflows.live.scoring import scorer
 from stackwright_interfaces.model import Manifest
 from stackwright_journal.predictions import PredictionLog
 from stackwright_journal.records import PredictionRows

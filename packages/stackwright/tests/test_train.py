@@ -104,7 +104,7 @@ def test_a_version_whose_gates_were_cut_off_is_judged_when_it_is_trained_again(
 ) -> None:
     with copies.open(gates={**QUICK, "contract": True}) as stack:
         with monkeypatch.context() as patch:
-            patch.setattr("stackwright.workflows.evidence.record", interrupted)
+            patch.setattr("stackwright.workflows.versions.evidence.record", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 stack.train()
         outcome = stack.train()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackwright.workflows.training_set import fingerprint
+from stackwright.workflows.datasets.training_set import fingerprint
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ import pytest
 
 from stackwright.assembly.blueprint import ModelPart, Part, TunePart
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows import tuning
-from stackwright.workflows.dataset import Dataset, Shaper
-from stackwright.workflows.fitting import Fitter
-from stackwright.workflows.trial_log import TrialLog
-from stackwright.workflows.trials import Here, Judge, Question, run
-from stackwright.workflows.tuning import Tuned
+from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.training import tuning
+from stackwright.workflows.training.fitting import Fitter
+from stackwright.workflows.training.trial_log import TrialLog
+from stackwright.workflows.training.trials import Here, Judge, Question, run
+from stackwright.workflows.training.tuning import Tuned
 from stackwright_interfaces.compute import Inline
 from stackwright_interfaces.errors import PluginError, TrainingError
 from stackwright_interfaces.model import Signature

@@ -19,7 +19,7 @@ import pytest
 
 import stackwright
 from stackwright.notebook import NotebookStack
-from stackwright.workflows import schedule
+from stackwright.workflows.features import schedule
 from stackwright_interfaces.errors import DataError, DefinitionError, FeatureStoreError, UsageError
 from stackwright_interfaces.testing.context import SettableClock
 

@@ -11,7 +11,7 @@ import pytest
 from stackwright.assembly.stack import Stack
 from stackwright.pytest_plugin import MARK
 from stackwright.workflows.gates.base import INAPPLICABLE, RED, WARNING
-from stackwright.workflows.rejudging import Rejudged, rejudge
+from stackwright.workflows.lineage.rejudging import Rejudged, rejudge
 from stackwright_interfaces.errors import StackwrightError
 
 

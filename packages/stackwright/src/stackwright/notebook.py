@@ -14,7 +14,7 @@ from stackwright.workflows.outcome import Outcome, Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from stackwright.workflows.labelled_rows import LabelledRows
+    from stackwright.workflows.datasets.labelled_rows import LabelledRows
     from stackwright_interfaces.feature_store import ArrowStream
 
 
@@ -53,19 +53,19 @@ class NotebookStack(Stack):
 
     def apply(self) -> Outcome:
         """Put the definitions of ``features.py`` in force."""
-        from stackwright.workflows.catalogue import apply
+        from stackwright.workflows.features.catalogue import apply
 
         return apply(self)
 
     def ingest(self, view: str, source: Path | str, *, table: str | None = None, query: str | None = None) -> Outcome:
         """Add rows of files or of a database to a view."""
-        from stackwright.workflows.catalogue import ingest
+        from stackwright.workflows.features.catalogue import ingest
 
         return ingest(self, view, source, table=table, query=query)
 
     def push(self, view: str, source: Path | str) -> Outcome:
         """Add events, JSON lines of a file, to a view and bring them online at once."""
-        from stackwright.workflows.push import push
+        from stackwright.workflows.features.push import push
 
         return push(self, view, str(source))
 
@@ -73,23 +73,23 @@ class NotebookStack(Stack):
         self, view: str, start: datetime, end: datetime, *, step: timedelta | None = None, force: bool = False
     ) -> Outcome:
         """Compute a view for a span of the past, an interval at a time."""
-        from stackwright.workflows.catalogue import find_view
-        from stackwright.workflows.computation import backfill
+        from stackwright.workflows.features.catalogue import find_view
+        from stackwright.workflows.features.computation import backfill
 
         with self._watched():
             return backfill(self, find_view(self.definitions, view), start, end, step=step, force=force)
 
     def tick(self, at: datetime | None = None) -> Outcome:
         """Drain streams, and run the scheduled views that are due."""
-        from stackwright.workflows.schedule import tick
+        from stackwright.workflows.features.schedule import tick
 
         with self._watched():
             return tick(self, at)
 
     def statistics(self, view: str) -> Outcome:
         """Show what the last ingestion into a view held."""
-        from stackwright.workflows.catalogue import find_view
-        from stackwright.workflows.ingestion import statistics
+        from stackwright.workflows.features.catalogue import find_view
+        from stackwright.workflows.features.ingestion import statistics
 
         return statistics(self, find_view(self.definitions, view))
 
@@ -97,34 +97,34 @@ class NotebookStack(Stack):
         self, view: str | None = None, *, export: Path | str | None = None, clear: bool = False, yes: bool = False
     ) -> Outcome:
         """Show, export or let go rows that were set aside."""
-        from stackwright.workflows.catalogue import find_view
-        from stackwright.workflows.quarantine import quarantine
+        from stackwright.workflows.features.catalogue import find_view
+        from stackwright.workflows.features.quarantine import quarantine
 
         chosen = None if view is None else find_view(self.definitions, view)
         return quarantine(self, chosen, export=None if export is None else Path(export), clear=clear, yes=yes)
 
     def materialize(self, *views: str, at: datetime | None = None) -> Outcome:
         """Bring new rows online."""
-        from stackwright.workflows.catalogue import materialize
+        from stackwright.workflows.features.catalogue import materialize
 
         with self._watched():
             return materialize(self, views, at=at)
 
     def search(self, *words: str) -> Outcome:
         """Search the features by name, tag, owner, entity or text (the verb ``features``)."""
-        from stackwright.workflows.catalogue import search
+        from stackwright.workflows.features.catalogue import search
 
         return search(self, words)
 
     def share(self, view: str, *, to: str, why: str = "", revoke: bool = False) -> Outcome:
         """Permit another team to import a view, or withdraw that."""
-        from stackwright.workflows.sharing import share
+        from stackwright.workflows.features.sharing import share
 
         return share(self, view, to=to, why=why, revoke=revoke)
 
     def import_view(self, ref: str) -> Outcome:
         """Import another team's view (the verb ``import``)."""
-        from stackwright.workflows.sharing import import_view
+        from stackwright.workflows.features.sharing import import_view
 
         return import_view(self, ref)
 
@@ -132,7 +132,7 @@ class NotebookStack(Stack):
         """Return a model's training set: the service's outputs, the target, and when each row was asked for."""
         import pyarrow as pa
 
-        from stackwright.workflows.dataset import build
+        from stackwright.workflows.datasets.dataset import build
 
         part = self.model(model)
         rows = build(self, part)
@@ -151,7 +151,7 @@ class NotebookStack(Stack):
         known_by: bool = False,
     ) -> Outcome:
         """Join labels with features into a Parquet file (the verb ``training-set``)."""
-        from stackwright.workflows.training_set import training_set
+        from stackwright.workflows.datasets.training_set import training_set
 
         with self._watched():
             return training_set(
@@ -171,7 +171,7 @@ class NotebookStack(Stack):
         known_by: bool = False,
     ) -> LabelledRows:
         """Return labels joined with features as plain columns, of a model or of a service."""
-        from stackwright.workflows.labelled_rows import labelled_rows
+        from stackwright.workflows.datasets.labelled_rows import labelled_rows
 
         with self._watched():
             return labelled_rows(
@@ -202,7 +202,7 @@ class NotebookStack(Stack):
         force: bool = False,
     ) -> Outcome:
         """Fit a copy of an estimator on the older rows, judge it by the newer ones, and publish it."""
-        from stackwright.workflows.publish_estimator import NotebookRows, publish_estimator
+        from stackwright.workflows.training.publish_estimator import NotebookRows, publish_estimator
 
         rows = NotebookRows(columns=columns, target=target, asked=asked, observed=observed, keys=keys)
         with self._watched():
@@ -212,105 +212,105 @@ class NotebookStack(Stack):
 
     def delete_entity(self, entity: str, *, yes: bool = False, **keys: str) -> Outcome:
         """Remove an entity from history and online."""
-        from stackwright.workflows.deletion import delete_entity
+        from stackwright.workflows.features.deletion import delete_entity
 
         return delete_entity(self, entity, keys, yes=yes)
 
     def train(self, model: str | None = None, *, force: bool = False) -> Outcome:
         """Build the training set, fit, judge and publish a model."""
-        from stackwright.workflows.train import train
+        from stackwright.workflows.training.train import train
 
         with self._watched():
             return train(self, model, force=force)
 
     def runs(self, model: str | None = None) -> Outcome:
         """List training runs."""
-        from stackwright.workflows.models import runs
+        from stackwright.workflows.versions.models import runs
 
         return runs(self, model)
 
     def models(self, model: str | None = None) -> Outcome:
         """List published models."""
-        from stackwright.workflows.models import models
+        from stackwright.workflows.versions.models import models
 
         return models(self, model)
 
     def promote(self, ref: str, *, alias: str = "champion", force: bool = False, reason: str = "") -> Outcome:
         """Point an alias to a version whose gates are green."""
-        from stackwright.workflows.models import promote
+        from stackwright.workflows.versions.models import promote
 
         return promote(self, ref, alias=alias, force=force, reason=reason)
 
     def rollback(self, model: str | None = None, *, alias: str = "champion", reason: str = "") -> Outcome:
         """Point an alias back to where it was."""
-        from stackwright.workflows.models import rollback
+        from stackwright.workflows.versions.models import rollback
 
         return rollback(self, model, alias=alias, reason=reason)
 
     def runs_compare(self, first: str, second: str) -> Outcome:
         """Put two runs side by side, what differs first."""
-        from stackwright.workflows.comparing import compare
+        from stackwright.workflows.lineage.comparing import compare
 
         return compare(self, first, second)
 
     def runs_show(self, run: str) -> Outcome:
         """Show a run in full: what it cost, where it failed, its log."""
-        from stackwright.workflows.run_showing import show_run
+        from stackwright.workflows.lineage.run_showing import show_run
 
         return show_run(self, run)
 
     def models_show(self, ref: str, *, out: Path | str | None = None) -> Outcome:
         """Show a published model in full, and write its card."""
-        from stackwright.workflows.showing import show_model
+        from stackwright.workflows.versions.showing import show_model
 
         return show_model(self, ref, out=None if out is None else Path(out))
 
     def retire(self, ref: str, *, reason: str = "", drain: bool = False, undo: bool = False) -> Outcome:
         """Take a version out of use, or back into it."""
-        from stackwright.workflows.retirement import retire
+        from stackwright.workflows.versions.retirement import retire
 
         return retire(self, ref, reason=reason, drain=drain, undo=undo)
 
     def impact(self, name: str | None = None, *, diff: Path | str | None = None) -> Outcome:
         """Tell what a change would reach, and who owns it."""
-        from stackwright.workflows.impact import impact
+        from stackwright.workflows.lineage.impact import impact
 
         return impact(self, name, diff=None if diff is None else Path(diff))
 
     def trace(self, prediction_id: str, *, rows: Path | str | None = None) -> Outcome:
         """Trace a prediction to its model, rows, features and files."""
-        from stackwright.workflows.trace import trace
+        from stackwright.workflows.lineage.trace import trace
 
         return trace(self, prediction_id, rows=None if rows is None else Path(rows))
 
     def reproduce(self, ref: str) -> Outcome:
         """Train a version again as things were known then."""
-        from stackwright.workflows.reproduce import reproduce
+        from stackwright.workflows.lineage.reproduce import reproduce
 
         with self._watched():
             return reproduce(self, ref)
 
     def export(self, ref: str, out: Path | str) -> Outcome:
         """Write a model as a folder that predicts on its own."""
-        from stackwright.workflows.export import export
+        from stackwright.workflows.versions.export import export
 
         return export(self, ref, Path(out))
 
     def scorecard(self, model: str | None = None) -> Outcome:
         """Score the project by Google's ML Test Score, from what was measured."""
-        from stackwright.workflows.scorecard import scorecard
+        from stackwright.workflows.scorecard.score import scorecard
 
         return scorecard(self, model)
 
     def predict(self, *, model_ref: str | None = None, at: datetime | None = None, **keys: Any) -> Outcome:
         """Predict for one entity, given its keys and request fields as keywords."""
-        from stackwright.workflows.predict import predict
+        from stackwright.workflows.live.predict import predict
 
         return predict(self, keys, model=model_ref, at=at)
 
     def serve(self, *, port: int | None = None) -> None:
         """Serve the promoted models over HTTP until interrupted."""
-        from stackwright.workflows.serve import serve
+        from stackwright.workflows.live.serve import serve
 
         if port is not None:
             self.override("server", port=port)
@@ -318,7 +318,7 @@ class NotebookStack(Stack):
 
     def image(self, out: Path | str, *, wheels: Path | str | None = None, include: Sequence[str] = ()) -> Outcome:
         """Write the context of a container image that serves the promoted models."""
-        from stackwright.workflows.image import image
+        from stackwright.workflows.live.image import image
 
         return image(self, Path(out), wheels=None if wheels is None else Path(wheels), include=include)
 
@@ -326,7 +326,7 @@ class NotebookStack(Stack):
         self, source: Path | str, out: Path | str, *, model: str | None = None, at: datetime | None = None
     ) -> Outcome:
         """Predict for every row of a file."""
-        from stackwright.workflows.predict import score
+        from stackwright.workflows.live.predict import score
 
         with self._watched():
             return score(self, Path(source), Path(out), model=model, at=at)
@@ -335,7 +335,7 @@ class NotebookStack(Stack):
         self, source: Path | str, *, target: str | None = None, table: str | None = None, query: str | None = None
     ) -> Outcome:
         """Add ground truth, whenever it comes."""
-        from stackwright.workflows.labels import label
+        from stackwright.workflows.monitoring.labels import label
 
         return label(self, source, target=target, table=table, query=query)
 
@@ -343,7 +343,7 @@ class NotebookStack(Stack):
         self, model: str | None = None, *, start: datetime | None = None, end: datetime | None = None
     ) -> Outcome:
         """Monitor a window: HTML and JSON."""
-        from stackwright.workflows.report import report
+        from stackwright.workflows.monitoring.report import report
 
         return report(self, model, start=start, end=end)
 

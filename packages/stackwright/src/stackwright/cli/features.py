@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def _apply(options: Options) -> Outcome:
-    from stackwright.workflows.catalogue import apply
+    from stackwright.workflows.features.catalogue import apply
 
     with open_stack(options) as stack:
         return apply(stack)
 
 
 def _ingest(options: Options) -> Outcome:
-    from stackwright.workflows.catalogue import ingest
+    from stackwright.workflows.features.catalogue import ingest
 
     with open_stack(options) as stack:
         return ingest(stack, options.view, options.source, table=options.table, query=options.query)
@@ -36,7 +36,7 @@ def _ingest_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _push(options: Options) -> Outcome:
-    from stackwright.workflows.push import push
+    from stackwright.workflows.features.push import push
 
     with open_stack(options) as stack:
         return push(stack, options.view, options.source)
@@ -48,8 +48,8 @@ def _push_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _backfill(options: Options) -> Outcome:
-    from stackwright.workflows.catalogue import find_view
-    from stackwright.workflows.computation import backfill
+    from stackwright.workflows.features.catalogue import find_view
+    from stackwright.workflows.features.computation import backfill
 
     with open_stack(options) as stack:
         view = find_view(stack.definitions, options.view)
@@ -66,7 +66,7 @@ def _backfill_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _tick(options: Options) -> Outcome:
-    from stackwright.workflows.schedule import tick
+    from stackwright.workflows.features.schedule import tick
 
     with open_stack(options) as stack:
         return tick(stack, options.at)
@@ -77,8 +77,8 @@ def _tick_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _statistics(options: Options) -> Outcome:
-    from stackwright.workflows.catalogue import find_view
-    from stackwright.workflows.ingestion import statistics
+    from stackwright.workflows.features.catalogue import find_view
+    from stackwright.workflows.features.ingestion import statistics
 
     with open_stack(options) as stack:
         return statistics(stack, find_view(stack.definitions, options.view))
@@ -89,8 +89,8 @@ def _statistics_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _quarantine(options: Options) -> Outcome:
-    from stackwright.workflows.catalogue import find_view
-    from stackwright.workflows.quarantine import quarantine
+    from stackwright.workflows.features.catalogue import find_view
+    from stackwright.workflows.features.quarantine import quarantine
 
     with open_stack(options) as stack:
         view = find_view(stack.definitions, options.view) if options.view else None
@@ -105,7 +105,7 @@ def _quarantine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _materialize(options: Options) -> Outcome:
-    from stackwright.workflows.catalogue import materialize
+    from stackwright.workflows.features.catalogue import materialize
 
     with open_stack(options) as stack:
         return materialize(stack, options.view, at=options.at)
@@ -117,7 +117,7 @@ def _materialize_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _features(options: Options) -> Outcome:
-    from stackwright.workflows.catalogue import search
+    from stackwright.workflows.features.catalogue import search
 
     with open_stack(options) as stack:
         return search(stack, options.words)
@@ -128,7 +128,7 @@ def _features_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _training_set(options: Options) -> Outcome:
-    from stackwright.workflows.training_set import training_set
+    from stackwright.workflows.datasets.training_set import training_set
 
     with open_stack(options) as stack:
         return training_set(
@@ -159,7 +159,7 @@ def _training_set_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _delete_entity(options: Options) -> Outcome:
-    from stackwright.workflows.deletion import delete_entity
+    from stackwright.workflows.features.deletion import delete_entity
 
     with open_stack(options) as stack:
         return delete_entity(stack, options.entity, pairs(options.pairs), yes=options.yes)
@@ -172,7 +172,7 @@ def _delete_entity_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _share(options: Options) -> Outcome:
-    from stackwright.workflows.sharing import share
+    from stackwright.workflows.features.sharing import share
 
     with open_stack(options) as stack:
         return share(stack, options.view, to=options.to, why=options.why, revoke=options.revoke)
@@ -186,7 +186,7 @@ def _share_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _import(options: Options) -> Outcome:
-    from stackwright.workflows.sharing import import_view
+    from stackwright.workflows.features.sharing import import_view
 
     with open_stack(options) as stack:
         return import_view(stack, options.ref)

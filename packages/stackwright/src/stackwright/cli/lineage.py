@@ -15,7 +15,7 @@ _REF: Final = "NAME@VERSION or NAME@ALIAS, or NAME for the newest"
 
 
 def _runs_compare(options: Options) -> Outcome:
-    from stackwright.workflows.comparing import compare
+    from stackwright.workflows.lineage.comparing import compare
 
     with open_stack(options) as stack:
         return compare(stack, options.first, options.second)
@@ -27,7 +27,7 @@ def _runs_compare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _runs_show(options: Options) -> Outcome:
-    from stackwright.workflows.run_showing import show_run
+    from stackwright.workflows.lineage.run_showing import show_run
 
     with open_stack(options) as stack:
         return show_run(stack, options.run)
@@ -38,7 +38,7 @@ def _runs_show_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _models_show(options: Options) -> Outcome:
-    from stackwright.workflows.showing import show_model
+    from stackwright.workflows.versions.showing import show_model
 
     with open_stack(options) as stack:
         return show_model(stack, options.ref, out=options.out)
@@ -50,7 +50,7 @@ def _models_show_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _retire(options: Options) -> Outcome:
-    from stackwright.workflows.retirement import retire
+    from stackwright.workflows.versions.retirement import retire
 
     with open_stack(options) as stack:
         return retire(stack, options.ref, reason=options.reason, drain=options.drain, undo=options.undo)
@@ -64,7 +64,7 @@ def _retire_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _impact(options: Options) -> Outcome:
-    from stackwright.workflows.impact import impact
+    from stackwright.workflows.lineage.impact import impact
 
     with open_stack(options) as stack:
         return impact(stack, options.name, diff=options.diff)
@@ -76,7 +76,7 @@ def _impact_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _trace(options: Options) -> Outcome:
-    from stackwright.workflows.trace import trace
+    from stackwright.workflows.lineage.trace import trace
 
     with open_stack(options) as stack:
         return trace(stack, options.prediction, rows=options.rows)
@@ -88,7 +88,7 @@ def _trace_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: Options) -> Outcome:
-    from stackwright.workflows.reproduce import reproduce
+    from stackwright.workflows.lineage.reproduce import reproduce
 
     with open_stack(options) as stack:
         return reproduce(stack, options.ref)
@@ -99,7 +99,7 @@ def _reproduce_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: Options) -> Outcome:
-    from stackwright.workflows.export import export
+    from stackwright.workflows.versions.export import export
 
     with open_stack(options) as stack:
         return export(stack, options.ref, options.out)

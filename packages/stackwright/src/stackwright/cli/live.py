@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _predict(options: Options) -> Outcome:
-    from stackwright.workflows.predict import predict
+    from stackwright.workflows.live.predict import predict
 
     with open_stack(options) as stack:
         return predict(stack, pairs(options.pairs), model=options.model, at=options.at)
@@ -26,7 +26,7 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: Options) -> None:
-    from stackwright.workflows.serve import serve
+    from stackwright.workflows.live.serve import serve
 
     with open_stack(options) as stack:
         if options.port is not None:
@@ -39,7 +39,7 @@ def _serve_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _image(options: Options) -> Outcome:
-    from stackwright.workflows.image import image
+    from stackwright.workflows.live.image import image
 
     with open_stack(options) as stack:
         return image(stack, options.out, wheels=options.wheels, include=options.include)
@@ -54,7 +54,7 @@ def _image_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _score(options: Options) -> Outcome:
-    from stackwright.workflows.predict import score
+    from stackwright.workflows.live.predict import score
 
     with open_stack(options) as stack:
         return score(stack, options.source, options.out, model=options.model, at=options.at)
@@ -68,7 +68,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _label(options: Options) -> Outcome:
-    from stackwright.workflows.labels import label
+    from stackwright.workflows.monitoring.labels import label
 
     with open_stack(options) as stack:
         return label(stack, options.source, target=options.target, table=options.table, query=options.query)
@@ -81,7 +81,7 @@ def _label_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(options: Options) -> Outcome:
-    from stackwright.workflows.report import report
+    from stackwright.workflows.monitoring.report import report
 
     with open_stack(options) as stack:
         return report(stack, options.model, start=options.since, end=options.until)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _train(options: Options) -> Outcome:
-    from stackwright.workflows.train import train
+    from stackwright.workflows.training.train import train
 
     with open_stack(options) as stack:
         return train(stack, options.model, force=options.force)
@@ -24,21 +24,21 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _runs(options: Options) -> Outcome:
-    from stackwright.workflows.models import runs
+    from stackwright.workflows.versions.models import runs
 
     with open_stack(options) as stack:
         return runs(stack, options.model)
 
 
 def _models(options: Options) -> Outcome:
-    from stackwright.workflows.models import models
+    from stackwright.workflows.versions.models import models
 
     with open_stack(options) as stack:
         return models(stack, options.model)
 
 
 def _promote(options: Options) -> Outcome:
-    from stackwright.workflows.models import promote
+    from stackwright.workflows.versions.models import promote
 
     with open_stack(options) as stack:
         return promote(stack, options.ref, alias=options.alias, force=options.force, reason=options.reason)
@@ -52,7 +52,7 @@ def _promote_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _rollback(options: Options) -> Outcome:
-    from stackwright.workflows.models import rollback
+    from stackwright.workflows.versions.models import rollback
 
     with open_stack(options) as stack:
         return rollback(stack, options.model, alias=options.alias, reason=options.reason)
@@ -65,7 +65,7 @@ def _rollback_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _scorecard(options: Options) -> Outcome:
-    from stackwright.workflows.scorecard import scorecard
+    from stackwright.workflows.scorecard.score import scorecard
 
     with open_stack(options) as stack:
         return scorecard(stack, options.model)

@@ -18,16 +18,16 @@ import pyarrow.parquet
 from stackwright.assembly import blueprint as blueprints
 from stackwright.assembly.project import Project
 from stackwright.assembly.stack import Stack
-from stackwright.workflows import catalogue
-from stackwright.workflows.labels import label
+from stackwright.workflows.features import catalogue
 from stackwright.workflows.ledger import Ledger, file_digest
-from stackwright.workflows.live import send, serving
-from stackwright.workflows.models import promote
+from stackwright.workflows.live.process import send, serving
+from stackwright.workflows.live.serve import serve
+from stackwright.workflows.monitoring.labels import label
+from stackwright.workflows.monitoring.report import report
 from stackwright.workflows.new import add_sample, load_sample, new
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright.workflows.report import report
-from stackwright.workflows.serve import serve
-from stackwright.workflows.train import newest, train
+from stackwright.workflows.training.train import newest, train
+from stackwright.workflows.versions.models import promote
 from stackwright_interfaces.catalogue import meaning
 from stackwright_interfaces.errors import ProjectError, PromotionRefused
 from stackwright_interfaces.plugin import Progress, Sample
@@ -278,7 +278,7 @@ class _Way:
         return Outcome(f"Up in {seconds:.1f} s", data, (Table(("what", "value"), rows),), notes)
 
     def baseline(self, version: Any) -> list[tuple[str, str]]:
-        from stackwright.workflows.evidence import gates_of
+        from stackwright.workflows.versions.evidence import gates_of
 
         for gate in gates_of(self.stack, version).get("gates", []):
             if gate["name"] == "baseline" and gate["evidence"]:

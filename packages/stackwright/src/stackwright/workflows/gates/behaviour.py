@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates.base import (
     SUPERVISED,
     Candidate,

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from stackwright.workflows.datasets.ready_rows import ReadyRows
 from stackwright.workflows.gates.base import Candidate, gate
-from stackwright.workflows.ready_rows import ReadyRows
 from stackwright_features.arrow import arrow_type
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import DataError, did_you_mean

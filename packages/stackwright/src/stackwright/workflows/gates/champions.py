@@ -9,7 +9,7 @@ import numpy as np
 
 from stackwright.assembly.stack import Stack
 from stackwright.lineage import CHAMPION
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates.joining import joined
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import ModelNotFound, StackwrightError

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates.base import SUPERVISED, Candidate, gate, spread
 from stackwright.workflows.gates.joining import differing, joined
 from stackwright_interfaces.gates import Verdict

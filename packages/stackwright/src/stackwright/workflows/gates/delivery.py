@@ -11,7 +11,7 @@ import numpy as np
 
 from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates.base import Candidate, gate, newest, relative_difference, spread
 from stackwright.workflows.gates.champions import columns_for
 from stackwright.workflows.gates.joining import differing, joined

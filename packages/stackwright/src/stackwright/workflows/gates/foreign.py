@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates.base import Candidate
 from stackwright_interfaces.errors import PluginError
 from stackwright_interfaces.gates import GateCandidate, GateRows, Predict, Verdict

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates.base import SUPERVISED, Candidate, gate
 from stackwright.workflows.gates.slicing import Slice, slices_of
 from stackwright_interfaces.gates import Verdict

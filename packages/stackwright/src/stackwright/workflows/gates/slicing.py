@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright.workflows.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright_interfaces.errors import UsageError, did_you_mean
 from stackwright_interfaces.types import Field, Kind
 

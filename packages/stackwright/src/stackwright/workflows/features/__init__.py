@@ -1,0 +1,1 @@
+"""The life of a row: defined, ingested, computed, pushed, shared, deleted."""

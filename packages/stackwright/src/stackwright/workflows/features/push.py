@@ -1,0 +1,163 @@
+"""Events into a view and online at once: pushed by hand, or taken from a stream."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.features import quarantine, sharing
+from stackwright.workflows.features.catalogue import find_view, materialize
+from stackwright.workflows.features.ingestion import add_rows
+from stackwright.workflows.outcome import Outcome, Table
+from stackwright_features.arrow import arrow_type
+from stackwright_features.expectations import REASON, Sifted
+from stackwright_interfaces.definitions import FeatureView
+from stackwright_interfaces.errors import DataError, UsageError
+from stackwright_interfaces.forms import value_from_json
+from stackwright_interfaces.streams import StreamSource
+from stackwright_interfaces.types import Field, Kind, fit
+
+BATCH: Final = 5_000
+"""Events taken from a stream at a time."""
+
+STANDARD_INPUT: Final = "-"
+
+_TEXT: Final = "__event"
+_NOT_TEXT: Final = frozenset({Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.LIST, Kind.VECTOR})
+
+
+class Unread(NamedTuple):
+    """An event that cannot be read.
+
+    Attributes:
+        place: its place among the others, from 1.
+        text: as it came.
+        reason: what is wrong with it.
+    """
+
+    place: int
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events of a view: those that can be read as a table, and the others."""
+
+    table: Any
+    unread: Sequence[Unread]
+
+
+def read_events(texts: Sequence[str], view: FeatureView) -> Events:
+    """Read events, one JSON object each, whose members are named as the view's source has them.
+
+    A member may be a text that holds a number, a boolean or a list: streams often carry texts alone.
+    """
+    in_file = {field: column for column, field in view.source.rename.items()}
+    fields = {in_file.get(field.name, field.name): field for field in (*view.entity.keys, *view.fields)}
+    times = [name for name in (view.source.event_time, view.source.created_time) if name and name not in fields]
+    rows, unread = [], []
+    for place, text in enumerate(texts, 1):
+        try:
+            rows.append(_row(json.loads(text), fields, times))
+        except (ValueError, ArithmeticError, TypeError) as error:
+            unread.append(Unread(place, text, str(error)))
+    columns = {name: pa.array([row[name] for row in rows], arrow_type(field.type)) for name, field in fields.items()}
+    columns |= {name: pa.array([row[name] for row in rows], pa.string()) for name in times}
+    return Events(pa.table(columns), unread)
+
+
+def _row(event: Any, fields: dict[str, Field], times: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(event, dict):
+        raise TypeError("it is no JSON object")
+    row = {name: _value(name, event.get(name), field) for name, field in fields.items()}
+    for name in times:
+        value = event.get(name)
+        if value is not None and not isinstance(value, str):
+            raise ValueError(f"{name} is {value!r}, no ISO 8601 time")
+        row[name] = value or None
+    return row
+
+
+def _value(name: str, value: Any, field: Field) -> Any:
+    if value is None or (value == "" and field.type.kind in _NOT_TEXT):
+        return None
+    try:
+        if isinstance(value, str) and field.type.kind in _NOT_TEXT:
+            value = json.loads(value)
+        return fit(value_from_json(value, field.type), field.type)
+    except (ValueError, ArithmeticError) as error:
+        raise ValueError(f"{name} is {value!r}, declared is {field.type}") from error
+
+
+def push(stack: Stack, name: str, source: str) -> Outcome:
+    """Add events to a view and bring them online. All or nothing.
+
+    Args:
+        name: the view.
+        source: a file of JSON lines, or ``-`` for standard input.
+
+    Raises:
+        UnknownName: no such view.
+        UsageError: there is no such file.
+        DataError: a line cannot be read; nothing was added.
+    """
+    view = find_view(stack.definitions, name)
+    sharing.refuse_foreign(stack, view)
+    lines = [line for line in _read_lines(source) if line.strip()]
+    events = read_events(lines, view)
+    for place, _, reason in events.unread:
+        raise DataError(f"{source} event {place}", reason, "Mend it and push again. Nothing was added.")
+    return _pushed(stack, view, events.table, origin="standard input" if source == STANDARD_INPUT else source)
+
+
+def _read_lines(source: str) -> list[str]:
+    if source == STANDARD_INPUT:
+        return sys.stdin.read().splitlines()
+    try:
+        return Path(source).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise UsageError(source, "no such file", "Check the path, or give - for standard input.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(source, f"cannot be read ({error})", "Give a UTF-8 file of JSON lines.") from error
+
+
+def _pushed(stack: Stack, view: FeatureView, table: Any, origin: str) -> Outcome:
+    added = add_rows(stack, view, table, origin=origin, described=False)
+    online = materialize(stack, [view.ref]).data["views"][view.ref]["written"]
+    title = f"Pushed {added.data['added']:,} new rows into {view.ref}, {online:,} of its keys are online anew"
+    return Outcome(title, {**added.data, "written": online}, added.tables, added.notes)
+
+
+def drain(stack: Stack, name: str, source: StreamSource, view: FeatureView) -> Outcome:
+    """Take what a stream holds into its view, a batch at a time; each is committed after it was stored.
+
+    An event that cannot be read is set aside, with the reason.
+    """
+    sharing.refuse_foreign(stack, view)
+    taken = added = aside = 0
+    while batch := source.poll(BATCH):
+        events = read_events([event.text for event in batch], view)
+        if events.unread:
+            quarantine.put(stack, view, _set_aside(events), f"stream {name}")
+        done = _pushed(stack, view, events.table, f"stream {name}")
+        source.commit(batch[-1].offset)
+        taken += len(batch)
+        added += int(done.data["added"])
+        aside += len(events.unread) + int(done.data["set_aside"])
+        stack.progress(f"stream {name}", taken, taken)
+    data = {"stream": name, "view": view.ref, "events": taken, "added": added, "set_aside": aside}
+    table = Table(("stream", "view", "events", "new rows", "set aside"), [tuple(data.values())])
+    return Outcome(f"Took {taken:,} events from stream {name}", data, (table,))
+
+
+def _set_aside(events: Events) -> Sifted:
+    columns = {_TEXT: [item.text for item in events.unread], REASON: [item.reason for item in events.unread]}
+    return Sifted(events.table, pa.table(columns))

@@ -1,0 +1,136 @@
+"""Rows that were set aside: kept as they came, with the reason, until somebody mends them or lets them go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.rows.tables import write_table
+from stackwright_features.expectations import REASON, Sifted
+from stackwright_interfaces.definitions import FeatureView
+from stackwright_interfaces.errors import DataError, UsageError
+
+_ABOUT: Final = b"stackwright"
+
+
+def put(stack: Stack, view: FeatureView, sifted: Sifted, origin: str) -> str:
+    """Keep the rows that were set aside; the same rows again are kept once.
+
+    Returns:
+        Path of the file, or nothing where no row was set aside.
+    """
+    rows = sifted.set_aside
+    if not len(rows):
+        return ""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows.combine_chunks())
+    name = hashlib.sha256(sink.getvalue()).hexdigest()[:16]
+    about = {"view": view.ref, "origin": origin, "at": stack.clock().isoformat(), "reasons": sifted.reasons}
+    path = _folder(stack, view.ref) / f"{name}.parquet"
+    if not path.exists():
+        write_table(rows.replace_schema_metadata({_ABOUT: json.dumps(about)}), path)
+    return str(path)
+
+
+def quarantine(
+    stack: Stack, view: FeatureView | None = None, *, export: Path | None = None, clear: bool = False, yes: bool = False
+) -> Outcome:
+    """List what was set aside, of one view or all; write it into one file; let it go.
+
+    Args:
+        export: a ``.parquet`` or ``.csv`` file for a view's rows and their reasons.
+        clear: let a view's rows go, after they were written where ``export`` is given.
+        yes: that it is meant.
+
+    Raises:
+        UsageError: no view is named to export or clear, or it is not said that clearing is meant.
+        DataError: a file cannot be read or written.
+    """
+    if (export or clear) and view is None:
+        raise UsageError("quarantine", "which view is meant is not said", "Name it: stackwright quarantine VIEW ...")
+    if clear and not yes:
+        raise UsageError("quarantine", "rows that are let go cannot be brought back", "Add --yes if it is meant.")
+    files = [(path, _read(path)) for path in _files(stack, None if view is None else view.ref)]
+    found = [{**_about(table), "rows": len(table), "file": str(path)} for path, table in files]
+    notes = []
+    if export is not None:
+        write_table(
+            pa.concat_tables([table for _, table in files] or [pa.table({})], promote_options="permissive"), export
+        )
+        notes.append(f"Written to {export}. Mend it, drop the column {REASON}, and ingest it.")
+    if clear:
+        for path, _ in files:
+            path.unlink()
+        notes.append("They were let go.")
+    headings = ("view", "at", "origin", "rows", "reasons")
+    shown = [[_reasons(item[key]) if key == "reasons" else item[key] for key in headings] for item in found]
+    rows = sum(item["rows"] for item in found)
+    return Outcome(
+        f"{rows:,} rows are set aside", {"rows": rows, "files": found}, (Table(headings, shown),), tuple(notes)
+    )
+
+
+def forget(stack: Stack, views: Sequence[FeatureView], keys: Mapping[str, Any]) -> int:
+    """Remove one entity's rows from the quarantine of its views; return how many they were."""
+    removed = 0
+    for view in views:
+        in_file = {field: column for column, field in view.source.rename.items()}
+        named = {in_file.get(name, name): value for name, value in keys.items()}
+        for path in _files(stack, view.ref):
+            table = _read(path)
+            kept = table.filter(pc.invert(_of(table, named)))
+            removed += len(table) - len(kept)
+            if not len(kept):
+                path.unlink()
+            elif len(kept) < len(table):
+                write_table(kept, path)
+    return removed
+
+
+def _of(table: Any, keys: Mapping[str, Any]) -> Any:
+    """Tell which rows are of these keys: compared as texts, since rows lie here as they came."""
+    found = pa.array([True] * len(table))
+    for name, value in keys.items():
+        column = (
+            table.column(name).cast(pa.string()) if name in table.column_names else pa.nulls(len(table), pa.string())
+        )
+        found = pc.and_(found, pc.fill_null(pc.equal(column, str(value)), fill_value=False))
+    return found
+
+
+def _folder(stack: Stack, ref: str) -> Path:
+    return stack.project.state / "quarantine" / ref
+
+
+def _files(stack: Stack, ref: str | None) -> Iterator[Path]:
+    folder = stack.project.state / "quarantine" if ref is None else _folder(stack, ref)
+    yield from sorted(folder.rglob("*.parquet"))
+
+
+def _read(path: Path) -> Any:
+    try:
+        return pyarrow.parquet.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(str(path), f"cannot be read ({error})", "Restore it, or delete it.") from error
+
+
+def _about(table: Any) -> dict[str, Any]:
+    with suppress(KeyError, TypeError, ValueError):
+        about: dict[str, Any] = json.loads(table.schema.metadata[_ABOUT])
+        return about
+    return {"view": "", "origin": "", "at": "", "reasons": {}}
+
+
+def _reasons(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())

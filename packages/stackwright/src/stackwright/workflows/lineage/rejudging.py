@@ -1,0 +1,136 @@
+"""Judging a published version again: by the gates of the blueprint as it stands, on rows that are joined anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from stackwright.assembly.blueprint import ModelPart
+from stackwright.assembly.gate_options import configured
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.datasets import dataset as datasets
+from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.gates import GATES, Candidate, GateResult, run_gate
+from stackwright.workflows.lineage.training_rows import rebuild
+from stackwright.workflows.versions.evidence import gates_of
+from stackwright_interfaces.errors import TrainingError
+from stackwright_interfaces.model import Manifest, ModelRef
+from stackwright_interfaces.registry import ModelVersion
+from stackwright_numerics.split import TemporalSplit
+from stackwright_serving.model import LoadedModel
+
+_OF_THE_FIT: Final = ("seed", "threads", "half_life", "where", "rules")
+
+
+@dataclass
+class Rejudged:
+    """A published version, judged again gate by gate.
+
+    Gates that need a fit are not run: what they found when the version was published is told. The others are run on the
+    rows that it learned from and on newer ones: those of its publication where these can be had again, else all that
+    were asked for after the newest row it learned from.
+    """
+
+    stack: Stack
+    part: ModelPart
+    version: ModelVersion
+
+    @cached_property
+    def gates(self) -> Mapping[str, Mapping[str, Any]]:
+        """Gate → its options and level, as the blueprint has them now."""
+        return configured(self.part, self.stack.plugins)
+
+    @cached_property
+    def recorded(self) -> Mapping[str, Mapping[str, Any]]:
+        """Gate → what it found when the version was published."""
+        return {gate["name"]: gate for gate in gates_of(self.stack, self.version).get("gates", [])}
+
+    def judge(self, name: str) -> GateResult:
+        """Return what a gate finds, or found.
+
+        Raises:
+            TrainingError: there are no newer rows to judge it on.
+        """
+        settings = self.gates[name]
+        gate = GATES.get(name)
+        if gate is None or not gate.refits or (gate.tasks and self.part.task not in gate.tasks):
+            return run_gate(self.candidate, name, settings)
+        if name not in self.recorded:
+            return GateResult(name, passed=False, detail=f"it was never run on {self.version.ref}", options=settings)
+        found = {key: value for key, value in self.recorded[name].items() if key in GateResult.__dataclass_fields__}
+        return GateResult(**{**found, "detail": f"{found['detail']} (when it was published)"})
+
+    @cached_property
+    def candidate(self) -> Candidate:
+        """The version with its rows."""
+        stack, part = self.stack, self.part
+        folder = stack.registry.fetch(self.version)
+        manifest = Manifest.read(folder)
+        train, holdout = self._rows(manifest)
+        fit = manifest.parameters
+        return Candidate(
+            stack=stack,
+            part=part,
+            folder=folder,
+            model=LoadedModel.published(self.version, folder, stack.model_format(manifest.flavour)),
+            shaper=Shaper.of(stack.trainer(part), _as_fitted(part, manifest), manifest.signature, _clips(fit)),
+            train=train,
+            holdout=holdout,
+            parameters={name: value for name, value in fit.items() if name not in _OF_THE_FIT},
+            threads=int(fit.get("threads", 1)),
+        )
+
+    def _rows(self, manifest: Manifest) -> tuple[Dataset, Dataset]:
+        """Return the rows it learned from, and newer ones."""
+        with suppress(TrainingError):  # one from a notebook, or whose labels are gone
+            built = rebuild(self.stack, self.version)
+            if not built.differences:
+                ((_, holdout),) = built.rows.split(TemporalSplit(folds=1, holdout=built.part.holdout))
+                return built.learned, holdout
+        known = datasets.build(self.stack, self.part)
+        last = np.datetime64(str(manifest.data["last"]).removesuffix("Z"), "us")
+        newer = known.take(known.asked > last)
+        if not len(newer):
+            todo = "Bring labels of later times: stackwright label SOURCE"
+            raise TrainingError(self.version.ref, "no labelled row is newer than those it learned from", todo)
+        return known.take(known.asked <= last), newer
+
+    def close(self) -> None:
+        """Release the models that were loaded."""
+        candidate = self.__dict__.get("candidate")
+        if candidate is not None:
+            candidate.close()
+            candidate.model.close()
+
+
+def _as_fitted(part: ModelPart, manifest: Manifest) -> ModelPart:
+    """Return a model with the transform and weights of a version: the blueprint's may be others, a notebook's are none.
+
+    A transform of the target is undone by the first step after the model.
+    """
+    logarithmic = tuple(manifest.postprocess[:1]) == ({"op": "exp"},)
+    half_life = float(manifest.parameters.get("half_life", 0.0))
+    return replace(part, transform="log" if logarithmic else "none", half_life=half_life)
+
+
+def _clips(fit: Mapping[str, Any]) -> Mapping[str, tuple[float, float]]:
+    return {name: (low, high) for name, (low, high) in fit.get("rules", {}).get("clip", {}).items()}
+
+
+def rejudge(stack: Stack, ref: str) -> Rejudged:
+    """Return a published version to be judged again.
+
+    Args:
+        ref: ``NAME``, which is its newest version, ``NAME@VERSION`` or ``NAME@ALIAS``.
+
+    Raises:
+        ModelNotFound: there is none.
+        BlueprintError: the blueprint has no such model.
+    """
+    version = stack.registry.resolve(ModelRef.parse(ref))
+    return Rejudged(stack, stack.model(version.name), version)

@@ -1,0 +1,1 @@
+"""Answers: the scorer of a model, its server, its image."""

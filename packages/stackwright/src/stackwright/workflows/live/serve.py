@@ -1,0 +1,190 @@
+"""Serving: the plan of an application that crosses into worker processes, and what each worker makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from stackwright.assembly.project import Project, write_json
+from stackwright.assembly.secrets import redact
+from stackwright.assembly.stack import Stack
+from stackwright.workflows import journal
+from stackwright.workflows.live.scoring import load, model_names, scorer_of
+from stackwright_interfaces.errors import ModelNotFound
+from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.registry import ModelVersion
+from stackwright_interfaces.server import App
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from stackwright_journal.predictions import PredictionLog
+    from stackwright_serving.host import ModelSource
+    from stackwright_serving.metrics import Metrics
+    from stackwright_serving.scorer import Scorer
+    from stackwright_serving.sink import Answered
+    from stackwright_serving.state import State
+
+PLAN: Final = "STACKWRIGHT_PLAN"
+ENDS_WITH_STDIN: Final = "STACKWRIGHT_ENDS_WITH_STDIN"
+METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def address_file(project: Project) -> Path:
+    """Return the file that holds the address of the running server."""
+    return project.state / "address.json"
+
+
+def serve(stack: Stack) -> None:
+    """Serve the promoted models until SIGTERM or SIGINT; say where, also in ``address.json``.
+
+    Raises:
+        ModelNotFound: no model of the blueprint is promoted.
+        ServerError: the server cannot start.
+    """
+    if not promoted(stack):
+        todo = "Run: stackwright train, then: stackwright promote NAME"
+        raise ModelNotFound("registry", "no model of this blueprint is promoted", todo)
+    plan = stack.project.state / "server.json"
+    project = stack.project
+    write_json(plan, {"project": str(project.folder), "env": project.env, "blueprint": stack.plan.digest})
+    metrics = stack.project.state / "metrics"
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(parents=True)
+    app = App(
+        factory="stackwright.workflows.live.serve:application",
+        plan=plan,
+        environment={PLAN: str(plan), METRICS: str(metrics)},
+    )
+    address = address_file(stack.project)
+
+    def ready(url: str) -> None:
+        write_json(address, {"url": url, "pid": os.getpid()})
+        sys.stderr.write(f"Serving on {url} (stop with Ctrl-C)\n")
+
+    if ENDS_WITH_STDIN in os.environ:
+        threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
+    try:
+        stack.server.serve(app, ready)
+    finally:
+        address.unlink(missing_ok=True)
+
+
+def _end_with_stdin() -> None:
+    """Stop as on SIGTERM when standard input is closed, which the death of a parent does."""
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def promoted(stack: Stack) -> dict[str, ModelVersion]:
+    """Return the champion of each model that has one: those of the blueprint, or all where it names none."""
+    found = {}
+    for name in model_names(stack):
+        try:
+            found[name] = stack.registry.resolve(ModelRef(name, alias="champion"))
+        except ModelNotFound:
+            continue
+    return found
+
+
+class RegistrySource:
+    """Where a worker's models come from: the champions in the registry, each probed in a child process first."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    def generation(self) -> str:
+        """Return the registry's generation."""
+        return self._stack.registry.generation()
+
+    def promoted(self) -> Mapping[str, ModelVersion]:
+        """Return the champions."""
+        return promoted(self._stack)
+
+    def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
+        """Probe and load a version."""
+        return scorer_of(self._stack, load(self._stack, version, probed=True)), self._stack.registry.fetch(version)
+
+
+class JournalSink:
+    """Hands answered requests to the prediction log."""
+
+    def __init__(self, log: PredictionLog) -> None:
+        self._log = log
+
+    def append(self, answered: Answered, /) -> bool:
+        """Queue the rows of a request; they are written off the reply path."""
+        from stackwright_journal.records import PredictionRows
+
+        scored, model = answered.scored, answered.model
+        return self._log.append(
+            PredictionRows(
+                prediction_ids=answered.ids,
+                prediction=scored.prediction.value,
+                lower=scored.prediction.lower,
+                upper=scored.prediction.upper,
+                model=model.name,
+                version=model.version,
+                digest=model.digest,
+                features=scored.features,
+                columns=answered.columns,
+                keys=answered.keys,
+                request=answered.request,
+                fallbacks=scored.incomplete,
+                request_id=answered.request_id,
+                blueprint=answered.blueprint,
+                predicted_at=answered.predicted,
+                asked_at=answered.asked,
+            )
+        )
+
+
+def application() -> Starlette:
+    """Return the application of the plan that the environment names. Opens nothing until its lifespan starts."""
+    from stackwright_serving.app import create_app
+    from stackwright_serving.logs import configure
+
+    configure(redact=redact)
+    return create_app(_open)
+
+
+def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
+    plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
+    stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
+    return state_over(stack, RegistrySource(stack), plan["blueprint"], opened, metrics)
+
+
+def state_over(stack: Stack, source: ModelSource, blueprint: str, opened: AsyncExitStack, metrics: Metrics) -> State:
+    """Return what a worker's endpoints share.
+
+    Args:
+        source: where models come from.
+        blueprint: digest of the plan.
+        opened: closes what is opened here.
+    """
+    from stackwright_journal.predictions import PredictionLog
+    from stackwright_serving.host import ModelHost
+    from stackwright_serving.settings import Settings
+    from stackwright_serving.state import State
+
+    settings = Settings()
+    log = PredictionLog(journal.segments(stack))
+    opened.callback(log.close)
+    return State(
+        host=ModelHost(source, metrics, poll=settings.poll),
+        services={service.ref: service for service in stack.definitions.services},
+        metrics=metrics,
+        settings=settings,
+        sink=JournalSink(log),
+        clock=stack.clock,
+        blueprint=blueprint,
+    )

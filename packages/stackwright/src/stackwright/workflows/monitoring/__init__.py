@@ -1,0 +1,1 @@
+"""What came of predictions: labels that come late, windows reported."""

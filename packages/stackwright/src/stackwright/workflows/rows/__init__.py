@@ -1,0 +1,1 @@
+"""Rows in and out: files, folders of them, buckets, databases."""

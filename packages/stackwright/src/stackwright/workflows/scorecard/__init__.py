@@ -1,0 +1,1 @@
+"""Google's ML Test Score of a project."""

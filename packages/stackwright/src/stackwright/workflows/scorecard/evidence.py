@@ -1,0 +1,116 @@
+"""What is known of a model for its score: gates, definitions, the registry's journal, reports, logged predictions."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from itertools import islice
+from typing import Any, Final
+
+from stackwright.assembly.blueprint import ModelPart
+from stackwright.assembly.stack import Stack
+from stackwright.lineage import CHAMPION
+from stackwright.workflows import journal
+from stackwright.workflows.versions.evidence import evidence_of
+from stackwright_interfaces.definitions import FeatureService, FeatureView
+from stackwright_interfaces.registry import Event, ModelVersion
+
+RECENT: Final = timedelta(days=90)
+
+_LOOKED_AT: Final = 100_000
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The predictions of the last ninety days.
+
+    Args:
+        predictions: how many.
+        traceable: of these, how many with the features that they came from.
+        arms: arm → how many.
+    """
+
+    predictions: int = 0
+    traceable: int = 0
+    arms: Mapping[str, int] = field(default_factory=dict)
+
+
+class Evidence:
+    """Evidence of one model: of its champion, or while there is none of its newest version."""
+
+    def __init__(self, stack: Stack, part: ModelPart) -> None:
+        self.stack = stack
+        self.part = part
+
+    @property
+    def ref(self) -> str:
+        """The version, or the model's name where there is none."""
+        return self.part.name if self.version is None else self.version.ref
+
+    @cached_property
+    def _history(self) -> tuple[Sequence[ModelVersion], Sequence[Event]]:
+        return self.stack.registry.history(self.part.name)
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """The journal of the model, oldest first."""
+        return self._history[1]
+
+    @cached_property
+    def version(self) -> ModelVersion | None:
+        """The version that is judged."""
+        versions, _ = self._history
+        promoted = [version for version in versions if CHAMPION in version.aliases]
+        return next(iter([*promoted, *reversed(versions)]), None)
+
+    @cached_property
+    def gates(self) -> Mapping[str, Mapping[str, Any]]:
+        """Gate → what it found."""
+        if self.version is None:
+            return {}
+        found = evidence_of(self.events, self.version).get("gates", [])
+        return {gate["name"]: {"state": "green" if gate["passed"] else "red", **gate} for gate in found}
+
+    @cached_property
+    def service(self) -> FeatureService | None:
+        """The service it reads, where it is applied."""
+        return next((item for item in self.stack.definitions.services if item.ref == self.part.service), None)
+
+    @cached_property
+    def views(self) -> Sequence[FeatureView]:
+        """The views it reads, and those that these are computed from."""
+        found: dict[str, FeatureView] = {}
+        waiting = [item.view for item in (self.service.selections if self.service else ())]
+        while waiting:
+            view = waiting.pop()
+            if view.ref not in found:
+                found[view.ref] = view
+                waiting += view.computed.inputs if view.computed else ()
+        return [found[ref] for ref in sorted(found)]
+
+    @cached_property
+    def report(self) -> Mapping[str, Any]:
+        """The numbers of the newest report about this version; empty where there is none."""
+        folder = self.stack.project.reports / self.part.name
+        paths = sorted(folder.glob("*/report.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in paths:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if self.version is not None and found.get("version") == self.version.version:
+                return found
+        return {}
+
+    @cached_property
+    def logged(self) -> Logged:
+        """The predictions of the last ninety days, the first hundred thousand of them."""
+        records = journal.predictions(self.stack).records(start=self.stack.clock() - RECENT)
+        arms: Counter[str] = Counter()
+        traceable = 0
+        for record in islice(records, _LOOKED_AT):
+            if record["model"] == self.part.name:
+                arms[str(record.get("arm", "live"))] += 1
+                traceable += bool(record.get("features"))
+        return Logged(arms.total(), traceable, dict(arms))

@@ -1,0 +1,241 @@
+"""Training: labels and features in, a published model with evidence out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import pyarrow as pa
+
+from stackwright.assembly import options
+from stackwright.assembly.blueprint import ModelPart
+from stackwright.assembly.plan import plain
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.datasets import dataset as datasets
+from stackwright.workflows.datasets import own_data
+from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.datasets.rules import Learned
+from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.training import tuning
+from stackwright.workflows.training.fitting import Fitter, forward, threads_for, told
+from stackwright.workflows.training.publishing import Fitted, judge_and_publish, versions
+from stackwright.workflows.training.recording import Recording, mark_killed
+from stackwright.workflows.training.trial_log import TrialLog
+from stackwright.workflows.training.trials import Judge
+from stackwright.workflows.training.workbench import workbench_of
+from stackwright.workflows.versions.evidence import gate_configuration, gates_of, trained_on
+from stackwright.workflows.versions.provenance import lineage
+from stackwright_interfaces.catalogue import canonical, meaning
+from stackwright_interfaces.errors import ModelNotFound, TrainingError
+from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.registry import ModelVersion
+from stackwright_interfaces.trainer import Trainer
+from stackwright_numerics.split import TemporalSplit
+
+MIN_ROWS: Final = 100
+STOPPING: Final = 0.2
+"""Share of the rows, the newest, that a fit is stopped by."""
+
+
+def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outcome:
+    """Build the training set, fit, judge and publish a model.
+
+    Nothing is done where a version of the same data, definitions, parameters and code is published already. A run is
+    kept of everything else: what it cost, its log, and where it failed.
+
+    Args:
+        name: the model; may be left out where the blueprint has one.
+        force: train even so.
+
+    Raises:
+        TrainingError: there are too few labels, or the fit fails.
+        PluginError: parameters are to be searched for, and Optuna is not installed.
+    """
+    part = stack.model(name)
+    if part.tune.trials:
+        tuning.check_installed()
+    mark_killed(stack, part.name)
+    run = Recording(stack, part.name)
+    with run.going_on():
+        run.inputs |= {"service": part.service, "target": part.target, "paths": _places(stack, part)}
+        stack.progress("training set", 0, 1)
+        with run.step("training set"):
+            rows = datasets.build(stack, part)
+            pa.default_memory_pool().release_unused()  # Arrow would keep for itself what the rows were read into
+        stack.progress("training set", 1, 1)
+        if len(rows) < MIN_ROWS:
+            found = f"{len(rows)} labelled rows, at least {MIN_ROWS} are needed"
+            todo = "Bring more rows." if part.data else "Bring more labels: stackwright label FILE"
+            raise TrainingError(f"model {part.name!r}", found, todo)
+        run.inputs["data"] = rows.fingerprint()
+        key = _key(stack, part, rows)
+        known = None if force else trained_on(stack, part.name, key)
+        if known is not None:
+            run.drop()
+            title = f"{known.ref} was trained on exactly this before: nothing to do"
+            return outcome_of(stack, known, title, changed=False)
+        run.keep()
+        log = TrialLog(stack.project.state / "tuning" / f"{_search_key(stack, part, rows)}.jsonl")
+        fitted = fit_rows(stack, part, rows, run, log, stack.trainer(part))
+        about = {"run": run.run.id, "code": run.run.record["code"], "lineage": lineage(stack, part, rows.pin)}
+        seen = stack if part.data is None else own_data.as_seen(stack, part)
+        version = judge_and_publish(seen, part, fitted, key, run.seconds, about)
+        log.drop()
+        run.finish(version)
+    outcome = outcome_of(stack, version, f"Published {version.ref}", changed=True)
+    return replace(outcome, data={**outcome.data, "seconds": dict(run.seconds), "run": run.to_json()})
+
+
+def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: TrialLog, trainer: Trainer) -> Fitted:
+    """Fit on the older rows, everything around the fit included; the newer ones are kept back to judge it.
+
+    Args:
+        run: takes down the steps.
+        log: keeps the trials of a search.
+        trainer: what fits.
+
+    Raises:
+        TrainingError: the rows cannot be cut by time, or the fit fails.
+    """
+    service, target = stack.service(part.service), stack.target(part.target)
+    ((learned, holdout),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
+    rules = Learned.of(part, learned)
+    learned = rules(learned)
+    signature = datasets.signature(service, target, learned)
+    shaper = Shaper.of(trainer, part, signature, rules.clips)
+    fitter = Fitter(shaper, part.seed, threads_for(len(learned)))
+    tuned = _tuned(stack, part, fitter, learned, run, log)
+    run.inputs["parameters"] = dict(tuned.parameters)
+    parameters = _stopped(fitter, learned, tuned.parameters, run)
+    table, postprocess = None, (*shaper.postprocess, *rules.postprocess)
+    if part.task == "regression" and (part.interval or part.level):
+        with run.step("intervals"):
+            found = forward(fitter, learned, parameters, stack.progress)
+            steps = rules.postprocess
+            if part.level:
+                steps = ({"op": "scale", "by": found.scale(part.interval_half_life)}, *steps)
+            postprocess = (*shaper.postprocess, *steps)
+            if part.interval:
+                table = found.intervals(part.interval, part.interval_half_life, steps)
+    with run.step("fit"):
+        model = fitter.fit(learned, parameters, told(stack.progress))
+    run.inputs["parameters"] = dict(model.parameters)
+    return Fitted(
+        fitter=fitter,
+        model=model,
+        signature=signature,
+        train=learned,
+        holdout=holdout,
+        intervals=table,
+        postprocess=postprocess,
+        trials=tuned.trials,
+        rules=rules.to_json(),
+        tuned=tuned.parameters,
+    )
+
+
+def _stopped(fitter: Fitter, rows: Dataset, parameters: Mapping[str, Any], run: Recording) -> Mapping[str, Any]:
+    """Return the parameters with which a fit on older rows was stopped by newer ones; the same where none stops so."""
+    if not fitter.shaper.trainer.stops_early(fitter.shaper.task, parameters):
+        return parameters
+    with run.step("early stopping"):
+        ((older, newer),) = rows.split(TemporalSplit(folds=1, holdout=STOPPING))
+        return fitter.fit(older, parameters, valid=newer).parameters
+
+
+def _tuned(stack: Stack, part: ModelPart, fitter: Fitter, rows: Dataset, run: Recording, log: TrialLog) -> tuning.Tuned:
+    """Search for parameters on the compute slot."""
+    space = fitter.shaper.trainer.space(fitter.shaper.task) if part.tune.trials else {}
+    if not space:
+        return tuning.Tuned()
+    judge = Judge(part.task, part.tune.metric, part.tune.folds, part.tune.gap)
+    with run.step("tune"), workbench_of(stack, part, fitter, rows) as bench:
+        found = tuning.tune(
+            part.tune,
+            space,
+            judge,
+            bench.workshop,
+            bench.executor,
+            workers=bench.workers,
+            seed=part.seed,
+            log=log,
+            progress=stack.progress,
+        )
+    run.cpu_elsewhere += found.cpu_elsewhere
+    return found
+
+
+def _places(stack: Stack, part: ModelPart) -> dict[str, Any]:
+    """Return where the rows of a training lie: options that are paths or addresses, secrets by their place."""
+    if part.data is not None:
+        return {"source": part.data.source}
+    chosen = {slot: stack.plan.choices[slot] for slot in ("feature_store", "offline") if slot in stack.plan.choices}
+    return {
+        slot: plain(options.places(choice.part, choice.spec, stack.project.folder)) for slot, choice in chosen.items()
+    }
+
+
+def _key(stack: Stack, part: ModelPart, rows: Dataset) -> str:
+    """Return what a training depends on, as one hash."""
+    document = {**_depends_on(stack, part, rows), "gates": gate_configuration(stack, part)}
+    document["model"] |= {name: getattr(part, name) for name in ("interval", "interval_half_life", "level", "trials")}
+    return hashlib.sha256(canonical(document)).hexdigest()
+
+
+def _search_key(stack: Stack, part: ModelPart, rows: Dataset) -> str:
+    """Return what a search for parameters depends on, as one hash: more trials go on where fewer ended."""
+    return hashlib.sha256(canonical(_depends_on(stack, part, rows))).hexdigest()
+
+
+def _depends_on(stack: Stack, part: ModelPart, rows: Dataset) -> dict[str, Any]:
+    tune = {name: getattr(part.tune, name) for name in ("pruning", "metric", "folds", "gap")}
+    rules = part.rules.to_json()
+    return {
+        "data": rows.fingerprint(),
+        "service": meaning(stack.service(part.service)),
+        "target": meaning(stack.target(part.target)),
+        "model": {name: getattr(part, name) for name in ("task", "transform", "holdout", "seed")},
+        "selection": {"half_life": part.half_life, "where": {name: list(rule) for name, rule in part.where.items()}},
+        "trainer": [part.trainer.adapter, dict(part.trainer.options), dict(stack.trainer(part).code())],
+        "code": versions(part.trainer.adapter),
+        **({"tune": tune} if part.tune.trials else {}),
+        **({"rules": rules} if rules else {}),
+    }
+
+
+def outcome_of(stack: Stack, version: ModelVersion, title: str, *, changed: bool) -> Outcome:
+    """Return a version with its gates and metrics."""
+    evidence = gates_of(stack, version)
+    gates = evidence.get("gates", [])
+    red = [gate["name"] for gate in gates if not gate["passed"]]
+    measured = version.record.get("metrics", {})
+    tables = (
+        Table(("gate", "state", "what was found"), [(gate["name"], _state(gate), gate["detail"]) for gate in gates]),
+        Table(("metric on newer rows", "value"), sorted(measured.items())),
+    )
+    data = {
+        "model": version.ref,
+        "digest": version.digest,
+        "changed": changed,
+        "metrics": dict(measured),
+        "gates": {gate["name"]: bool(gate["passed"]) for gate in gates},
+    }
+    notes = (
+        (f"Red: {', '.join(red)}. It cannot be promoted.",) if red else (f"Next: stackwright promote {version.ref}",)
+    )
+    return Outcome(title, data, tables, notes, ok=not red)
+
+
+def _state(gate: Mapping[str, Any]) -> str:
+    state = str(gate.get("state") or ("green" if gate["passed"] else "red"))
+    return state.upper() if state == "red" else state
+
+
+def newest(stack: Stack, name: str) -> ModelVersion | None:
+    """Return the newest version of a model, or ``None``."""
+    try:
+        return stack.registry.resolve(ModelRef(name))
+    except ModelNotFound:
+        return None

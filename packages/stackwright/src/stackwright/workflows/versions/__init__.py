@@ -1,0 +1,1 @@
+"""Published versions: found, shown, promoted, retired, exported."""

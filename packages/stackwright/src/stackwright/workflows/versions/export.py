@@ -1,0 +1,139 @@
+"""Exporting a model: a folder that predicts on its own, for a device that has neither stackwright nor its libraries."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.versions.resolving import find
+from stackwright_interfaces.errors import ModelError, ProjectError, UsageError
+from stackwright_interfaces.model import GOLDEN, Manifest
+from stackwright_interfaces.registry import ModelVersion
+
+PAYLOADS: Final[Mapping[str, str]] = {"lightgbm": "model.txt"}
+"""Flavours that can be exported → their payload, which is its library's own portable form."""
+
+PROGRAM: Final = "predict.py"
+SCHEMA: Final = "schema.json"
+
+
+def export(stack: Stack, ref: str, out: Path) -> Outcome:
+    """Write a version as a folder that predicts with nothing but Python's standard library.
+
+    It holds the model in its library's own form, ``schema.json`` (inputs, categories, what is done about missing
+    values, steps after the model, intervals, rules), the golden predictions, and ``predict.py``, which was run on them
+    before the folder gets its name.
+
+    Args:
+        ref: ``NAME@VERSION`` or ``NAME@ALIAS``; a bare name is its newest version.
+        out: the folder to make.
+
+    Raises:
+        ModelNotFound: there is no such version.
+        UsageError: the folder is there already, or models of this flavour cannot be exported.
+        ProjectError: it cannot be written.
+        ModelError: what was exported does not give the golden predictions.
+    """
+    version = find(stack, ref)
+    folder = stack.registry.fetch(version)
+    manifest = Manifest.read(folder)
+    if manifest.flavour not in PAYLOADS:
+        todo = f"Train it with one of: {', '.join(PAYLOADS)}."
+        raise UsageError(version.ref, f"models of flavour {manifest.flavour!r} have no portable form", todo)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(str(out), "is there already", "Name a folder that is not there yet.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as place:
+            made = Path(place) / out.name
+            _write(stack, version, manifest, folder, made)
+            told = _checked(version, made)
+            made.rename(out)
+    except OSError as error:
+        todo = "Free space or allow writing there."
+        raise ProjectError(str(out), f"cannot be written ({error.strerror})", todo) from error
+    listed = [(path.name, path.stat().st_size) for path in sorted(out.iterdir())]
+    data = {"model": version.ref, "digest": version.digest, "out": str(out), "files": dict(listed)}
+    notes = (f"Checked: {told}", f"Try it: python {out / PROGRAM} --check")
+    return Outcome(f"Exported {version.ref} to {out}", data, (Table(("file", "bytes"), listed),), notes)
+
+
+def _write(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path, out: Path) -> None:
+    payload = PAYLOADS[manifest.flavour]
+    out.mkdir()
+    for name in (payload, GOLDEN):
+        shutil.copyfile(folder / name, out / name)
+    program = files("stackwright.portable").joinpath(PROGRAM).read_text(encoding="utf-8")
+    (out / PROGRAM).write_text(program, encoding="utf-8")
+    schema = schema_of(version, manifest)
+    schema["files"] = {name: sha256((out / name).read_bytes()).hexdigest() for name in (payload, GOLDEN)}
+    (out / SCHEMA).write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(_readme(stack, version, schema), encoding="utf-8")
+
+
+def schema_of(version: ModelVersion, manifest: Manifest) -> dict[str, Any]:
+    """Return what ``predict.py`` must know of a model beside its payload; JSON values."""
+    signature = manifest.signature
+    return {
+        "model": version.ref,
+        "digest": version.digest,
+        "task": manifest.task,
+        "output": signature.outputs[0].name,
+        "inputs": [
+            {
+                "name": item.name,
+                "type": str(item.type),
+                "description": item.description,
+                "missing": signature.missing.get(item.name, "allow"),
+                "categories": list(signature.categories[item.name]) if item.name in signature.categories else None,
+                "computed": item.name in manifest.transforms,
+            }
+            for item in signature.inputs
+        ],
+        "postprocess": [dict(step) for step in manifest.postprocess],
+        "intervals": manifest.intervals,
+        "rules": dict(manifest.parameters.get("rules", {})),
+    }
+
+
+def _checked(version: ModelVersion, folder: Path) -> str:
+    """Run the exported program on its golden predictions, out of reach of every installed package."""
+    command = [sys.executable, "-I", "-S", PROGRAM, "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    if done.returncode:
+        found = f"what was exported does not predict alike: {done.stderr.strip()[-300:]}"
+        raise ModelError(version.ref, found, "Serve this model with stackwright.")
+    return done.stdout.strip()
+
+
+def _readme(stack: Stack, version: ModelVersion, schema: Mapping[str, Any]) -> str:
+    service = {item.ref: item for item in stack.definitions.services}
+    steps = {step.name: step for item in service.values() for step in item.transforms}
+    lines = [f"# {version.ref}", "", f"Predicts {schema['output']} ({schema['task']}). Digest {version.digest}.", ""]
+    lines += ["```sh", "echo '" + json.dumps(_example(schema)) + f"' | python {PROGRAM}"]
+    lines += [f"python {PROGRAM} --check   # gives the golden predictions", "```", ""]
+    lines += ["It needs Python 3.10 or later, and nothing else. `model.txt` is LightGBM's own text form.", ""]
+    lines += ["| input | type | missing | from |", "|---|---|---|---|"]
+    for item in schema["inputs"]:
+        made = ", ".join(steps[item["name"]].inputs) if item["computed"] and item["name"] in steps else ""
+        origin = f"computed of {made}, before it comes here" if made else item["description"]
+        lines.append(f"| {item['name']} | {item['type']} | {item['missing']} | {origin} |")
+    return "\n".join(lines) + "\n"
+
+
+def _example(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        item["name"]: item["categories"][0] if item["categories"] else ("" if item["type"] == "string" else 1)
+        for item in schema["inputs"]
+    }
