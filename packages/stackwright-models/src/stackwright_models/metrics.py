@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stackwright_interfaces.errors import DataError
 from stackwright_models.errors import InvalidData
+from stackwright_numerics import survival
 
 
 def concordance_index(event: ArrayLike, duration: ArrayLike, predicted: ArrayLike) -> float:
@@ -30,52 +32,10 @@ def concordance_index(event: ArrayLike, duration: ArrayLike, predicted: ArrayLik
     References:
         Harrell, Califf, Pryor, Lee, Rosati (1982), JAMA 247.
     """
-    seen = np.asarray(event, dtype=bool)
-    time, answer = np.asarray(duration, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    if not seen.shape == time.shape == answer.shape or seen.ndim != 1:
-        raise InvalidData("concordance index", "arrays of different lengths", "Give one value a row in each.")
-    if np.isnan(answer).any():
-        raise InvalidData("concordance index", "predictions that are NaN", "Leave these rows out.")
-    ranks = np.unique(answer, return_inverse=True)[1]
-    counts = _Counts(int(ranks.max(initial=0)) + 1)
-    concordant, comparable = 0.0, 0
-    order = np.lexsort((seen, -time))  # longest first; at equal times the censored before the events
-    place = 0
-    while place < order.size:
-        stop = place + 1
-        if seen[order[place]]:
-            while stop < order.size and seen[order[stop]] and time[order[stop]] == time[order[place]]:
-                stop += 1
-            for row in order[place:stop]:
-                below, upto = counts.below(ranks[row]), counts.below(ranks[row] + 1)
-                concordant += counts.total - upto + (upto - below) / 2
-                comparable += counts.total
-        for row in order[place:stop]:
-            counts.add(ranks[row])
-        place = stop
-    return concordant / comparable if comparable else float("nan")
-
-
-class _Counts:
-    """How many of the ranks seen so far lie below one (Fenwick 1994)."""
-
-    def __init__(self, size: int) -> None:
-        self._tree = [0] * (size + 1)
-        self.total = 0
-
-    def add(self, rank: int) -> None:
-        self.total += 1
-        place = int(rank) + 1
-        while place < len(self._tree):
-            self._tree[place] += 1
-            place += place & -place
-
-    def below(self, rank: int) -> int:
-        found, place = 0, int(rank)
-        while place:
-            found += self._tree[place]
-            place &= place - 1
-        return found
+    try:
+        return survival.concordance_index(event, duration, predicted)
+    except DataError as error:
+        raise InvalidData(error.where, error.found, error.todo) from error
 
 
 def ndcg(

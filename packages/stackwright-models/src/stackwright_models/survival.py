@@ -22,6 +22,7 @@ from stackwright_models.errors import InvalidData, InvalidParameter
 from stackwright_models.inputs import allows_missing, metadata_at, take_numbers, take_rows, to_instants
 from stackwright_models.metrics import concordance_index
 from stackwright_models.pipelines import tabular
+from stackwright_numerics import hazard as periods_of
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -120,9 +121,9 @@ class TimeToEvent(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         """Return n expected durations, as ``predicts`` says."""
         survival = self.predict_survival(X)
         if self.predicts == "mean":
-            return self._mean(survival)
+            return periods_of.mean(survival, self.edges_)
         if self.predicts == "median":
-            return self._median(survival)
+            return periods_of.median(survival, self.edges_)
         raise InvalidParameter(type(self).__name__, f"predicts is {self.predicts!r}", "Give 'mean' or 'median'.")
 
     def predict_survival(self, X: Any, times: ArrayLike | None = None) -> Floats:
@@ -142,13 +143,13 @@ class TimeToEvent(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             row = np.repeat(np.arange(batch.start, batch.stop), periods)
             period = np.tile(np.arange(periods), batch.stop - batch.start)
             hazard[batch] = self._hazard(self._inputs(rows, row, period)).reshape(-1, periods)
-        survival = np.asarray(np.cumprod(1 - hazard, axis=1), dtype=np.float64)
-        return survival if times is None else self._at(survival, np.asarray(times, dtype=np.float64))
+        survival = periods_of.survival(hazard)
+        return survival if times is None else periods_of.at(survival, self.edges_, times)
 
     def score(self, X: Any, y: Any) -> float:
         """Return the C-index of the mean durations (:func:`~stackwright_models.metrics.concordance_index`)."""
         event, duration = read_outcomes(y)
-        return concordance_index(event, duration, self._mean(self.predict_survival(X)))
+        return concordance_index(event, duration, periods_of.mean(self.predict_survival(X), self.edges_))
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return who takes which metadata: this estimator, and the classifier's fit."""
@@ -178,7 +179,7 @@ class TimeToEvent(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         if isinstance(self.periods, int | np.integer):
             if self.periods < 1:
                 raise InvalidParameter(type(self).__name__, f"periods is {self.periods}", "Give 1 or more.")
-            return np.unique(np.quantile(durations, np.arange(1, self.periods + 1) / self.periods, method="higher"))
+            return periods_of.period_ends(durations, int(self.periods))
         edges = np.asarray(self.periods, dtype=np.float64)
         if edges.ndim != 1 or not edges.size or edges[0] <= 0 or (np.diff(edges) <= 0).any():
             raise InvalidParameter(type(self).__name__, "periods do not ascend from above 0", "Give their ends.")
@@ -199,29 +200,17 @@ class TimeToEvent(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     def _person_periods(self, outcomes: Outcomes, start: Floats) -> tuple[Places, Places, NDArray[np.bool_]]:
         """Return the row, the period and whether the event came in it, of every period that counts.
 
-        A period counts where it was lived through to the middle, or ended by the event; and where that moment lies in
-        the window.
+        Of those that :func:`~stackwright_numerics.hazard.person_periods` gives, the ones whose moment is in the window.
         """
-        event, duration = outcomes
-        middles = self._middles()
-        last = np.searchsorted(self.edges_, duration, side="left")
-        happened = event & (last < self.edges_.size)
-        lived = np.where(happened, last, np.searchsorted(middles, duration, side="right"))
-        counts = lived + happened
-        row = np.repeat(np.arange(duration.size), counts)
-        period = np.arange(row.size) - np.repeat(np.cumsum(counts) - counts, counts)
-        label = happened[row] & (period == last[row])
+        row, period, label = periods_of.person_periods(outcomes.event, outcomes.duration, self.edges_)
         if self.window is not None:
-            moment = start[row] + np.where(label, duration[row], middles[period])
-            inside = moment > (start + duration).max() - self.window
+            moment = start[row] + np.where(label, outcomes.duration[row], periods_of.middles(self.edges_)[period])
+            inside = moment > (start + outcomes.duration).max() - self.window
             row, period, label = row[inside], period[inside], label[inside]
         return row, period, label
 
-    def _middles(self) -> Floats:
-        return np.asarray(self.edges_ - np.diff(self.edges_, prepend=0.0) / 2)
-
     def _inputs(self, rows: Any, row: Places, period: Places) -> Any:
-        elapsed = self._middles()[period]
+        elapsed = periods_of.middles(self.edges_)[period]
         if isinstance(rows, pd.DataFrame):
             frame = rows.iloc[row].reset_index(drop=True)
             if not hasattr(self, "feature_names_in_"):
@@ -235,30 +224,6 @@ class TimeToEvent(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
     def _hazard(self, inputs: Any) -> Floats:
         place = int(np.flatnonzero(np.asarray(self.classifier_.classes_) == 1)[0])
         return np.asarray(self.classifier_.predict_proba(inputs)[:, place], dtype=np.float64)
-
-    def _mean(self, survival: Floats) -> Floats:
-        """Return the mean up to the last end: the area under survival, by trapezoids."""
-        before = np.column_stack([np.ones(len(survival)), survival[:, :-1]])
-        return np.asarray(((before + survival) / 2) @ np.diff(self.edges_, prepend=0.0))
-
-    def _median(self, survival: Floats) -> Floats:
-        times, logs = self._knots(survival)
-        reached = logs[:, 1:] <= np.log(0.5)
-        first = np.where(reached.any(axis=1), reached.argmax(axis=1), 0)
-        each = np.arange(len(survival))
-        above, below = logs[each, first], logs[each, first + 1]
-        share = np.divide(above - np.log(0.5), above - below, out=np.zeros_like(above), where=above > below)
-        median = times[first] + share * (times[first + 1] - times[first])
-        return np.where(reached.any(axis=1), median, np.inf)
-
-    def _at(self, survival: Floats, times: Floats) -> Floats:
-        knots, logs = self._knots(survival)
-        return np.exp([np.interp(times, knots, row) for row in logs]).reshape(len(survival), times.size)
-
-    def _knots(self, survival: Floats) -> tuple[Floats, Floats]:
-        """Return times from 0 and the logarithm of survival at each."""
-        logs = np.log(np.maximum(survival, 1e-12))
-        return np.concatenate([[0.0], self.edges_]), np.column_stack([np.zeros(len(survival)), logs])
 
 
 def read_outcomes(y: Any) -> Outcomes:

@@ -1,4 +1,4 @@
-"""How good predictions are: regression and valuation, intervals, classification.
+"""How good predictions are: regression and valuation, intervals, classification, order of lists, times to events.
 
 Shares and relative errors are fractions (0.1 is 10 %). The relative error of a row is ``e = (p - y) / |y|``, infinite
 where the truth ``y`` is 0 and the prediction ``p`` is not; medians and shares bear that, means do not. Weights count a
@@ -15,11 +15,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stackwright_interfaces.errors import DataError, UsageError
+from stackwright_numerics import lists, survival
 
 Floats = NDArray[np.float64]
 
 HIGHER_IS_BETTER: Final = frozenset(
-    {"ppe5", "ppe10", "ppe20", "hit_rate", "interval_coverage", "auc"},
+    {
+        *("ppe5", "ppe10", "ppe20", "hit_rate", "interval_coverage", "auc"),
+        *("ndcg", "map", "mrr", "recall", "precision", "c_index"),
+    }
 )
 """Metrics of :func:`score` that are better when they are higher; of the others, nearer to zero is better."""
 
@@ -159,6 +163,10 @@ def score(
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
     weight: ArrayLike | None = None,
+    *,
+    group: ArrayLike | None = None,
+    event: ArrayLike | None = None,
+    k: int = lists.PLACES,
 ) -> dict[str, float]:
     """Return every metric of a task by name.
 
@@ -167,26 +175,30 @@ def score(
     metrics are computed over; ``hit_rate`` is over all rows with a finite truth.
 
     Args:
-        task: ``"regression"`` or ``"classification"``.
-        target: truths of n rows.
+        task: ``"regression"``, ``"classification"``, ``"ranking"`` or ``"time_to_event"``.
+        target: truths of n rows: of a ranking the relevance, of times the duration.
         prediction: predictions; for classification the probability of 1.
         lower: lower ends of intervals.
         upper: upper ends of intervals.
-        weight: weights of the rows.
+        weight: weights of the rows; a ranking and times pass over them.
+        group: of a ranking, a number a row: the list that it belongs to.
+        event: of times, whether the event of each row was seen; ``None`` is all.
+        k: of a ranking, the places that count.
 
     Raises:
         UsageError: there are no metrics for this task.
         DataError: the arrays have different lengths.
     """
-    if task not in _SCORERS:
-        raise UsageError(f"task {task!r}", "no metrics for it", f"Known: {', '.join(_SCORERS)}.")
-    columns = _rows(target=target, prediction=prediction, lower=lower, upper=upper, weight=weight)
+    if task not in (*_SCORERS, "ranking"):
+        raise UsageError(f"task {task!r}", "no metrics for it", f"Known: {', '.join((*_SCORERS, 'ranking'))}.")
+    more = {"group": group, "event": event}
+    columns = _rows(target=target, prediction=prediction, lower=lower, upper=upper, weight=weight, **more)
     known = np.isfinite(columns["target"])
     answered = known & np.isfinite(columns["prediction"])
     weights = columns.get("weight")
     found = {"hit_rate": hit_rate(columns["prediction"][known], None if weights is None else weights[known])}
     rows = {name: values[answered] for name, values in columns.items()}
-    found |= _SCORERS[task](rows)
+    found |= _ranking(rows, k) if task == "ranking" else _SCORERS[task](rows)
     finite = {name: value for name, value in found.items() if np.isfinite(value)}
     return {"n": int(answered.sum()), **finite}
 
@@ -252,7 +264,25 @@ def _classification(rows: dict[str, Floats]) -> dict[str, float]:
     }
 
 
-_SCORERS: Final = {"regression": _regression, "classification": _classification}
+def _ranking(rows: dict[str, Floats], k: int) -> dict[str, float]:
+    if "group" not in rows:
+        raise UsageError("task 'ranking'", "no group", "Say to which list each row belongs.")
+    found = lists.score_lists(rows["target"], rows["prediction"], rows["group"], k=k)
+    named = {name: weighted_mean(values) for name, values in found._asdict().items() if name != "label"}
+    return {"lists": float(found.label.size), **named}
+
+
+def _time_to_event(rows: dict[str, Floats]) -> dict[str, float]:
+    event = rows.get("event", np.ones_like(rows["target"])) > 0
+    index = survival.concordance_index(event, rows["target"], rows["prediction"])
+    return {"c_index": index, "events": float(event.sum())}
+
+
+_SCORERS: Final = {
+    "regression": _regression,
+    "classification": _classification,
+    "time_to_event": _time_to_event,
+}
 
 
 def _rows(**columns: Any) -> dict[str, Floats]:
