@@ -13,6 +13,7 @@ from stackwright.assembly.blueprint import (
     Blueprint,
     CataloguePart,
     DataPart,
+    DeployPart,
     ModelPart,
     MonitorPart,
     RulesPart,
@@ -73,8 +74,9 @@ def test_the_first_page_names_every_verb() -> None:
         (TunePart, set()),
         (RulesPart, set()),
         (DataPart, set()),
+        (DeployPart, set()),
     ],
-    ids=["blueprint", "model", "monitor", "catalogue", "tune", "rules", "data"],
+    ids=["blueprint", "model", "monitor", "catalogue", "tune", "rules", "data", "deploy"],
 )
 def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None:
     text = page("blueprint.md")

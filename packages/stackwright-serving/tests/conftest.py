@@ -18,6 +18,7 @@ from stackwright_interfaces.types import FLOAT64, INT64, STRING, Field
 from stackwright_numerics import conformal
 from stackwright_serving import golden
 from stackwright_serving.app import create_app
+from stackwright_serving.arms import Challenger
 from stackwright_serving.host import ModelHost
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.model import LoadedModel
@@ -150,14 +151,29 @@ class Source:
     served: dict[str, ModelVersion] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
     moves: int = 0
+    trials: dict[str, Challenger] = field(default_factory=dict)
+    opened: list[str] = field(default_factory=list)
+    services: dict[str, FeatureService] = field(default_factory=dict)
+
+    def publish(self, version: int, factor: float, name: str = "valuation") -> ModelVersion:
+        where = self.root / f"{name}-{version}"
+        digest = write_model(where, factor).digest if not where.exists() else Manifest.read(where).digest
+        published = ModelVersion(name=name, version=version, digest=digest, created=NOW)
+        self.folders[published.ref] = where
+        return published
 
     def promote(self, version: int, factor: float, name: str = "valuation") -> Path:
-        where = self.root / f"{name}-{version}"
-        manifest = write_model(where, factor)
-        self.served[name] = ModelVersion(name=name, version=version, digest=manifest.digest, created=NOW)
-        self.folders[self.served[name].ref] = where
+        self.served[name] = self.publish(version, factor, name)
         self.moves += 1
-        return where
+        return self.folders[self.served[name].ref]
+
+    def challenge(self, version: int, factor: float, name: str = "valuation", **options: Any) -> None:
+        self.trials[name] = Challenger(version=self.publish(version, factor, name), **options)
+        self.moves += 1
+
+    def end(self, name: str = "valuation") -> None:
+        self.trials.pop(name)
+        self.moves += 1
 
     def generation(self) -> str:
         return str(self.moves)
@@ -165,9 +181,14 @@ class Source:
     def promoted(self) -> Mapping[str, ModelVersion]:
         return self.served
 
+    def challengers(self) -> Mapping[str, Challenger]:
+        return self.trials
+
     def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
         where = self.folders[version.ref]
-        return Scorer(LoadedModel.published(version, where, LinearFormat()), self.homes), where
+        self.opened.append(version.ref)
+        model = LoadedModel.published(version, where, LinearFormat())
+        return Scorer(model, self.homes, service=self.services.get(version.ref)), where
 
 
 @dataclass
@@ -186,18 +207,18 @@ class Shelf:
 
 @dataclass
 class World:
-    """An application over a source, a feature store and a sink."""
+    """An application over a source, a feature store and a sink; ``host`` is there while it is served."""
 
     source: Source
     sink: Shelf
     settings: Settings
-    poll: float = 0.02
+    host: Any = None
 
     def app(self) -> Any:
         def open_state(opened: AsyncExitStack, metrics: Metrics) -> State:
+            self.host = ModelHost(self.source, metrics, {SERVICE.ref: SERVICE}, self.settings)
             return State(
-                host=ModelHost(self.source, metrics, poll=self.poll),
-                services={SERVICE.ref: SERVICE},
+                host=self.host,
                 metrics=metrics,
                 settings=self.settings,
                 sink=self.sink,
@@ -212,4 +233,4 @@ class World:
 def world(tmp_path: Path) -> World:
     source = Source(tmp_path / "registry", Homes())
     source.promote(1, 1000.0)
-    return World(source, Shelf(), Settings(max_body=10_000, max_rows=50, max_depth=8))
+    return World(source, Shelf(), Settings(max_body=10_000, max_rows=50, max_depth=8, poll=0.02))

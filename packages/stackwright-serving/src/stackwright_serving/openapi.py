@@ -34,7 +34,7 @@ def document(state: State) -> dict[str, Any]:
     }
     for name, version in sorted(state.host.serving.items()):
         paths[f"/predict/{name}"] = predict = _predict(state, name, version.version)
-        inputs = state.host.scorer(name).model.manifest.signature.inputs
+        inputs = state.host.served(name).champion.scorer.model.manifest.signature.inputs
         paths[f"/invocations/{name}"] = sagemaker.describe(predict["post"], inputs)
     return {"openapi": "3.1.0", "info": {"title": "stackwright", "version": "1"}, "paths": paths}
 
@@ -44,8 +44,7 @@ def _get(summary: str) -> dict[str, Any]:
 
 
 def _predict(state: State, name: str, version: int) -> dict[str, Any]:
-    scorer = state.host.scorer(name)
-    service = scorer.service or state.services.get(scorer.model.manifest.service)
+    service = state.host.served(name).champion.service
     fields = (*service.request_keys, *service.request) if service else ()
     row = {
         "type": "object",

@@ -77,6 +77,14 @@ class Scorer:
             self._refuse_absent(rows)
         return _scored(self.model.predict(rows.columns), rows, incomplete)
 
+    def by_rows(self, rows: FeatureRows) -> Scored:
+        """Predict from features that were read for another model of the same service.
+
+        Raises:
+            PredictionError: a row cannot be predicted.
+        """
+        return _scored(self.model.predict(rows.columns), rows, _incomplete(rows, self.model.inputs))
+
     def by_columns(self, columns: Mapping[str, Any]) -> Scored:
         """Predict from features that the caller brings, as model columns.
 

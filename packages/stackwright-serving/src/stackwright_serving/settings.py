@@ -15,6 +15,7 @@ class Settings:
         max_depth: nesting of a JSON body.
         deadline: seconds that a read from the feature store may take.
         poll: seconds between two looks at the registry.
+        shadow_rows: rows that may wait for a shadow; beyond them, requests are not copied to it.
         clock_skew: seconds that an asked instant may lie ahead of the server's clock.
     """
 
@@ -23,4 +24,5 @@ class Settings:
     max_depth: int = 32
     deadline: float = 1.0
     poll: float = 2.0
+    shadow_rows: int = 1000
     clock_skew: float = 1.0

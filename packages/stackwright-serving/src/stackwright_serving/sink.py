@@ -26,6 +26,7 @@ class Answered:
         predicted: when it was answered.
         request_id: of the request.
         blueprint: digest of the plan it was served by.
+        arm: ``"live"``, ``"canary"`` or ``"shadow"``.
     """
 
     ids: Sequence[str]
@@ -38,6 +39,7 @@ class Answered:
     predicted: datetime
     request_id: str
     blueprint: str
+    arm: str = "live"
 
 
 class PredictionSink(Protocol):

@@ -1,16 +1,46 @@
-"""What all endpoints share."""
+"""What all endpoints share: what is served, and what becomes of an answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
-from stackwright_interfaces.definitions import FeatureService
+from stackwright_interfaces.errors import DataError, ModelError
+from stackwright_serving.arms import CANARY, LIVE, asked_of
 from stackwright_serving.host import ModelHost
+from stackwright_serving.ids import time_ordered_id
 from stackwright_serving.metrics import Metrics
+from stackwright_serving.served import Loaded, Served
 from stackwright_serving.settings import Settings
 from stackwright_serving.sink import Answered, NoSink, PredictionSink
+
+log = logging.getLogger("stackwright.serving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """The rows of a request: keys and request fields, or the model's inputs.
+
+    Args:
+        keys: request key → values.
+        request: request field → values.
+        inputs: model columns, where the caller brings them.
+        count: rows.
+        asked: the instant that is asked for.
+        now: when it is asked.
+        request_id: of the request.
+    """
+
+    count: int
+    asked: datetime
+    now: datetime
+    request_id: str
+    keys: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    request: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -19,13 +49,11 @@ class State:
 
     Args:
         host: the served models.
-        services: ``name@version`` → feature service.
         sink: where predictions are logged.
         blueprint: digest of the blueprint's plan, written beside each prediction.
     """
 
     host: ModelHost
-    services: Mapping[str, FeatureService]
     metrics: Metrics
     settings: Settings = field(default_factory=Settings)
     sink: PredictionSink = field(default_factory=NoSink)
@@ -33,13 +61,76 @@ class State:
     blueprint: str = ""
     draining: bool = False
 
-    def note(self, answered: Answered) -> None:
-        """Count and log an answered request."""
+    def ask(self, served: Served, question: Question) -> Answered:
+        """Answer a question by the champion, or by its challenger where the entity is in that one's share.
+
+        Where the challenger fails at it, the champion answers.
+
+        Raises:
+            FeatureStoreError: the features cannot be read.
+            DataError: a key or request field is missing or of another type.
+            ModelError: a row cannot be predicted.
+        """
+        if question.inputs:
+            return self.answer(served.champion, question)
+        loaded, arm = served.choose(question.keys, question.request)
+        if arm == CANARY:
+            try:
+                return self.answer(loaded, _fitted(question, loaded, served.champion), arm=CANARY)
+            except (ModelError, DataError) as error:
+                self.metrics.canary_failed.labels(loaded.version.name, str(loaded.version.version)).inc(question.count)
+                log.warning("the challenger %s failed, the champion answers: %s", loaded.version.ref, error)
+        return self.answer(served.champion, question)
+
+    def answer(self, loaded: Loaded, question: Question, *, arm: str = LIVE) -> Answered:
+        """Answer a question by one version."""
+        scorer = loaded.scorer
+        if question.inputs:
+            scored = scorer.by_columns(question.inputs)
+        else:
+            timeout = self.settings.deadline
+            scored = scorer.by_keys(question.keys, question.request, at=question.asked, timeout=timeout)
+        return Answered(
+            ids=[time_ordered_id() for _ in range(question.count)],
+            model=scorer.model,
+            scored=scored,
+            columns=question.inputs,
+            keys=question.keys,
+            request=question.request,
+            asked=question.asked,
+            predicted=question.now,
+            request_id=question.request_id,
+            blueprint=self.blueprint,
+            arm=arm,
+        )
+
+    def note(self, answered: Answered, served: Served) -> None:
+        """Count and log an answered request, and have a copy of it scored where there is a shadow."""
         model, metrics = answered.model, self.metrics
         metrics.predictions.labels(model.name, str(model.version)).inc(len(answered.ids))
         if answered.scored.incomplete:
             metrics.incomplete.labels(model.name).inc(len(answered.scored.incomplete))
         for column, count in answered.scored.prediction.unknown.items():
             metrics.unknown.labels(model.name, column).inc(count)
+        self._log(answered)
+        if served.shadow is not None and answered.arm == LIVE and answered.ids:
+            served.shadow.offer(answered, self._log)
+
+    def _log(self, answered: Answered) -> None:
         if answered.ids and not self.sink.append(answered):
-            metrics.unlogged.labels(model.name).inc(len(answered.ids))
+            self.metrics.unlogged.labels(answered.model.name).inc(len(answered.ids))
+
+
+def _fitted(question: Question, challenger: Loaded, champion: Loaded) -> Question:
+    """Return a question to the champion as the challenger's service takes it."""
+    if challenger.service is None or challenger.service is champion.service:
+        return question
+    keys, request = asked_of(challenger.service, question.keys, question.request)
+    return Question(
+        count=question.count,
+        asked=question.asked,
+        now=question.now,
+        request_id=question.request_id,
+        keys=keys,
+        request=request,
+    )

@@ -14,10 +14,10 @@ import numpy as np
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import PredictionError
 from stackwright_interfaces.types import Field, Kind
-from stackwright_serving.ids import time_ordered_id
-from stackwright_serving.scorer import Scored, Scorer
+from stackwright_serving.scorer import Scorer
+from stackwright_serving.served import Served
 from stackwright_serving.sink import Answered
-from stackwright_serving.state import State
+from stackwright_serving.state import Question, State
 from stackwright_serving.values import InvalidValue, columns
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]+")
@@ -84,29 +84,21 @@ def fit(table: Table, scorer: Scorer, service: FeatureService | None) -> Given:
     )
 
 
-def score(state: State, scorer: Scorer, given: Given, request_id: str) -> tuple[Scored, list[str]]:
-    """Predict rows, note them, and return the predictions with their ids."""
+def score(state: State, served: Served, given: Given, request_id: str) -> Answered:
+    """Predict rows, note them, and return the answer."""
     now = state.clock()
-    if given.inputs:
-        scored = scorer.by_columns(given.inputs)
-    else:
-        scored = scorer.by_keys(given.keys, given.request, at=now, timeout=state.settings.deadline)
-    ids = [time_ordered_id() for _ in range(given.count)]
-    state.note(
-        Answered(
-            ids=ids,
-            model=scorer.model,
-            scored=scored,
-            columns=given.inputs,
-            keys=given.keys,
-            request=given.request,
-            asked=now,
-            predicted=now,
-            request_id=request_id,
-            blueprint=state.blueprint,
-        )
+    question = Question(
+        keys=given.keys,
+        request=given.request,
+        inputs=given.inputs,
+        count=given.count,
+        asked=now,
+        now=now,
+        request_id=request_id,
     )
-    return scored, ids
+    answered = state.ask(served, question)
+    state.note(answered, served)
+    return answered
 
 
 def _means(table: Table, asked: list[str], inputs: list[str]) -> bool:

@@ -50,6 +50,7 @@ class Published(NamedTuple):
         target: the target it learned from.
         aliases: the aliases that point to it.
         owner: who owns it.
+        live: the alias that is served.
     """
 
     ref: str
@@ -57,6 +58,7 @@ class Published(NamedTuple):
     target: str
     aliases: tuple[str, ...] = ()
     owner: str = ""
+    live: str = CHAMPION
 
 
 @dataclass
@@ -200,6 +202,6 @@ def _add_model(graph: Graph, model: Published) -> None:
     graph.add(node, Node("service", model.service), Node("target", model.target), owner=model.owner)
     for alias in model.aliases:
         graph.add(Node("alias", f"{name}@{alias}"), node)
-        if alias == CHAMPION:
+        if alias == model.live:
             for path in (f"/predict/{name}", f"/v2/models/{name}/infer"):
                 graph.add(Node("endpoint", f"POST {path}"), Node("alias", f"{name}@{alias}"))

@@ -235,13 +235,13 @@ class NotebookStack(Stack):
 
         return models(self, model)
 
-    def promote(self, ref: str, *, alias: str = "champion", force: bool = False, reason: str = "") -> Outcome:
+    def promote(self, ref: str, *, alias: str = "", force: bool = False, reason: str = "") -> Outcome:
         """Point an alias to a version whose gates are green."""
         from stackwright.workflows.versions.models import promote
 
         return promote(self, ref, alias=alias, force=force, reason=reason)
 
-    def rollback(self, model: str | None = None, *, alias: str = "champion", reason: str = "") -> Outcome:
+    def rollback(self, model: str | None = None, *, alias: str = "", reason: str = "") -> Outcome:
         """Point an alias back to where it was."""
         from stackwright.workflows.versions.models import rollback
 

@@ -11,14 +11,11 @@ from typing import Any, Final
 import numpy as np
 from starlette.responses import Response
 
-from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.types import Field, Kind
 from stackwright_serving.exchange import Exchange, Refused, answer
-from stackwright_serving.ids import time_ordered_id
 from stackwright_serving.model import Prediction
-from stackwright_serving.scorer import Scorer
-from stackwright_serving.sink import Answered
-from stackwright_serving.state import State
+from stackwright_serving.served import Loaded, Served
+from stackwright_serving.state import Question, State
 from stackwright_serving.values import InvalidValue, check_value
 
 _DATATYPES: Final = {Kind.BOOL: "BOOL", Kind.INT64: "INT64", Kind.FLOAT64: "FP64", Kind.STRING: "BYTES"}
@@ -42,7 +39,8 @@ class InferenceV2:
 
     async def metadata(self, exchange: Exchange) -> Response:
         """``GET /v2/models/{model}``."""
-        model = self._scorer(exchange).model
+        served = self._served(exchange)
+        model = _chosen_version(served, exchange).scorer.model
         inputs = [
             {"name": field.name, "datatype": _DATATYPES[field.type.kind], "shape": [-1]}
             for field in model.manifest.signature.inputs
@@ -51,37 +49,30 @@ class InferenceV2:
         outputs = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in names]
         document = {
             "name": model.name,
-            "versions": [str(model.version)],
+            "versions": [str(loaded.version.version) for loaded in served.loaded()],
             "platform": f"stackwright_{model.manifest.flavour}",
         }
         return answer({**document, "inputs": inputs, "outputs": outputs})
 
     async def ready(self, exchange: Exchange) -> Response:
         """``GET /v2/models/{model}/ready``."""
-        return answer({"name": self._scorer(exchange).model.name, "ready": True})
+        return answer({"name": _chosen_version(self._served(exchange), exchange).version.name, "ready": True})
 
     async def infer(self, exchange: Exchange) -> Response:
         """``POST /v2/models/{model}/infer``."""
-        scorer = self._scorer(exchange)
+        served = self._served(exchange)
+        loaded = _chosen_version(served, exchange)
+        model = loaded.scorer.model
         body = await exchange.json()
         if not isinstance(body, Mapping):
             raise Refused(400, "the body is no object", 'Send {"inputs": [...]}.')
-        columns = self._columns(body.get("inputs"), scorer.model.manifest.signature.inputs)
-        scored = scorer.by_columns(columns)
-        model = scorer.model
+        columns = self._columns(body.get("inputs"), model.manifest.signature.inputs)
         now = self._state.clock()
-        self._state.note(
-            Answered(
-                ids=[time_ordered_id() for _ in scored.prediction.value],
-                model=model,
-                scored=scored,
-                columns=columns,
-                asked=now,
-                predicted=now,
-                request_id=exchange.id,
-                blueprint=self._state.blueprint,
-            )
-        )
+        count = len(next(iter(columns.values()), ()))
+        question = Question(inputs=columns, count=count, asked=now, now=now, request_id=exchange.id)
+        answered = self._state.answer(loaded, question)
+        scored = answered.scored
+        self._state.note(answered, served)
         document: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
         if "id" in body:
             document["id"] = str(body["id"])
@@ -91,13 +82,8 @@ class InferenceV2:
         outputs = _outputs(scored.prediction, model.manifest.signature.outputs[0])
         return answer({**document, "outputs": _chosen(outputs, body.get("outputs"))})
 
-    def _scorer(self, exchange: Exchange) -> Scorer:
-        parameters = exchange.request.path_params
-        scorer = self._state.host.scorer(parameters["model"])
-        if parameters.get("version", str(scorer.model.version)) != str(scorer.model.version):
-            found = f"version {parameters['version']} of {scorer.model.name!r} is not served"
-            raise ModelNotFound("request", found, f"Served: {scorer.model.version}.")
-        return scorer
+    def _served(self, exchange: Exchange) -> Served:
+        return self._state.host.served(exchange.request.path_params["model"])
 
     def _columns(self, tensors: Any, fields: Sequence[Field]) -> dict[str, Any]:
         if not isinstance(tensors, list) or not all(isinstance(tensor, Mapping) for tensor in tensors):
@@ -137,6 +123,12 @@ class InferenceV2:
             None if value is None else check_value(value, field, f"{where} row {row}") for row, value in enumerate(data)
         ]
         return _model_column(values, field)
+
+
+def _chosen_version(served: Served, exchange: Exchange) -> Loaded:
+    """Return the version that the path names, the champion where it names none."""
+    number = exchange.request.path_params.get("version")
+    return served.champion if number is None else served.version(number)
 
 
 def _flat(data: Any) -> list[Any]:

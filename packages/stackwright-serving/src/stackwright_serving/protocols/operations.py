@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
 from stackwright_serving.exchange import Exchange, answer
 from stackwright_serving.metrics import CONTENT_TYPE
+from stackwright_serving.served import Served
 from stackwright_serving.state import State
 
 
@@ -26,12 +29,18 @@ class Operations:
 
     async def models(self, _exchange: Exchange) -> Response:
         """``GET /models``."""
-        served = [
-            {"name": name, "version": version.version, "digest": version.digest, "aliases": list(version.aliases)}
-            for name, version in sorted(self._state.host.serving.items())
-        ]
-        return answer({"models": served})
+        names = sorted(self._state.host.serving)
+        return answer({"models": [_described(name, self._state.host.served(name)) for name in names]})
 
     async def metrics(self, _exchange: Exchange) -> Response:
         """``GET /metrics``."""
         return Response(self._state.metrics.page(), media_type=CONTENT_TYPE)
+
+
+def _described(name: str, served: Served) -> dict[str, Any]:
+    version, trial = served.champion.version, served.trial
+    found = {"name": name, "version": version.version, "digest": version.digest, "aliases": list(version.aliases)}
+    if trial is None:
+        return found
+    other = {"version": trial.version.version, "digest": trial.version.digest}
+    return {**found, "challenger": {**other, "share": trial.share, "shadow": trial.shadow}}

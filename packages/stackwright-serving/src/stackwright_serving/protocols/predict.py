@@ -14,10 +14,8 @@ from starlette.responses import Response
 
 from stackwright_interfaces.errors import ArtifactError
 from stackwright_serving.exchange import Exchange, Refused, answer
-from stackwright_serving.ids import time_ordered_id
-from stackwright_serving.scorer import Scored, Scorer
 from stackwright_serving.sink import Answered
-from stackwright_serving.state import State
+from stackwright_serving.state import Question, State
 from stackwright_serving.values import columns
 
 
@@ -30,34 +28,28 @@ class Predict:
     async def __call__(self, exchange: Exchange) -> Response:
         """Answer one request."""
         state = self._state
-        scorer = state.host.scorer(exchange.request.path_params.get("model"))
+        served = state.host.served(exchange.request.path_params.get("model"))
         rows = self._rows(await exchange.json())
         now = state.clock()
         asked = self._asked(exchange, now)
-        service = scorer.service or state.services.get(scorer.model.manifest.service)
+        service = served.champion.service
         if service is None:
-            found = f"service {scorer.model.manifest.service!r} is not applied"
-            raise ArtifactError(f"model {scorer.model.ref}", found, "Run: stackwright apply, then restart the server.")
+            model = served.champion.scorer.model
+            found = f"service {model.manifest.service!r} is not applied"
+            raise ArtifactError(f"model {model.ref}", found, "Run: stackwright apply, then restart the server.")
         fields = (*service.request_keys, *service.request)
         given = columns(rows, fields, keys=service.request_keys)
-        keys = {field.name: given[field.name] for field in service.request_keys}
-        request = {field.name: given[field.name] for field in service.request}
-        scored = scorer.by_keys(keys, request, at=asked, timeout=state.settings.deadline)
-        ids = [time_ordered_id() for _ in rows]
-        response = answer(_reply(scorer, scored, ids, exchange.id))
-        state.note(
-            Answered(
-                ids=ids,
-                model=scorer.model,
-                scored=scored,
-                keys=keys,
-                request=request,
-                asked=asked,
-                predicted=now,
-                request_id=exchange.id,
-                blueprint=state.blueprint,
-            )
+        question = Question(
+            keys={field.name: given[field.name] for field in service.request_keys},
+            request={field.name: given[field.name] for field in service.request},
+            count=len(rows),
+            asked=asked,
+            now=now,
+            request_id=exchange.id,
         )
+        answered = state.ask(served, question)
+        response = answer(_reply(answered))
+        state.note(answered, served)
         return response
 
     def _rows(self, body: Any) -> list[Any]:
@@ -85,11 +77,12 @@ class Predict:
         return asked
 
 
-def _reply(scorer: Scorer, scored: Scored, ids: list[str], request_id: str) -> dict[str, Any]:
+def _reply(answered: Answered) -> dict[str, Any]:
+    scored, model = answered.scored, answered.model
     value = scored.prediction.value.tolist()
     lower, upper = scored.prediction.lower, scored.prediction.upper
     predictions = []
-    for row, prediction_id in enumerate(ids):
+    for row, prediction_id in enumerate(answered.ids):
         item: dict[str, Any] = {"prediction_id": prediction_id, "value": value[row]}
         if lower is not None and upper is not None:
             item["lower"], item["upper"] = float(lower[row]), float(upper[row])
@@ -97,9 +90,10 @@ def _reply(scorer: Scorer, scored: Scored, ids: list[str], request_id: str) -> d
             item["incomplete"] = list(scored.incomplete[row])
         predictions.append(item)
     return {
-        "model": scorer.model.name,
-        "version": scorer.model.version,
-        "digest": scorer.model.digest,
+        "model": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "arm": answered.arm,
         "predictions": predictions,
-        "request_id": request_id,
+        "request_id": answered.request_id,
     }

@@ -26,7 +26,8 @@ from stackwright_interfaces.types import Field
 from stackwright_serving.exchange import Exchange, Refused, answer
 from stackwright_serving.json_input import InvalidJson, parse
 from stackwright_serving.protocols import mlflow
-from stackwright_serving.scorer import Scored, Scorer
+from stackwright_serving.served import Served
+from stackwright_serving.sink import Answered
 from stackwright_serving.state import State
 from stackwright_serving.tables import Table, fit, score
 
@@ -77,19 +78,19 @@ class Invocations:
         """``POST /invocations`` and ``/invocations/{model}``."""
         kind, parameters = _content(exchange)
         wanted = _accepted(exchange, kind if self._batch and kind in ANSWERS else JSON)
-        scorer = self._state.host.scorer(exchange.request.path_params.get("model") or _attribute(exchange))
-        service = scorer.service or self._state.services.get(scorer.model.manifest.service)
+        served = self._state.host.served(exchange.request.path_params.get("model") or _attribute(exchange))
+        scorer, service = served.champion.scorer, served.champion.service
         fields = (*service.request_keys, *service.request) if service else ()
         known = {*(field.name for field in fields), *scorer.model.inputs}
         table = self._table(await exchange.body(), kind, parameters, known)
         if len(table.rows) > self._state.settings.max_rows and not self._batch:
             limit = self._state.settings.max_rows
             raise Refused(413, f"{len(table.rows)} rows", f"Send at most {limit} a request.")
-        parts = []
-        for some in _parts(table, self._state.settings.max_rows):
-            given = fit(some, scorer, service)
-            parts.append(score(self._state, scorer, given, exchange.id))
-        return _answer(scorer, parts, wanted, exchange.id)
+        tables = list(_parts(table, self._state.settings.max_rows))
+        if len(tables) > 1:
+            served = Served(served.champion, shadow=served.shadow)  # so that one version answers all of them
+        parts = [score(self._state, served, fit(some, scorer, service), exchange.id) for some in tables]
+        return _answer(parts, wanted)
 
     def _table(self, body: bytes, kind: str, parameters: Mapping[str, str], known: set[str]) -> Table:
         depth = self._state.settings.max_depth
@@ -221,8 +222,9 @@ def _parts(table: Table, size: int) -> Iterable[Table]:
         yield Table(table.rows[start : start + size], table.names, table.text)
 
 
-def _answer(scorer: Scorer, parts: list[tuple[Scored, list[str]]], wanted: str, request_id: str) -> Response:
-    rows = [row for scored, ids in parts for row in _predictions(scored, ids)]
+def _answer(parts: list[Answered], wanted: str) -> Response:
+    rows = [row for answered in parts for row in _predictions(answered)]
+    model = parts[0].model
     if wanted == CSV:
         return Response("".join(f"{row['value']!r}\n" for row in rows), media_type="text/csv; charset=utf-8")
     if wanted == LINES:
@@ -232,17 +234,18 @@ def _answer(scorer: Scorer, parts: list[tuple[Scored, list[str]]], wanted: str, 
         "prediction_ids": [row["prediction_id"] for row in rows],
         **{end: [row[end] for row in rows] for end in ("lower", "upper") if rows and end in rows[0]},
         "incomplete": {str(place): row["incomplete"] for place, row in enumerate(rows) if "incomplete" in row},
-        "model": scorer.model.name,
-        "version": scorer.model.version,
-        "digest": scorer.model.digest,
-        "request_id": request_id,
+        "model": model.name,
+        "version": model.version,
+        "digest": model.digest,
+        "arm": parts[0].arm,
+        "request_id": parts[0].request_id,
     }
     return answer(document)
 
 
-def _predictions(scored: Scored, ids: list[str]) -> Iterable[dict[str, Any]]:
-    prediction = scored.prediction
-    for place, prediction_id in enumerate(ids):
+def _predictions(answered: Answered) -> Iterable[dict[str, Any]]:
+    scored, prediction = answered.scored, answered.scored.prediction
+    for place, prediction_id in enumerate(answered.ids):
         row: dict[str, Any] = {"prediction_id": prediction_id, "value": float(prediction.value[place])}
         if prediction.lower is not None and prediction.upper is not None:
             row["lower"], row["upper"] = float(prediction.lower[place]), float(prediction.upper[place])

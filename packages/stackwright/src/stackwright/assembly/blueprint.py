@@ -13,6 +13,7 @@ from stackwright.assembly.environments import SECTION, overlaid
 from stackwright.assembly.model_part import TASKS, TRANSFORMS, DataPart, ModelPart, TunePart, read_model
 from stackwright.assembly.reading import BlueprintProblems, Part, Problem, Reader
 from stackwright.assembly.rules import OutlierRule, RulesPart
+from stackwright.assembly.secrets import Secret
 from stackwright_interfaces.errors import BlueprintError, did_you_mean
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "BlueprintProblems",
     "CataloguePart",
     "DataPart",
+    "DeployPart",
     "ModelPart",
     "MonitorPart",
     "OutlierRule",
@@ -39,7 +41,7 @@ __all__ = [
 FILE: Final = "blueprint.toml"
 SECTIONS: Final = (
     "name", "use_case", "feature_store", "models", "registry", "compute", "server", "monitor", "journal", "catalogue",
-    "streams",
+    "streams", "deploy",
 )  # fmt: skip
 USE_CASES: Final = ("realtime", "batch", "recommender")
 
@@ -78,6 +80,27 @@ class CataloguePart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeployPart:
+    """``[deploy]``: how versions come into an environment, and what they are held to there.
+
+    Args:
+        after: the environment whose verified version is taken; empty is the blueprint as it stands.
+        url: where the environment's server answers.
+        alias: the alias that says which version the environment runs.
+        p99_ms: milliseconds that all but a hundredth of the answers may take; 0 judges none.
+        wait: seconds the servers are given to take up a version.
+        token: sent to the server as a bearer token.
+    """
+
+    after: str = ""
+    url: str = ""
+    alias: str = "champion"
+    p99_ms: float = 0.0
+    wait: float = 60.0
+    token: Secret | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamPart:
     """``[streams.NAME]``.
 
@@ -113,6 +136,7 @@ class Blueprint:
     journal: str = "journal"
     catalogue: CataloguePart | None = None
     streams: Mapping[str, StreamPart] = field(default_factory=dict)
+    deploy: DeployPart = field(default_factory=DeployPart)
 
 
 def read(path: Path, env: str = "") -> Blueprint:
@@ -165,7 +189,7 @@ class _Reader(Reader):
         self.keys(top, document, (*SECTIONS, SECTION))
         tables = {
             key: self.take(top, document, key, dict, {})
-            for key in ("feature_store", "models", "monitor", "journal", "catalogue", "streams")
+            for key in ("feature_store", "models", "monitor", "journal", "catalogue", "streams", "deploy")
         }
         store = tables["feature_store"]
         where = self.section("feature_store")
@@ -189,6 +213,28 @@ class _Reader(Reader):
             journal=self.take(self.section("journal"), tables["journal"], "path", str, "journal"),
             catalogue=self.catalogue(tables["catalogue"]) if "catalogue" in document else None,
             streams={name: self.stream(name, table) for name, table in tables["streams"].items()},
+            deploy=self.deploy(tables["deploy"]),
+        )
+
+    def deploy(self, table: Mapping[str, Any]) -> DeployPart:
+        where = self.section("deploy")
+        self.keys(where, table, tuple(DeployPart.__dataclass_fields__))
+        alias = self.take(where, table, "alias", str, "champion")
+        if not _NAME.fullmatch(alias):
+            self.add(where, f"alias is {alias!r}", "Use letters, digits, underscores and hyphens.")
+        url = self.take(where, table, "url", str, "")
+        if url and not url.startswith(("http://", "https://")):
+            self.add(where, f"url is {url!r}", "Write http:// or https:// with the server's address.")
+        token = Secret.parse(table.get("token"))
+        if token is None and "token" in table:
+            self.add(where, "token is no place of a secret", 'Write { env = "NAME" } or { file = "PATH" }.')
+        return DeployPart(
+            after=self.take(where, table, "after", str, ""),
+            url=url,
+            alias=alias,
+            p99_ms=self.number(where, table, "p99_ms", 0.0, 0.0, 1e6),
+            wait=self.number(where, table, "wait", 60.0, 0.0, 86_400.0),
+            token=token,
         )
 
     def stream(self, name: str, table: Any) -> StreamPart:

@@ -83,6 +83,11 @@ class Stack:
         """The blueprint, with the environment laid over it."""
         return blueprints.read(self.project.blueprint, self.project.env)
 
+    @property
+    def champion(self) -> str:
+        """The alias that says which version of a model this environment runs."""
+        return self.blueprint.deploy.alias
+
     def override(self, slot: str, **given: Any) -> None:
         """Set options of a part over those of the blueprint; before anything is built.
 

@@ -46,7 +46,7 @@ def _promote(options: Options) -> Outcome:
 
 def _promote_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("ref", metavar="REF", help="NAME@VERSION, or NAME for the newest")
-    parser.add_argument("--alias", default="champion", help="the alias to move (default: champion)")
+    parser.add_argument("--alias", default="", help="the alias to move (default: the environment's, champion)")
     parser.add_argument("--force", action="store_true", help="promote past red gates; needs --reason")
     parser.add_argument("--reason", default="", help="written into the journal")
 
@@ -60,7 +60,7 @@ def _rollback(options: Options) -> Outcome:
 
 def _rollback_options(parser: argparse.ArgumentParser) -> None:
     one_model(parser)
-    parser.add_argument("--alias", default="champion", help="the alias to move back (default: champion)")
+    parser.add_argument("--alias", default="", help="the alias to move back (default: the environment's, champion)")
     parser.add_argument("--reason", default="", help="written into the journal")
 
 

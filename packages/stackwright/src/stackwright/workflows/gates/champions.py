@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from stackwright.assembly.stack import Stack
-from stackwright.lineage import CHAMPION
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.gates.joining import joined
 from stackwright_interfaces.definitions import FeatureService
@@ -41,7 +40,7 @@ class Champion:
 def champion_of(stack: Stack, name: str) -> Champion | None:
     """Return the promoted version of a model; ``None`` where there is none."""
     try:
-        version = stack.registry.resolve(ModelRef(name, alias=CHAMPION))
+        version = stack.registry.resolve(ModelRef(name, alias=stack.champion))
     except ModelNotFound:
         return None
     try:

@@ -61,7 +61,9 @@ def published(stack: Stack) -> list[Published]:
     found = []
     for version in stack.registry.history()[0]:
         owner = provenance.owner_of(stack, version)
-        found.append(Published(version.ref, *provenance.read_by(stack, version), version.aliases, owner))
+        found.append(
+            Published(version.ref, *provenance.read_by(stack, version), version.aliases, owner, stack.champion)
+        )
     return found
 
 

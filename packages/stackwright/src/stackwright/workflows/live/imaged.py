@@ -33,6 +33,7 @@ from stackwright_serving.probe import probe
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from stackwright_serving.arms import Challenger
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import Scorer
     from stackwright_serving.state import State
@@ -86,6 +87,10 @@ class Baked:
     def promoted(self) -> Mapping[str, ModelVersion]:
         """Return the models."""
         return self._versions
+
+    def challengers(self) -> Mapping[str, Challenger]:
+        """Return none: what an image serves changes with the image."""
+        return {}
 
     def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
         """Probe and load a model."""

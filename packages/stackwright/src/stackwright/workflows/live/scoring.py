@@ -6,7 +6,6 @@ from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets import own_data
 from stackwright.workflows.datasets.request_store import RequestStore
-from stackwright.workflows.versions.models import CHAMPION
 from stackwright_interfaces.errors import ModelError, ModelNotFound, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat, ModelRef
 from stackwright_interfaces.registry import ModelVersion
@@ -24,7 +23,7 @@ def resolve(stack: Stack, ref: str | None) -> ModelVersion:
     """
     parsed = ModelRef.parse(ref or _only(stack))
     if parsed.version is None and parsed.alias is None:
-        parsed = ModelRef(parsed.name, alias=CHAMPION)
+        parsed = ModelRef(parsed.name, alias=stack.champion)
     try:
         return stack.registry.resolve(parsed)
     except ModelNotFound as error:

@@ -18,6 +18,7 @@ from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.live.scoring import load, model_names, scorer_of
+from stackwright.workflows.versions.challengers import challenger_of
 from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.model import ModelRef
 from stackwright_interfaces.registry import ModelVersion
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from stackwright_journal.predictions import PredictionLog
+    from stackwright_serving.arms import Challenger
     from stackwright_serving.host import ModelSource
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import Scorer
@@ -90,7 +92,7 @@ def promoted(stack: Stack) -> dict[str, ModelVersion]:
     found = {}
     for name in model_names(stack):
         try:
-            found[name] = stack.registry.resolve(ModelRef(name, alias="champion"))
+            found[name] = stack.registry.resolve(ModelRef(name, alias=stack.champion))
         except ModelNotFound:
             continue
     return found
@@ -109,6 +111,11 @@ class RegistrySource:
     def promoted(self) -> Mapping[str, ModelVersion]:
         """Return the champions."""
         return promoted(self._stack)
+
+    def challengers(self) -> Mapping[str, Challenger]:
+        """Return the versions on trial."""
+        found = ((name, challenger_of(self._stack, name)) for name in model_names(self._stack))
+        return {name: challenger for name, challenger in found if challenger is not None}
 
     def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
         """Probe and load a version."""
@@ -144,6 +151,7 @@ class JournalSink:
                 blueprint=answered.blueprint,
                 predicted_at=answered.predicted,
                 asked_at=answered.asked,
+                arm=answered.arm,
             )
         )
 
@@ -180,8 +188,7 @@ def state_over(stack: Stack, source: ModelSource, blueprint: str, opened: AsyncE
     log = PredictionLog(journal.segments(stack))
     opened.callback(log.close)
     return State(
-        host=ModelHost(source, metrics, poll=settings.poll),
-        services={service.ref: service for service in stack.definitions.services},
+        host=ModelHost(source, metrics, {service.ref: service for service in stack.definitions.services}, settings),
         metrics=metrics,
         settings=settings,
         sink=JournalSink(log),

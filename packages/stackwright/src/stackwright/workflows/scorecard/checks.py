@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stackwright.lineage import CHAMPION
 from stackwright.workflows.inspection import drifted
 from stackwright.workflows.scorecard.evidence import Evidence
 from stackwright_interfaces.errors import StackwrightError
@@ -101,7 +100,7 @@ def _metrics_agree(evidence: Evidence) -> Measured:
 
 
 def _validated(evidence: Evidence) -> Measured:
-    moves = [event for event in evidence.events if event.kind == "alias" and event.alias == CHAMPION]
+    moves = [event for event in evidence.events if event.kind == "alias" and event.alias == evidence.stack.champion]
     if not moves:
         return Measured(done=False, found="no version was promoted")
     last = moves[-1]
@@ -127,12 +126,12 @@ def _canaried(evidence: Evidence) -> Measured:
 def _rolled_back(evidence: Evidence) -> Measured:
     seen: set[int] = set()
     for event in evidence.events:
-        if event.kind == "alias" and event.alias == CHAMPION and event.after is not None:
+        if event.kind == "alias" and event.alias == evidence.stack.champion and event.after is not None:
             if event.after in seen:
-                found = f"{CHAMPION} went back to @{event.after} on {event.at.date().isoformat()}: {event.why}"
+                found = f"{event.alias} went back to @{event.after} on {event.at.date().isoformat()}: {event.why}"
                 return Measured(done=True, found=found)
             seen.add(event.after)
-    return Measured(done=False, found=f"{CHAMPION} never went back to an earlier version")
+    return Measured(done=False, found=f"{evidence.stack.champion} never went back to an earlier version")
 
 
 def _dependencies(evidence: Evidence) -> Measured:

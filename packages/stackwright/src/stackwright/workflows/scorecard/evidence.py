@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.stack import Stack
-from stackwright.lineage import CHAMPION
 from stackwright.workflows import journal
 from stackwright.workflows.versions.evidence import evidence_of
 from stackwright_interfaces.definitions import FeatureService, FeatureView
@@ -64,7 +63,7 @@ class Evidence:
     def version(self) -> ModelVersion | None:
         """The version that is judged."""
         versions, _ = self._history
-        promoted = [version for version in versions if CHAMPION in version.aliases]
+        promoted = [version for version in versions if self.stack.champion in version.aliases]
         return next(iter([*promoted, *reversed(versions)]), None)
 
     @cached_property

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from stackwright import lineage
 from stackwright.assembly.gate_options import WARN
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.pins import SupportsServed
@@ -14,7 +13,7 @@ from stackwright.workflows.gates.delivery import check_definitions
 from stackwright.workflows.identity import who
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions.evidence import evidence_of, gate_configuration, gates_of
-from stackwright.workflows.versions.resolving import find, pointed, retirement_of
+from stackwright.workflows.versions.resolving import challenger_alias, find, pointed, retirement_of
 from stackwright_interfaces.errors import (
     ModelNotFound,
     PromotionRefused,
@@ -25,7 +24,8 @@ from stackwright_interfaces.errors import (
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.registry import Event, ModelVersion, SupportsRuns
 
-CHAMPION: Final = lineage.CHAMPION
+_GATE: Final = "champion"
+"""The gate that holds a candidate against the champion, and the key of its evidence that names it."""
 
 
 def models(stack: Stack, name: str | None = None) -> Outcome:
@@ -110,11 +110,12 @@ def runs(stack: Stack, name: str | None = None) -> Outcome:
     return Outcome(f"{len(found)} runs", {"runs": found}, (Table((*headings, "result"), rows),), notes)
 
 
-def promote(stack: Stack, ref: str, *, alias: str = CHAMPION, force: bool = False, reason: str = "") -> Outcome:
+def promote(stack: Stack, ref: str, *, alias: str = "", force: bool = False, reason: str = "") -> Outcome:
     """Point an alias to a version whose gates are green.
 
     Args:
         ref: ``NAME@VERSION``; a bare name is its newest version.
+        alias: empty for the one that says what the environment runs.
         force: promote past red or missing gates; needs a reason, and is written into the journal.
 
     Raises:
@@ -123,12 +124,13 @@ def promote(stack: Stack, ref: str, *, alias: str = CHAMPION, force: bool = Fals
     """
     if force and not reason:
         raise UsageError("--force", "no reason is given", 'Add: --reason "..."')
+    alias = alias or stack.champion
     version = find(stack, ref)
-    _refuse_retired(stack, version)
+    refuse_retired(stack, version)
     evidence = gates_of(stack, version)
-    refusals = _refusals(stack, version, evidence)
+    refusals = refusals_of(stack, version, evidence)
     before = pointed(stack, version.name, alias)
-    if alias == CHAMPION and before != version.version:
+    if alias == stack.champion and before != version.version:
         refusals += _held_against_another(version, evidence, before)
     if refusals and not force:
         raise PromotionRefused(
@@ -149,30 +151,64 @@ def promote(stack: Stack, ref: str, *, alias: str = CHAMPION, force: bool = Fals
         after=version.version,
         evidence={**evidence, "forced": refusals} if refusals else evidence,
     )
-    _move(stack, version, event, before)
+    move(stack, version, event, before)
+    if alias == stack.champion:
+        _end_trial(stack, version)
     data = {"model": version.ref, "alias": alias, "changed": True, "before": before, "forced": refusals}
     return Outcome(f"{version.ref} is now the {alias}" + (f" (was @{before})" if before else ""), data)
 
 
-def _move(stack: Stack, version: ModelVersion, event: Event, before: int | None) -> None:
+def _end_trial(stack: Stack, version: ModelVersion) -> None:
+    """Remove the alias of the version on trial where that is the one that was promoted."""
+    alias = challenger_alias(stack)
+    if pointed(stack, version.name, alias) == version.version:
+        remove(stack, version, alias, "promoted")
+
+
+def remove(stack: Stack, version: ModelVersion, alias: str, why: str) -> None:
+    """Remove an alias that points to a version.
+
+    Raises:
+        AliasConflict: it points elsewhere.
+    """
+    event = Event(
+        at=stack.clock(),
+        kind="alias",
+        name=version.name,
+        version=version.version,
+        alias=alias,
+        who=who(),
+        why=why,
+        after=None,
+    )
+    stack.registry.record(event, expected=version.version)
+
+
+def move(stack: Stack, version: ModelVersion, event: Event, before: int | None) -> None:
     """Move the alias; back again where the version was retired meanwhile, which looked for aliases before this one."""
     stack.registry.record(event, expected=before)
     try:
-        _refuse_retired(stack, version)
+        refuse_retired(stack, version)
     except PromotionRefused as error:
         back = replace(event, at=stack.clock(), version=before, after=before, why=str(error), evidence={})
         stack.registry.record(back, expected=version.version)
         raise
 
 
-def _refuse_retired(stack: Stack, version: ModelVersion) -> None:
+def refuse_retired(stack: Stack, version: ModelVersion) -> None:
+    """Refuse a version that is retired.
+
+    Raises:
+        PromotionRefused: it is.
+    """
     line = retirement_of(stack.registry.history(version.name)[1], version)
     if line is not None:
         found = f"{line.who} retired it at {line.at.isoformat(timespec='seconds')}: {line.why}"
         raise PromotionRefused(version.ref, found, f"Choose another, or run: stackwright retire {version.ref} --undo")
 
 
-def _refusals(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]:
+def refusals_of(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]:
+    """Return why the evidence does not allow that a version is promoted; nothing where it does."""
     if not evidence:
         return ["its gates were never run"]
     refusals = [f"gate {gate['name']} is red: {gate['detail']}" for gate in evidence["gates"] if not gate["passed"]]
@@ -190,11 +226,11 @@ def _refusals(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]:
 
 def _held_against_another(version: ModelVersion, evidence: Mapping[str, Any], champion: int | None) -> list[str]:
     """Return why what the gates say of the champion does not count: it was another one when they ran."""
-    found: Mapping[str, Any] = next((gate for gate in evidence.get("gates", []) if gate["name"] == CHAMPION), {})
+    found: Mapping[str, Any] = next((gate for gate in evidence.get("gates", []) if gate["name"] == _GATE), {})
     compared = found.get("evidence", {})
-    if champion is None or CHAMPION not in compared or found.get("level") == WARN:
+    if champion is None or _GATE not in compared or found.get("level") == WARN:
         return []
-    then, now = compared[CHAMPION], f"{version.name}@{champion}"
+    then, now = compared[_GATE], f"{version.name}@{champion}"
     if then == now:
         return []
     held = f"it was held against {then}" if then else "there was no champion to hold it against"
@@ -211,7 +247,7 @@ def _not_online(stack: Stack, service: str) -> list[str]:
     return [f"its features are not online: {', '.join(absent)}; run: stackwright materialize"] if absent else []
 
 
-def rollback(stack: Stack, name: str | None = None, *, alias: str = CHAMPION, reason: str = "") -> Outcome:
+def rollback(stack: Stack, name: str | None = None, *, alias: str = "", reason: str = "") -> Outcome:
     """Point an alias back to the version it pointed to before.
 
     Raises:
@@ -220,6 +256,7 @@ def rollback(stack: Stack, name: str | None = None, *, alias: str = CHAMPION, re
     """
     _check_name(stack, name)
     name = name or stack.model().name
+    alias = alias or stack.champion
     _, events = stack.registry.history(name)
     moves = [event for event in events if event.kind == "alias" and event.alias == alias]
     current = pointed(stack, name, alias)
@@ -229,7 +266,7 @@ def rollback(stack: Stack, name: str | None = None, *, alias: str = CHAMPION, re
             f"{name}@{alias}", "there is no earlier version to go back to", "Promote another version."
         )
     version = find(stack, f"{name}@{before}")
-    _refuse_retired(stack, version)
+    refuse_retired(stack, version)
     event = Event(
         at=stack.clock(),
         kind="alias",
@@ -240,7 +277,7 @@ def rollback(stack: Stack, name: str | None = None, *, alias: str = CHAMPION, re
         why=reason or "rolled back",
         after=before,
     )
-    _move(stack, version, event, current)
+    move(stack, version, event, current)
     return Outcome(
         f"{name}@{before} is the {alias} again (was @{current})", {"model": f"{name}@{before}", "before": current}
     )

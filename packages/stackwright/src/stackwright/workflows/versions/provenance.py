@@ -13,7 +13,6 @@ from stackwright.assembly.environments import overlaid
 from stackwright.assembly.model_part import read_model
 from stackwright.assembly.reading import Reader
 from stackwright.assembly.stack import Stack
-from stackwright.lineage import CHAMPION
 from stackwright.workflows.datasets.pins import Pin
 from stackwright.workflows.ledger import file_digest
 from stackwright_interfaces.errors import ModelNotFound
@@ -92,7 +91,7 @@ def _written(stack: Stack, name: str) -> Any:
 
 def _champion(stack: Stack, name: str) -> str | None:
     with suppress(ModelNotFound):
-        return stack.registry.resolve(ModelRef(name, alias=CHAMPION)).ref
+        return stack.registry.resolve(ModelRef(name, alias=stack.champion)).ref
     return None
 
 

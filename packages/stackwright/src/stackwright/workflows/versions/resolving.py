@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stackwright.assembly.stack import Stack
+from stackwright.lineage import CHAMPION
 from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.model import ModelRef
 from stackwright_interfaces.registry import Event, ModelVersion
@@ -24,6 +25,11 @@ def find(stack: Stack, ref: str) -> ModelVersion:
         return stack.registry.resolve(ModelRef.parse(ref))
     except ModelNotFound as error:
         raise ModelNotFound(error.where, error.found, error.todo or "Run: stackwright models") from error
+
+
+def challenger_alias(stack: Stack) -> str:
+    """Return the alias of the version on trial beside that of an environment."""
+    return "challenger" if stack.champion == CHAMPION else f"{stack.champion}-challenger"
 
 
 def pointed(stack: Stack, name: str, alias: str) -> int | None:

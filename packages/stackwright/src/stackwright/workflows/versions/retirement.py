@@ -11,6 +11,7 @@ from stackwright.workflows.features import sharing
 from stackwright.workflows.identity import who
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions import provenance
+from stackwright.workflows.versions.models import remove
 from stackwright.workflows.versions.resolving import find, retirement_of
 from stackwright_interfaces.errors import RegistryError
 from stackwright_interfaces.registry import Event, ModelVersion
@@ -42,7 +43,7 @@ def retire(stack: Stack, ref: str, *, reason: str = "", drain: bool = False, und
     if version.aliases and not drain:
         raise _pointed_to(version)
     for alias in version.aliases:
-        _remove(stack, version, alias, reason)
+        remove(stack, version, alias, reason or "retired")
     if retired is None:
         _write(stack, version, reason or "retired", retired=True)
         after = find(stack, version.ref)
@@ -74,20 +75,6 @@ def _pointed_to(version: ModelVersion) -> RegistryError:
     found = f"{', '.join(version.aliases)} points to it"
     todo = "Promote another version or roll back first, or use --drain to remove the alias."
     return RegistryError(version.ref, found, todo)
-
-
-def _remove(stack: Stack, version: ModelVersion, alias: str, reason: str) -> None:
-    event = Event(
-        at=stack.clock(),
-        kind="alias",
-        name=version.name,
-        version=version.version,
-        alias=alias,
-        who=who(),
-        why=reason or "retired",
-        after=None,
-    )
-    stack.registry.record(event, expected=version.version)
 
 
 def _write(stack: Stack, version: ModelVersion, why: str, *, retired: bool) -> None:
