@@ -76,7 +76,8 @@ def lint_session(session: nox.Session) -> None:
 
 S3 = ["stackwright-storage[s3]", "moto[server]"]
 PARTS = [
-    f"stackwright-{name}" for name in ("duckdb", "files", "lightgbm", "market", "sklearn", "sql", "sqlite", "uvicorn")
+    f"stackwright-{name}"
+    for name in ("dask", "duckdb", "files", "lightgbm", "market", "sklearn", "sql", "sqlite", "uvicorn")
 ]
 NEEDS = {
     "stackwright": [*PARTS, *S3],

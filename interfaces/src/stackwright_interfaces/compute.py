@@ -5,7 +5,7 @@ Beyond what the standard library says, an adapter's executor
 - takes functions of importable modules, whose arguments and results cross by pickle;
 - runs them where the project's folder and the installed distributions are the same;
 - fails a future with :class:`~concurrent.futures.BrokenExecutor` where the process that ran it died, and takes further
-  work after that;
+  work after that; one of several machines may run it again elsewhere first, so work is written to bear that;
 - may say how much it does at once (:class:`SupportsWorkers`).
 """
 

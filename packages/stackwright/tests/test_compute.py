@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,17 @@ import pytest
 import stackwright
 from stackwright.assembly.blueprint import BlueprintProblems
 from stackwright.assembly.gate_options import GATE_OPTIONS
+from stackwright.compute import plugin
 from stackwright.compute.local import LocalExecutor
 from stackwright.compute.plugin import LocalConfig
 from stackwright.workflows.datasets.dataset import Shaper, build
 from stackwright.workflows.training.fitting import Fitter
 from stackwright.workflows.training.trials import Elsewhere, _read, _write
+from stackwright_dask.executor import DaskExecutor
 from stackwright_interfaces.compute import Inline, SupportsWorkers, cores
 from stackwright_interfaces.model import Signature
+from stackwright_interfaces.testing.adapters import spec_of
+from stackwright_interfaces.testing.executor import ExecutorCases
 from stackwright_interfaces.types import FLOAT64, Field
 
 SIGNATURE = Signature(inputs=(Field("area", FLOAT64),), outputs=(Field("sale_price", FLOAT64),))
@@ -39,7 +41,14 @@ def executor() -> Iterator[LocalExecutor]:
     made.shutdown()
 
 
-def test_work_runs_in_a_process_of_its_own_and_one_that_dies_is_replaced(executor: LocalExecutor) -> None:
+class TestLocalExecutor(ExecutorCases):
+    spec = spec_of(plugin, Executor)
+
+    def config(self, folder: Path) -> LocalConfig:
+        return LocalConfig(workers=2)
+
+
+def test_a_process_that_dies_is_replaced_by_one_with_the_same_share_of_threads(executor: LocalExecutor) -> None:
     first = executor.submit(os.getpid).result()
     assert first != os.getpid()
     assert executor.submit(os.getpid).result() == first
@@ -47,10 +56,6 @@ def test_work_runs_in_a_process_of_its_own_and_one_that_dies_is_replaced(executo
         executor.submit(os._exit, 1).result()
     assert executor.submit(os.getpid).result() not in (first, os.getpid())
     assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == str(cores())
-    with pytest.raises(ValueError, match="invalid literal"):
-        executor.submit(int, "no number").result()
-    executor.shutdown()
-    executor.shutdown()
 
 
 def test_workers_share_the_processors_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,42 +70,6 @@ def test_workers_share_the_processors_out(monkeypatch: pytest.MonkeyPatch) -> No
         16: (16, 1),
     }
     assert all(isinstance(made, SupportsWorkers) for made in (*shares.values(), Inline()))
-
-
-PARENT = """
-import os, time
-from stackwright.compute.local import LocalExecutor
-from stackwright.compute.plugin import LocalConfig
-
-if __name__ == "__main__":
-    executor = LocalExecutor(LocalConfig(workers=1), None)
-    print(executor.submit(os.getpid).result(), flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_process_ends_when_the_one_that_started_it_is_killed(tmp_path: Path) -> None:
-    (tmp_path / "parent.py").write_text(PARENT)
-    command = [sys.executable, str(tmp_path / "parent.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while _lives(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _lives(child)
-
-
-def _lives(process: int) -> bool:
-    status = Path(f"/proc/{process}/stat")
-    if status.parent.parent.joinpath("self").exists():
-        return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def with_compute(copies: Any, name: str, compute: str, **options: Any) -> Any:
@@ -129,6 +98,27 @@ def test_trials_in_processes_find_what_one_thread_finds(copies: Any) -> None:
     assert outcome.data["digest"] == inline
     values = [[trial["value"] for trial in item.record["trials"]] for item in (version, again)]
     assert values[0] == pytest.approx(values[1])
+
+
+def test_a_cluster_that_loses_a_worker_in_the_middle_finds_what_one_thread_finds(
+    copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"trials": 4, "half_life": 50.0}
+    with copies.open("alone", gates=QUICK, **settings) as stack:
+        alone = stack.train().data["digest"]
+    submit, given = DaskExecutor.submit, []
+
+    def killing(executor: DaskExecutor, fn: Any, /, *args: Any) -> Any:
+        given.append(submit(executor, fn, *args))
+        if len(given) == 2:
+            os.kill(submit(executor, os.getpid).result(), signal.SIGKILL)
+        return given[-1]
+
+    monkeypatch.setattr(DaskExecutor, "submit", killing)
+    with with_compute(copies, "cluster", 'adapter = "dask"\nworkers = 1', **settings) as stack:
+        found = stack.train().data["digest"]
+    assert len(given) >= 4
+    assert found == alone
 
 
 def test_several_trials_run_at_once_and_every_one_is_kept(copies: Any) -> None:

@@ -34,10 +34,17 @@ class LocalExecutor(Executor):
         self.threads = max(1, cores() // self.workers)
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._ended = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function of an importable module in one of the processes."""
+        """Run a function of an importable module in one of the processes.
+
+        Raises:
+            RuntimeError: the executor was shut down.
+        """
         with self._lock:
+            if self._ended:
+                raise RuntimeError("cannot schedule new futures after shutdown")
             if self._pool is None:
                 self._pool = self._started()
             try:
@@ -54,7 +61,7 @@ class LocalExecutor(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """End the processes; what waits for one is let go. Calling it twice is allowed."""
         with self._lock:
-            pool, self._pool = self._pool, None
+            pool, self._pool, self._ended = self._pool, None, True
         if pool is not None:
             pool.shutdown(wait, cancel_futures=cancel_futures)
 

@@ -1,0 +1,122 @@
+"""A connection to a Dask cluster, or a cluster of processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from stackwright_dask.plugin import DaskConfig
+from stackwright_interfaces.compute import cores
+from stackwright_interfaces.errors import PluginError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_NO_DASHBOARD: Final = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""The scheduler's HTTP server cannot be left out: without pages, on a free port."""
+
+
+class Cluster:
+    """A client of a scheduler, and the processes behind it if they were started here.
+
+    Attributes:
+        threads: threads that a piece of work may use.
+    """
+
+    def __init__(self, client: Client, started: LocalCluster | None, threads: int) -> None:
+        self._client, self._started, self.threads = client, started, threads
+
+    @classmethod
+    def connect(cls, config: DaskConfig) -> Self:
+        """Connect to the scheduler that is configured, or start a cluster here.
+
+        Raises:
+            PluginError: nobody answers, no worker comes, or the workers run other versions.
+        """
+        if config.address is None:
+            return cls._here(config)
+        client = _client(config, config.address)
+        try:
+            client.wait_for_workers(1, timeout=config.timeout)
+            _check_versions(client, config.address)
+        except TimeoutError as error:
+            client.close()
+            todo = "Start workers: dask worker ADDRESS; or give a longer timeout."
+            raise PluginError(config.address, f"no worker came within {config.timeout:g} s", todo) from error
+        except PluginError:
+            client.close()
+            raise
+        return cls(client, None, 1)
+
+    @classmethod
+    def _here(cls, config: DaskConfig) -> Self:
+        from distributed import Client, LocalCluster
+
+        workers = config.workers or cores()
+        threads = max(1, cores() // workers)
+        started = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            silence_logs=logging.CRITICAL,
+            env=dict.fromkeys(_THREADS, str(threads)),
+            scheduler_kwargs={"allowed_failures": config.deaths, **_NO_DASHBOARD},
+        )
+        return cls(Client(started, set_as_default=False), started, threads)
+
+    def slots(self) -> int:
+        """Return how many pieces of work run at once."""
+        threads: Mapping[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
+
+    def lives(self) -> bool:
+        """Tell whether the scheduler is still there."""
+        return bool(self._client.status == "running")
+
+    def submit(self, work: Callable[[], Any]) -> Future:
+        """Give a piece of work to the cluster."""
+        return self._client.submit(work, pure=False)
+
+    def close(self) -> None:
+        """Leave; end the processes that were started here."""
+        self._client.close()
+        if self._started is not None:
+            self._started.close()
+
+
+def _client(config: DaskConfig, address: str) -> Client:
+    from distributed import Client, Security
+
+    security = None
+    if config.tls_ca is not None:
+        security = Security(
+            tls_ca_file=str(config.tls_ca),
+            tls_client_cert=str(config.tls_cert),
+            tls_client_key=str(config.tls_key),
+            require_encryption=True,
+        )
+    try:
+        return Client(address, timeout=config.timeout, security=security, set_as_default=False)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        found = f"no Dask scheduler answers ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        raise PluginError(address, found, "Start one: dask scheduler; or mend [compute] address.") from error
+
+
+def _check_versions(client: Client, address: str) -> None:
+    """Compare what the workers run with what runs here: they read what we write, pickles among it."""
+    ours = _versions()
+    for worker, theirs in client.run(_versions).items():
+        other = [f"{name} {theirs[name]} (here {ours[name]})" for name in ours if theirs[name] != ours[name]]
+        if other:
+            found = f"the worker {worker} runs {', '.join(other)}"
+            raise PluginError(address, found, "Install the same environment on the workers as here.")
+
+
+def _versions() -> dict[str, str]:
+    import platform
+
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, "stackwright-interfaces": version("stackwright-interfaces")}

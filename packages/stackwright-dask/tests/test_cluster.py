@@ -1,0 +1,101 @@
+"""Clusters that are not there, have no workers, run other versions, or go away."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import closing
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+from stackwright_dask import cluster as clusters
+from stackwright_dask.executor import DaskExecutor
+from stackwright_dask.plugin import DaskConfig
+from stackwright_interfaces.errors import PluginError
+
+Connect = Callable[..., DaskExecutor]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    made: list[DaskExecutor] = []
+
+    def connected(**options: Any) -> DaskExecutor:
+        context: Any = None
+        made.append(DaskExecutor(DaskConfig(**options), context))
+        return made[-1]
+
+    yield connected
+    for executor in made:
+        executor.shutdown()
+
+
+def cluster_of(workers: int) -> LocalCluster:
+    return LocalCluster(n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+
+
+def test_a_scheduler_that_does_not_answer_is_named(connect: Connect) -> None:
+    with closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+    with pytest.raises(PluginError, match=f"{address}: no Dask scheduler answers") as caught:
+        connect(address=address, timeout=0.5).submit(os.getpid)
+    assert "Start one: dask scheduler" in str(caught.value)
+
+
+def test_an_address_that_is_none_is_named(connect: Connect) -> None:
+    with pytest.raises(PluginError, match="nowhere: no Dask scheduler answers"):
+        connect(address="nowhere", timeout=0.5).submit(os.getpid)
+
+
+def test_a_cluster_without_workers_is_named(connect: Connect) -> None:
+    with cluster_of(0) as cluster, pytest.raises(PluginError, match=r"no worker came within 0\.3 s"):
+        connect(address=cluster.scheduler_address, timeout=0.3).submit(os.getpid)
+
+
+def test_workers_of_another_environment_are_refused(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = clusters._versions()
+    monkeypatch.setattr(clusters, "version", lambda name: "9.9")
+    with cluster_of(1) as cluster, pytest.raises(PluginError, match="Install the same environment") as caught:
+        connect(address=cluster.scheduler_address).submit(os.getpid)
+    assert f"runs stackwright-interfaces {found['stackwright-interfaces']} (here 9.9)" in str(caught.value)
+
+
+def test_work_of_a_cluster_that_goes_away_fails_and_a_new_one_is_asked_for(connect: Connect) -> None:
+    with cluster_of(1) as cluster:
+        executor = connect(address=cluster.scheduler_address, timeout=1.0)
+        assert executor.submit(abs, -1).result(30) == 1
+        waiting = executor.submit(time.sleep, 60)
+    with pytest.raises(BrokenExecutor, match="a worker of the Dask cluster died"):
+        waiting.result(30)
+    with pytest.raises(PluginError, match="no Dask scheduler answers"):
+        executor.submit(abs, -1)
+
+
+def test_leaving_waits_for_what_is_under_way(connect: Connect) -> None:
+    with cluster_of(1) as cluster:
+        executor = connect(address=cluster.scheduler_address)
+        with executor:
+            future = executor.submit(time.sleep, 0.3)
+        assert future.done()
+        assert future.exception() is None
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"workers": -1}, "workers is -1; give 0 or more"),
+        ({"deaths": -1}, "deaths is -1; give 0 or more"),
+        ({"timeout": 0}, "timeout is 0; give more than 0 seconds"),
+        ({"address": "tcp://a:1", "workers": 2}, "address and workers are both given"),
+        ({"tls_ca": "ca.pem"}, "tls_ca, tls_cert and tls_key belong together"),
+    ],
+)
+def test_options_that_contradict_are_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        DaskConfig(**options)
