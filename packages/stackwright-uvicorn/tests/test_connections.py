@@ -233,3 +233,33 @@ def test_an_idle_connection_is_kept_longer_than_a_request_may_take(running: Runn
     assert ask(connection).status == 200
     assert connection.sock is opened
     connection.close()
+
+
+def test_more_connections_than_a_worker_takes_are_answered_with_503_at_once(tmp_path: Path) -> None:
+    config = plugin.UvicornConfig(port=0, connections=3)
+    few = Running(spec_of(plugin, Server), config, tmp_path / "few")
+    try:
+        taken = [few.connect() for _ in range(3)]
+        assert [ask(connection).status for connection in taken] == [200, 200, 200]
+        address = urlsplit(few.url())
+        with socket.create_connection((address.hostname, address.port), timeout=20) as late:
+            answer = rest(late)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in answer
+        taken[0].close()
+        until(lambda: few.answers() and few.ask().status == 200)
+        assert ask(taken[1]).status == 200
+    finally:
+        few.clear()
+
+
+def test_the_length_of_a_head_is_an_option(tmp_path: Path) -> None:
+    short = Running(spec_of(plugin, Server), plugin.UvicornConfig(port=0, head=300), tmp_path / "short")
+    try:
+        address = urlsplit(short.url())
+        for length, status in ((100, b"200"), (400, b"431")):
+            with socket.create_connection((address.hostname, address.port), timeout=20) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\na: " + b"b" * length + b"\r\n\r\n")
+                assert rest(sock).startswith(b"HTTP/1.1 " + status)
+    finally:
+        short.clear()

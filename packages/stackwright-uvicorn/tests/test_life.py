@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -94,6 +95,9 @@ def test_a_machine_without_that_kind_of_address_is_an_error_in_words(monkeypatch
         ("drain", -1.0),
         ("keep_alive", -1.0),
         ("receive", 0.0),
+        ("head", 10),
+        ("connections", 0),
+        ("delay", -1.0),
         ("backlog", 0),
         ("backlog", 2**31),
         ("start", 0.0),
@@ -299,3 +303,44 @@ def test_a_port_is_free_again_at_once_though_connections_to_it_linger() -> None:
     with listening("127.0.0.1", port, 8) as after:
         assert after.getsockname()[1] == port
     client.close()
+
+
+TELLING = """
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    status = 503 if scope["state"]["draining"].is_set() else 200
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+def make():
+    return application
+"""
+
+
+def test_an_application_can_say_that_the_server_will_stop_while_requests_are_still_taken(
+    tmp_path: Path, written: Callable[[str], App]
+) -> None:
+    served = UvicornServer(UvicornConfig(port=0, delay=1.0), make_context(tmp_path))
+    urls: list[str] = []
+    thread = threading.Thread(target=served.serve, args=(written(TELLING), urls.append), daemon=True)
+    thread.start()
+    until(lambda: urls or not thread.is_alive())
+
+    def status() -> int:
+        connection = http.client.HTTPConnection(urlsplit(urls[0]).netloc, timeout=20)
+        connection.request("GET", "/")
+        found = connection.getresponse().status
+        connection.close()
+        return found
+
+    assert status() == 200
+    told = time.monotonic()
+    served.close()
+    until(lambda: status() == 503, 0.9)
+    thread.join(20)
+    assert time.monotonic() - told >= 1.0

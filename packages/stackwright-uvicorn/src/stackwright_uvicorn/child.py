@@ -20,6 +20,10 @@ from stackwright_interfaces.errors import ServerError
 _RUN: Final = "import sys; from stackwright_uvicorn.worker import main; sys.exit(main(*map(int, sys.argv[1:])))"
 
 
+DRAIN: Final = "drain"
+"""What a worker is told when it will be stopped soon."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Orders:
     """What a worker is told first.
@@ -28,14 +32,14 @@ class Orders:
         factory: ``"package.module:function"`` that returns the application.
         path: where else modules are looked for.
         options: uvicorn's.
-        receive: seconds a client is given to send a request.
+        limits: of a connection; see :class:`stackwright_uvicorn.protocol.PatientProtocol`.
         grace: seconds the worker has from the order to stop, or from its parent's end, to its own.
     """
 
     factory: str
     path: tuple[str, ...]
     options: Mapping[str, Any]
-    receive: float
+    limits: Mapping[str, Any]
     grace: float
 
 
@@ -85,6 +89,11 @@ class Child:
             self._process.kill()
             return f"not ready within {patience:g} s"
         return ""
+
+    def drain(self) -> None:
+        """Tell it that it will be stopped soon, so that its application can say so."""
+        with contextlib.suppress(OSError):
+            self.pipe.send(DRAIN)
 
     def stop(self) -> None:
         """Have it finish what it accepted; one that accepts nothing yet is ended at once."""

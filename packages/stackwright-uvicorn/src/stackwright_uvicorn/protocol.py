@@ -8,10 +8,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD: Final = 65_536
-"""Bytes of a request's head (request line and headers) after which it is refused."""
-
 _TOO_LONG: Final = "431 Request Header Fields Too Large"
+_TOO_MANY: Final = "503 Service Unavailable\r\nretry-after: 1"
 _REFUSAL: Final = "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -20,12 +18,18 @@ class PatientProtocol(HttpToolsProtocol):
 
     Args:
         receive: seconds from the first byte of a request, or from the opening of the connection, to the last byte.
+        head: bytes of a request's head, its line and headers, after which it is refused.
+        connections: connections that may be open; more are refused with 503.
         closing: set when the server stops: what is answered from then on is the connection's last answer.
     """
 
-    def __init__(self, *arguments: Any, receive: float, closing: Event, **more: Any) -> None:
+    def __init__(
+        self, *arguments: Any, receive: float, head: int, connections: int, closing: Event, **more: Any
+    ) -> None:
         super().__init__(*arguments, **more)
         self._receive = receive
+        self._most = head
+        self._room = connections
         self._closing = closing
         self._arriving = self._in_head = True
         self._head = 0
@@ -34,7 +38,12 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Expect a request."""
         super().connection_made(transport)
-        self._alarm = self.loop.call_later(self._receive, self._late)
+        if len(self.connections) > self._room:
+            self.connections.discard(self)
+            transport.write(_REFUSAL.format(_TOO_MANY).encode("ascii"))
+            transport.close()
+        else:
+            self._alarm = self.loop.call_later(self._receive, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Expect nothing more."""
@@ -43,13 +52,15 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrives, and watch for the rest."""
+        if self.transport.is_closing():
+            return
         before = self.scope
         super().data_received(data)
         if self._alarm is None and (self._arriving or not self.answering):
             self._alarm = self.loop.call_later(self._receive, self._late)
         if self._in_head:
             self._head = self._head + len(data) if self.scope is before else self._length()
-            if self._head > HEAD:
+            if self._head > self._most:
                 self._refuse(_TOO_LONG)
 
     def on_message_begin(self) -> None:
@@ -64,7 +75,7 @@ class PatientProtocol(HttpToolsProtocol):
             ValueError: it is too long.
         """
         self._head = self._length()
-        if self._head > HEAD:
+        if self._head > self._most:
             raise ValueError(_TOO_LONG)
         self._in_head = False
         super().on_headers_complete()
@@ -78,7 +89,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no request, or one that is refused on purpose."""
-        if self._head > HEAD:
+        if self._head > self._most:
             self._refuse(_TOO_LONG)
         else:
             super().send_400_response(msg)

@@ -98,6 +98,7 @@ class UvicornServer(Server):
                 if self._all_ready(places):
                     ready(url(listener))
                     self._supervise(places)
+                    self._delay(places)
             finally:
                 turn_away(listener)
                 self._drain([place.child for place in places])
@@ -141,7 +142,11 @@ class UvicornServer(Server):
             factory=app.factory,
             path=tuple(sys.path),
             options=options,
-            receive=self._config.receive,
+            limits={
+                "receive": self._config.receive,
+                "head": self._config.head,
+                "connections": self._config.connections,
+            },
             grace=self._config.drain + FLUSH,
         )
         return Child(orders, app.environment, listener)
@@ -173,6 +178,15 @@ class UvicornServer(Server):
             _listen(places)
             for place in places:
                 place.tend()
+
+    def _delay(self, places: Sequence[Place]) -> None:
+        """Go on for a moment, while the application says that it is not ready."""
+        for place in places:
+            place.child.drain()
+        until = time.monotonic() + self._config.delay
+        while time.monotonic() < until:
+            _listen(places)
+            time.sleep(min(_TICK, max(0.0, until - time.monotonic())))
 
     def _drain(self, children: Sequence[Child]) -> None:
         """Let accepted requests end, then end the workers."""

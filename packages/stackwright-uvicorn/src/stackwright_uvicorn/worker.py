@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
 from multiprocessing.connection import Connection
@@ -21,7 +22,7 @@ from typing import Any, Final, NoReturn
 import uvicorn
 
 from stackwright_interfaces.errors import StackwrightError
-from stackwright_uvicorn.child import Orders
+from stackwright_uvicorn.child import DRAIN, Orders
 from stackwright_uvicorn.listener import waiting
 from stackwright_uvicorn.protocol import PatientProtocol
 from stackwright_uvicorn.upgrade import PlainProtocol
@@ -32,20 +33,38 @@ LINGER: Final = 0.5
 log = logging.getLogger("stackwright_uvicorn")
 
 
-class Worker(uvicorn.Server):
-    """uvicorn, telling its parent when it accepts requests, and losing none when it is told to stop."""
+@dataclass(frozen=True)
+class Told:
+    """What parent and worker have told each other.
 
-    def __init__(self, config: uvicorn.Config, parent: Connection, ready: Event, closing: Event) -> None:
+    Args:
+        ready: set once requests are accepted.
+        draining: set once the server is about to stop.
+    """
+
+    ready: Event = field(default_factory=Event)
+    draining: Event = field(default_factory=Event)
+
+
+class Worker(uvicorn.Server):
+    """uvicorn, telling its parent when it accepts requests, and losing none when it is told to stop.
+
+    The application finds in the state of each request, under ``draining``, an event that is set once the server is
+    about to stop.
+    """
+
+    def __init__(self, config: uvicorn.Config, parent: Connection, told: Told, closing: Event) -> None:
         super().__init__(config)
         self._parent = parent
-        self._ready = ready
+        self._told = told
         self._closing = closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell the parent."""
+        self.lifespan.state["draining"] = self._told.draining
         await super().startup(sockets)
         if self.started and not self.should_exit:
-            self._ready.set()
+            self._told.ready.set()
             with suppress(OSError):
                 self._parent.send(("ready", ""))
 
@@ -54,6 +73,7 @@ class Worker(uvicorn.Server):
 
         uvicorn by itself resets connections that wait to be accepted, and those whose request it has not read yet.
         """
+        self._told.draining.set()
         self._closing.set()
         for protocol in self._protocols():
             protocol.close_after_answer()
@@ -120,31 +140,31 @@ def main(listener: int, pipe: int) -> int:
     parent = Connection(_private(pipe))
     sock = socket.socket(fileno=_private(listener))
     orders: Orders = parent.recv()
-    ready = Event()
+    told = Told()
     signal.signal(signal.SIGTERM, _leave)
-    Thread(target=_end_with_parent, args=(parent, ready, orders.grace), daemon=True).start()
+    Thread(target=_end_with_parent, args=(parent, told, orders.grace), daemon=True).start()
     sys.path.extend(place for place in orders.path if place not in sys.path)
-    words = _serve(orders, sock, parent, ready)
-    if ready.is_set():
+    words = _serve(orders, sock, parent, told)
+    if told.ready.is_set():
         return 0
     with suppress(OSError):
         parent.send(("failed", words))
     return 1
 
 
-def _serve(orders: Orders, listener: socket.socket, parent: Connection, ready: Event) -> str:
+def _serve(orders: Orders, listener: socket.socket, parent: Connection, told: Told) -> str:
     """Serve; return why the application did not start, if it did not."""
     last, closing = LastWords(), Event()
     logging.getLogger("uvicorn.error").addFilter(last)
     try:
         application = _load(orders.factory)
-        protocol = partial(PlainProtocol, receive=orders.receive, closing=closing)
+        protocol = partial(PlainProtocol, **orders.limits, closing=closing)
         config = uvicorn.Config(application, **{**orders.options, "http": protocol})
-        Worker(config, parent, ready, closing).run(sockets=[listener])
+        Worker(config, parent, told, closing).run(sockets=[listener])
     except SystemExit as end:  # uvicorn's way to end where the application's lifespan does not start
         return last.text or f"it ended with code {end.code}"
     except Exception as error:
-        if ready.is_set():
+        if told.ready.is_set():
             raise
         if not isinstance(error, StackwrightError):
             log.error("the application did not start", exc_info=error)
@@ -169,10 +189,11 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(0)
 
 
-def _end_with_parent(parent: Connection, ready: Event, grace: float) -> None:
+def _end_with_parent(parent: Connection, told: Told, grace: float) -> None:
     with suppress(EOFError, OSError):
-        parent.recv()
-    if ready.is_set():
+        while parent.recv() == DRAIN:
+            told.draining.set()
+    if told.ready.is_set():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace)
     os._exit(1)
