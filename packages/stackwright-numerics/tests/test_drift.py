@@ -228,3 +228,22 @@ def test_a_million_rows_are_counted_in_a_fraction_of_a_second():
         histogram.count(values)
         spent.append(time.process_time() - start)
     assert min(spent) < 0.2
+
+
+def test_categories_may_come_as_a_tally():
+    histogram = Histogram.of(objects("a", "b", "b", None))
+    values = objects("a", "z", "z", None)
+    tallied = histogram.count_tally({"a": 1, "z": 2, None: 1})
+    assert tallied.to_json() == histogram.count(values).to_json()
+    with pytest.raises(WrongType, match="holds categories"):
+        Histogram.of(np.array([1.0])).count_tally({"a": 1})
+
+
+def test_integers_and_booleans_are_counted_like_numbers_however_many_they_are():
+    values = RANDOM.integers(0, 50, 200_000)
+    histogram = Histogram.of(values.astype(float))
+    assert histogram.count(values).to_json() == histogram.counts.to_json()
+    assert Histogram.of(values > 9).count(values > 9).bins.tolist() == [
+        int((values <= 9).sum()),
+        int((values > 9).sum()),
+    ]

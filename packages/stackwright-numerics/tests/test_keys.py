@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stackwright_interfaces.errors import DataError, DefinitionError, WrongType
 from stackwright_interfaces.types import BOOL, BYTES, FLOAT64, INT64, STRING
 from stackwright_numerics.columns import Column
-from stackwright_numerics.keys import encode_keys
+from stackwright_numerics.keys import encode_keys, encode_plain
 
 PARTS = {
     BOOL: st.booleans(),
@@ -32,6 +32,29 @@ def test_different_keys_have_different_bytes_and_their_order(column_of, data):
     by_bytes = [row for _, row in sorted(zip(keys, rows, strict=True))]
     assert by_bytes == sorted(rows, key=lambda row: [part.encode() if isinstance(part, str) else part for part in row])
     assert len(set(keys)) == len(set(rows))
+
+
+@given(st.data(), st.sampled_from([INT64, STRING]), st.sampled_from([1, 2, 49, 50, 200]))
+def test_plain_values_give_the_bytes_of_a_column_of_them(column_of, data, type_, count):
+    few = data.draw(st.lists(PARTS[type_], min_size=1, max_size=5))
+    values = [few[place % len(few)] for place in range(count)]
+    one_by_one = [encode(column_of, [(value,)], [type_])[0] for value in values]
+    assert encode_plain(values, type_) == encode(column_of, [(value,) for value in values], [type_]) == one_by_one
+
+
+@pytest.mark.parametrize("count", [1, 60])
+@pytest.mark.parametrize("value", [True, 1.5, 2**63, -(2**63) - 1, None, "1", np.int64(1)])
+def test_anything_but_a_plain_integer_is_not_encoded_as_one(value, count):
+    assert encode_plain([1] * (count - 1) + [value], INT64) is None
+    assert encode_plain((1,), INT64) is None
+
+
+@pytest.mark.parametrize("count", [1, 60])
+@pytest.mark.parametrize("dtype", [np.float64, object])
+def test_a_column_of_other_numbers_is_refused(count, dtype):
+    values = np.full(count, 1.5, dtype)
+    with pytest.raises(WrongType):
+        encode_keys([Column(values, np.ones(count, np.bool_))], [INT64])
 
 
 def test_parts_do_not_run_into_each_other(column_of):

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import repeat
 from typing import Any, Final, NotRequired, TypedDict
 
 import numpy as np
 import orjson
 
+from stackwright_features.times import to_microseconds
 from stackwright_interfaces.errors import DataError
-from stackwright_interfaces.feature_store import FeatureRows, Status, Watermark
+from stackwright_interfaces.feature_store import FeatureRows, Watermark
 
 SCHEMA: Final = 1
 
@@ -24,6 +26,7 @@ _OPTIONS: Final = (
 )
 _TIMES: Final = ("asked_at", "predicted_at")
 _NEEDED: Final = ("prediction_id", "model", "version")
+_NOT_A_TIME: Final = int(np.datetime64("NaT").view(np.int64))
 
 
 class RankedItem(TypedDict):
@@ -188,8 +191,31 @@ class PredictionRows:
             TypeError: a value has no JSON form.
             ValueError: a time has no zone.
         """
-        read, asked = self.features, self._asked
-        common = {
+        read = self.features
+        head = _dump(self._common())[:-2]
+        keys, request = self._each(self.keys), self._each(self.request)
+        features = self._each(self.columns if read is None else read.columns)
+        ages = self._each({} if read is None else _ages(read.events, self._asked))
+        ends = {"prediction": self.prediction, "lower": self.lower, "upper": self.upper}
+        answers = self._each({name: values for name, values in ends.items() if values is not None})
+        statuses = self._statuses()
+        for row, prediction_id in enumerate(self.prediction_ids):
+            own = {
+                "prediction_id": prediction_id,
+                "keys": next(keys),
+                "request": next(request),
+                "features": next(features),
+                "statuses": statuses.get(row, {}),
+                "ages": next(ages),
+                **next(answers),
+                "fallbacks": list(self.fallbacks.get(row, ())),
+            }
+            yield b"%b,%b" % (head, _dump(own)[1:])
+
+    def _common(self) -> dict[str, Any]:
+        """Return what all rows share."""
+        marks = {} if self.features is None else self.features.watermarks
+        return {
             "schema": SCHEMA,
             "request_id": self.request_id,
             "model": self.model,
@@ -197,30 +223,10 @@ class PredictionRows:
             "digest": self.digest,
             "blueprint": self.blueprint,
             "arm": self.arm,
-            "asked_at": rfc3339(asked),
+            "asked_at": rfc3339(self._asked),
             "predicted_at": rfc3339(self.predicted_at),
-            "watermarks": {} if read is None else {view: _plain(mark) for view, mark in read.watermarks.items()},
+            "watermarks": {view: _plain(mark) for view, mark in marks.items()},
         }
-        keys, request = self._rows(self.keys), self._rows(self.request)
-        features = self._rows(self.columns if read is None else read.columns)
-        statuses = self._statuses()
-        ages = self._rows({} if read is None else _ages(read.events, asked))
-        ends = {"prediction": self.prediction, "lower": self.lower, "upper": self.upper}
-        answers = self._rows({name: values for name, values in ends.items() if values is not None})
-        for row, prediction_id in enumerate(self.prediction_ids):
-            yield _dump(
-                {
-                    "prediction_id": prediction_id,
-                    **common,
-                    "keys": keys[row],
-                    "request": request[row],
-                    "features": features[row],
-                    "statuses": statuses.get(row, {}),
-                    "ages": ages[row],
-                    **answers[row],
-                    "fallbacks": list(self.fallbacks.get(row, ())),
-                }
-            )
 
     @property
     def _asked(self) -> datetime:
@@ -228,36 +234,37 @@ class PredictionRows:
             return self.asked_at
         return self.predicted_at if self.features is None else self.features.at
 
-    def _rows(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Turn columns into one mapping a row."""
+    def _each(self, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give one mapping a row, made when it is asked for: thousands at once would cost memory and its collection."""
         n = len(self.prediction_ids)
-        lists: list[list[Any]] = []
-        for name, column in columns.items():
-            values = column.tolist() if isinstance(column, np.ndarray) else list(column)
-            if len(values) != n:
-                found = f"{name!r} has {len(values)} rows, there are {n} predictions"
-                raise DataError("prediction log", found, "Give one value a prediction.")
-            lists.append(values)
-        if not lists:
-            return [{}] * n
-        return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
+        lists = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
+        if not all(len(column) == n for column in lists):
+            name, rows = next((name, len(column)) for name, column in columns.items() if len(column) != n)
+            found = f"{name!r} has {rows} rows, there are {n} predictions"
+            raise DataError("prediction log", found, "Give one value a prediction.")
+        if n == 1:
+            return iter([{name: value for name, (value,) in zip(columns, lists, strict=True)}])
+        if not columns:
+            return repeat({}, n)
+        return (dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True))
 
     def _statuses(self) -> dict[int, dict[str, int]]:
         """Return row → feature → status, of those that are not ``PRESENT``: usually none."""
+        columns = {} if self.features is None else self.features.statuses
+        if len(self.prediction_ids) == 1:
+            alone = {name: code for name, column in columns.items() if (code := column.item())}
+            return {0: alone} if alone else {}
         found: dict[int, dict[str, int]] = {}
-        for name, column in ({} if self.features is None else self.features.statuses).items():
-            codes = column.tolist()
-            if any(codes):
-                for row, code in enumerate(codes):
-                    if code != Status.PRESENT:
-                        found.setdefault(row, {})[name] = code
+        for name, column in columns.items():
+            for row in np.flatnonzero(column).tolist():
+                found.setdefault(row, {})[name] = int(column[row])
         return found
 
 
 def _ages(events: Mapping[str, Any], asked: datetime) -> dict[str, list[float | None]]:
     """Return view → seconds since the event of each row, ``None`` where no row was found."""
-    instant = asked.astimezone(UTC).replace(tzinfo=None)
+    instant = to_microseconds(asked)
     return {
-        view: [None if event is None else (instant - event).total_seconds() for event in times.tolist()]
+        view: [None if event == _NOT_A_TIME else (instant - event) / 1e6 for event in times.view(np.int64).tolist()]
         for view, times in events.items()
     }

@@ -75,7 +75,7 @@ def survival(hazard: Floats) -> Floats:
 def mean(lived: Floats, ends: Floats) -> Floats:
     """Return the mean time up to the last end: the area under survival, by trapezoids."""
     before = np.column_stack([np.ones(len(lived)), lived[:, :-1]])
-    return np.asarray(((before + lived) / 2) @ np.diff(ends, prepend=0.0))
+    return np.asarray(((before + lived) / 2 * np.diff(ends, prepend=0.0)).sum(axis=1))
 
 
 def median(lived: Floats, ends: Floats) -> Floats:
