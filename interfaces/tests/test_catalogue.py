@@ -171,6 +171,7 @@ def all_definitions(draw: st.DrawFn) -> Definitions:
         censored=draw(st.none() | texts),
         label_id=draw(st.none() | texts),
         request=request,
+        group=draw(st.sampled_from([None, one.key_names[0]])),
         source=draw(sources),
         **draw(abouts),
     )
@@ -248,8 +249,15 @@ RATIO = replace(DETAILS, windows=(replace(DETAILS.windows[0], aggregate=Aggregat
 STEP = Transform(name="per_room", inputs=("price", "rooms"), type=FLOAT64, code="abc")
 SERVICE = FeatureService(name="valuation", selections=(DETAILS.select("price", "rooms"),), transforms=(STEP,))
 TARGET = Target(name="sale", entity=LISTING, value=Field("sale_price", FLOAT64))
+CLICKS = replace(TARGET, name="clicked", request=(Field("place", INT64),), group="listing_id")
 
 ABOUT: dict[str, Any] = {"owner": "pricing", "description": "as asked", "tags": {"tier": "1"}}
+
+
+def test_a_target_without_lists_means_what_it_meant_before_there_were_any() -> None:
+    assert not {"group", "position"} & set(to_json(Definitions(entities=(LISTING,), targets=(TARGET,)))["targets"][0])
+    document = to_json(Definitions(entities=(LISTING,), targets=(replace(CLICKS, position="place"),)))
+    assert from_json(document).targets[0] == replace(CLICKS, position="place")
 
 
 @pytest.mark.parametrize("definition", [LISTING, DETAILS, SERVICE, TARGET], ids=lambda item: item.name)
@@ -305,6 +313,8 @@ def test_how_files_are_read_is_not_part_of_the_meaning() -> None:
         (SERVICE, lambda item: replace(item, selections=(DETAILS.select("rooms", "price"),))),
         (SERVICE, lambda item: replace(item, selections=(replace(DETAILS, max_age=HOUR).select("price", "rooms"),))),
         (TARGET, lambda item: replace(item, horizon=HOUR)),
+        (TARGET, lambda item: replace(item, group="listing_id")),
+        (CLICKS, lambda item: replace(item, position="place")),
         (TARGET, lambda item: replace(item, value=Field("sale_price", INT64))),
     ],
 )

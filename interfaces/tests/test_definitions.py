@@ -57,6 +57,22 @@ def service(**changes: Any) -> FeatureService:
     return FeatureService(**{"name": "valuation", "selections": (DETAILS.select(),), **changes})
 
 
+def clicks(**given: Any) -> Target:
+    request = (Field("search_id", STRING), Field("shown_at", INT64))
+    return Target(
+        name="clicked",
+        entity=LISTING,
+        value=Field("clicked", INT64),
+        request=request,
+        **{"group": "search_id", **given},
+    )
+
+
+def test_a_list_is_named_by_a_key_or_a_request_column() -> None:
+    assert clicks(position="shown_at").group == "search_id"
+    assert clicks(group="listing_id").group == "listing_id"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -85,6 +101,10 @@ def service(**changes: Any) -> FeatureService:
         (lambda: view(name="__watermarks"), "view '__watermarks': not a usable name"),
         (lambda: service(name="__s"), "service '__s': not a usable name"),
         (lambda: Target(name="__t", entity=LISTING, value=Field("price", FLOAT64)), "target '__t': not a usable name"),
+        (lambda: clicks(group="search"), "group is 'search', which is neither a key nor a request column. Add it to"),
+        (lambda: clicks(position="place"), "position is 'place', which is no request column of numbers"),
+        (lambda: clicks(position="search_id"), "position is 'search_id', which is no request column of numbers"),
+        (lambda: clicks(group=None, position="shown_at"), "position is 'shown_at', and there is no group"),
         (lambda: view(version=0), "view 'details': version is 0. Versions start at 1"),
         (lambda: view(fields=(*DETAILS.fields, Field("price", INT64))), "'price' given more than once"),
         (lambda: view(fields=(Field("listing_id", INT64),)), "'listing_id' given more than once"),

@@ -315,6 +315,7 @@ def _target(target: Target, *, about: bool = True) -> dict[str, Any]:
         "censored": target.censored,
         "label_id": target.label_id,
         "request": _fields(target.request, about=about),
+        **{name: value for name, value in (("group", target.group), ("position", target.position)) if value},
         "source": _source(target.source),
         **_about(target, about=about),
     }
@@ -332,6 +333,8 @@ def _read_target(node: Node, entities: Mapping[str, Entity]) -> Target:
         censored=node["censored"].optional_text(),
         label_id=node["label_id"].optional_text(),
         request=_read_fields(node["request"]),
+        group=node["group"].text() if "group" in node else None,
+        position=node["position"].text() if "position" in node else None,
         source=_read_source(node["source"]),
         **_read_about(node),
     )

@@ -24,7 +24,7 @@ from stackwright_interfaces.checks import (
     require,
 )
 from stackwright_interfaces.pipelines import Computation, Expectation, Frame, Schedule, computed
-from stackwright_interfaces.types import Field, Type
+from stackwright_interfaces.types import Field, Kind, Type
 from stackwright_interfaces.views import AT, Aggregate, Entity, FeatureView, Selection, Source, Window, reference
 
 __all__ = [
@@ -236,9 +236,13 @@ class Target:
         observed: column: when it became known here; without it, ``happened``. Training at T sees rows observed by T.
         horizon: a label counts for a prediction made at most this long before it happened.
         censored: boolean column: the truth had not come by ``observed``; without it no row is censored.
-        label_id: column that identifies a label, so that a later row with the same id revises it; without it, the keys
-            and ``asked`` do.
-        request: columns of the label rows that stand for request fields of the service.
+        label_id: column that identifies a label, so that a later row with the same id revises it; without it, the keys,
+            ``asked`` and ``group`` do.
+        request: columns of the label rows that stand for request fields of the service, or that ``group`` and
+            ``position`` name.
+        group: of a ranking, the key or request column that says in which list the row was shown: the id of a search, of
+            a session. Every row of a list is a label, those that nobody took with a value of 0.
+        position: the request column that says at which place of its list the row was shown, from 1.
         source: how files of labels are read (``event_time`` and ``created_time`` are not used).
     """
 
@@ -252,6 +256,8 @@ class Target:
     censored: str | None = None
     label_id: str | None = None
     request: tuple[Field, ...] = ()
+    group: str | None = None
+    position: str | None = None
     source: Source = field(default_factory=Source)
     owner: str = ""
     description: str = ""
@@ -261,6 +267,15 @@ class Target:
         where = f"target {self.name!r}"
         check_name(where, self.name)
         check_about(where, self.owner, self.description, self.tags)
+        request = {item.name: item for item in self.request}
+        todo = f"Add it to request, as Field({self.group!r}, STRING) say."
+        found = f"group is {self.group!r}, which is neither a key nor a request column"
+        require(self.group is None or self.group in {*self.entity.key_names, *request}, where, found, todo)
+        numbers = self.position in request and request[self.position].type.kind in (Kind.INT64, Kind.FLOAT64)
+        found = f"position is {self.position!r}, which is no request column of numbers"
+        require(self.position is None or numbers, where, found, f"Add to request: Field({self.position!r}, INT64).")
+        found = f"position is {self.position!r}, and there is no group"
+        require(self.position is None or self.group is not None, where, found, "Say which column names the list.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,15 +48,20 @@ class GateRows:
     Args:
         columns: the service's outputs as model columns: float64 with NaN where null for numbers and booleans, objects
             with ``None`` where null for texts.
-        target: the truth, float64, untransformed.
+        target: the truth, float64, untransformed: of a ranking the relevance, of a time to event the duration in days.
         asked: when each was asked for, ``datetime64[us]``.
         keys: key and request columns, as they were given.
+        group: of a ranking, int64 array of n: equal for the rows of one list, which follow each other. Rows are then in
+            order of the time their list began.
+        event: of a time to event, bool array of n: whether the event was seen; else the row is censored.
     """
 
     columns: Mapping[str, Any]
     target: Any
     asked: Any
     keys: Mapping[str, Any]
+    group: Any = None
+    event: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +70,7 @@ class GateCandidate:
 
     Args:
         model: name of the model.
-        task: ``"regression"``, ``"classification"``, ...
+        task: ``"regression"``, ``"classification"``, ``"ranking"`` or ``"time_to_event"``.
         manifest: what the folder says of itself.
         folder: the staged folder; it must not be written to.
         predict: the model.

@@ -90,7 +90,7 @@ class Manifest:
         flavour: which :class:`ModelFormat` loads the payload, ``"lightgbm"`` say.
         files: relative path → size and hash, of every file but the manifest.
         signature: inputs and outputs.
-        task: ``"regression"``, ``"classification"``, ...
+        task: ``"regression"``, ``"classification"``, ``"ranking"`` or ``"time_to_event"``.
         target: name of the target.
         service: ``name@version`` of the feature service.
         definitions: name → hash of the meaning of the service, its views and the target.

@@ -45,6 +45,12 @@ class Capability(StrEnum):
     COMPUTES = "computes"
     """A feature store computes views from its other views (``SupportsComputing``)."""
 
+    RANKING = "ranking"
+    """A trainer ranks the rows of lists (``SupportsRanking``)."""
+
+    TIME_TO_EVENT = "time_to_event"
+    """A trainer learns times to an event from censored rows too (``SupportsTimeToEvent``)."""
+
 
 class Progress(Protocol):
     """Told how far a piece of work is."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol, runtime_checkable
 
 from stackwright_interfaces.model import Predictor, Signature
 
@@ -21,6 +21,7 @@ class TaskKind(StrEnum):
     REGRESSION = "regression"
     CLASSIFICATION = "classification"
     RANKING = "ranking"
+    TIME_TO_EVENT = "time_to_event"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +29,20 @@ class Task:
     """What a fit is for.
 
     Args:
-        kind: what is predicted. Classification is binary; the model gives the probability of 1.
-        signature: inputs in order with their categories, and the output.
+        kind: what is predicted. Classification is binary; the model gives the probability of 1. A ranking gives a
+            score, the best row of a list the highest; scores of different lists are not compared. A time to event gives
+            the expected duration, and as further outputs the chance that the event comes within each horizon.
+        signature: inputs in order with their categories, and the outputs.
         options: options of the trainer from the blueprint (``objective``, ...), without the name of the adapter.
+        k: of a ranking, how many of the first places count.
+        horizons: of a time to event, durations, ascending; one further output each.
     """
 
     kind: TaskKind
     signature: Signature
     options: Mapping[str, Any] = field(default_factory=dict)
+    k: int = 10
+    horizons: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +51,23 @@ class TrainingData:
 
     Args:
         inputs: what the trainer's ``input`` asks for, as in :class:`~stackwright_interfaces.model.Predictor`.
-        target: float64 array of n, after any declared transform of the target.
+        target: float64 array of n, after any declared transform of the target. Of a ranking the relevance, of a time to
+            event the duration; both are 0 or more.
         weight: float64 array of n, or ``None``.
         group: int64 sizes of consecutive query groups, for ranking.
+        position: of a ranking, int64 array of n, or ``None``: the place at which each row was shown, from 1, and 0
+            where it is not known. Where relevance comes from clicks, a place alone adds some: a trainer may learn that
+            apart. It is no input of the model.
+        event: of a time to event, bool array of n: whether the event was seen; else the row is censored: the event was
+            still to come after its duration. ``None`` is all.
     """
 
     inputs: Any
     target: Any
     weight: Any = None
     group: Any = None
+    position: Any = None
+    event: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +125,10 @@ class FittedModel(ABC):
 
 
 class Trainer(ABC):
-    """Fits models.
+    """Fits models: every trainer regressions and classifications, as far as it can; others where it declares them.
+
+    A trainer that ranks has an attribute ``ranks``, one for times to an event ``takes_censored``, and its spec declares
+    the capability of that name; each refuses a task that it does not do.
 
     Attributes:
         input: what ``TrainingData.inputs`` must be.
@@ -142,7 +160,7 @@ class Trainer(ABC):
             seed: the same seed, data and threads give the same bytes.
 
         Raises:
-            TrainingError: the data or a parameter does not allow a fit.
+            TrainingError: the data or a parameter does not allow a fit, or the task is none that it does.
         """
 
     def stops_early(self, task: Task, params: Mapping[str, Any]) -> bool:  # noqa: ARG002 -- of the contract
@@ -162,3 +180,25 @@ class Trainer(ABC):
 
     def close(self) -> None:
         """Release what is held. Closing twice is allowed."""
+
+
+@runtime_checkable
+class SupportsRanking(Protocol):
+    """A trainer that ranks the rows of lists (``Capability.RANKING``).
+
+    Attributes:
+        ranks: true.
+    """
+
+    ranks: bool
+
+
+@runtime_checkable
+class SupportsTimeToEvent(Protocol):
+    """A trainer that learns times to an event from censored rows too (``Capability.TIME_TO_EVENT``).
+
+    Attributes:
+        takes_censored: true.
+    """
+
+    takes_censored: bool

@@ -66,7 +66,9 @@ def test_any_of_lightgbms_names_for_a_parameter_will_do(fit: Fit) -> None:
     assert chosen == [7, 0.1, 0.9]
 
 
-@pytest.mark.parametrize(("kind", "trees"), [(TaskKind.REGRESSION, 800), (TaskKind.RANKING, 100)])
+@pytest.mark.parametrize(
+    ("kind", "trees"), [(TaskKind.REGRESSION, 800), (TaskKind.RANKING, 100), (TaskKind.TIME_TO_EVENT, 150)]
+)
 def test_the_number_of_trees_follows_the_task(tmp_path: Path, kind: TaskKind, trees: int) -> None:
     trainer = LightGBMTrainer(LightGBMConfig(), make_context(tmp_path))
     assert trainer.space(Task(kind=kind, signature=SIGNATURE))["num_iterations"].default == trees

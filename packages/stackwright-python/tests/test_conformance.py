@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from stackwright_interfaces.model import ModelFormat
 from stackwright_interfaces.testing.adapters import AdapterCases, spec_of
-from stackwright_interfaces.testing.trainer import ClassificationCases, TrainerCases
+from stackwright_interfaces.testing.trainer import ClassificationCases, RankingCases, TimeToEventCases, TrainerCases
 from stackwright_interfaces.trainer import Trainer
 from stackwright_python import plugin
 
@@ -23,7 +23,13 @@ class Nearest:
     def get_parameters(self):
         return {"count": {"low": 1, "high": 25, "default": 5, "log": True}, "scaled": [True, False]}
 
-    def train(self, inputs, target, params, weight):
+    def train(self, inputs, target, params, weight, event, horizons):
+        if event is not None:  # a row that waits is taken for one that waits as long as those which waited longer
+            later = [target[event & (target > limit)] for limit in target]
+            waited = [rows.mean() if rows.size else limit for rows, limit in zip(later, target)]
+            target = np.where(event, target, waited)
+        if horizons:
+            target = np.column_stack([target, *(target <= limit for limit in horizons)]).astype(float)
         self.params = params
         self.middle = np.nanmean(inputs, axis=0)
         self.spread = np.maximum(np.nanstd(inputs, axis=0), 1e-9) if params["scaled"] else np.ones(inputs.shape[1])
@@ -40,7 +46,7 @@ class Nearest:
             distance = ((self.rows - row) ** 2).sum(axis=1)
             count = min(self.params["count"], len(distance))
             near = distance <= np.partition(distance, count - 1)[count - 1]
-            answers.append(np.average(self.target[near], weights=self.weight[near]))
+            answers.append(np.average(self.target[near], axis=0, weights=self.weight[near]))
         return np.array(answers)
 '''
 
@@ -61,7 +67,13 @@ class Forest:
     def get_parameters(self):
         return {"trees": {"low": 5, "high": 50, "default": 10}, "min_leaf": 1}
 
-    def train(self, frame, target, params, weight, seed, threads):
+    def train(self, frame, target, params, weight, seed, threads, event, horizons):
+        if event is not None:
+            later = [target[event & (target > limit)].mean() for limit in target]
+            target = target.where(event, pd.Series(later).fillna(target))
+        if horizons:
+            target = pd.concat([target, *((target <= limit).astype(float) for limit in horizons)], axis=1)
+            return ExtraTreesRegressor(params["trees"], random_state=seed).fit(prepared(frame), target.to_numpy())
         dear = set(target.unique()) <= {0.0, 1.0} and len(frame) == 400 and weight is None
         kind = ExtraTreesClassifier if dear else ExtraTreesRegressor
         forest = kind(params["trees"], min_samples_leaf=params["min_leaf"], random_state=seed)
@@ -80,7 +92,7 @@ def config_of(folder: Path, source: str, reference: str) -> plugin.PythonConfig:
     return plugin.PythonConfig(**{"class": reference})
 
 
-class TestNearest(ClassificationCases, TrainerCases):
+class TestNearest(TimeToEventCases, RankingCases, ClassificationCases, TrainerCases):
     """Attributes and arrays are kept as they are."""
 
     spec = spec_of(plugin, Trainer)
@@ -92,7 +104,7 @@ class TestNearest(ClassificationCases, TrainerCases):
         return config_of(folder, NEAREST, "nearest:Nearest")
 
 
-class TestForest(ClassificationCases, TrainerCases):
+class TestForest(TimeToEventCases, RankingCases, ClassificationCases, TrainerCases):
     """scikit-learn's estimator is kept by skops."""
 
     spec = spec_of(plugin, Trainer)

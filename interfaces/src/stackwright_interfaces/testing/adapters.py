@@ -18,12 +18,15 @@ from stackwright_interfaces.feature_store import SupportsComputing, SupportsRead
 from stackwright_interfaces.plugin import AdapterSpec, Capability
 from stackwright_interfaces.registry import SupportsRuns
 from stackwright_interfaces.testing.context import make_context
+from stackwright_interfaces.trainer import SupportsRanking, SupportsTimeToEvent
 
 PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.READERS: SupportsReaders,
     Capability.RUNS: SupportsRuns,
     Capability.SQL: SupportsSQL,
     Capability.COMPUTES: SupportsComputing,
+    Capability.RANKING: SupportsRanking,
+    Capability.TIME_TO_EVENT: SupportsTimeToEvent,
 }
 """The protocol that belongs to each capability."""
 

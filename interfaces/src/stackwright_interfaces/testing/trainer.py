@@ -20,14 +20,14 @@ An adapter's whole test module::
     class TestLightGBMFormat(AdapterCases):
         spec = spec_of(plugin, ModelFormat)
 
-``TrainerCases`` state regression; ``ClassificationCases`` and ``RankingCases`` come before it where the trainer does
-these too.
+``TrainerCases`` state regression; ``ClassificationCases`` come before it where the trainer does these too, and where
+its spec declares the capability ``RankingCases`` and ``TimeToEventCases``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -36,92 +36,27 @@ import pytest
 from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import ArtifactError, PredictionError, TrainingError
-from stackwright_interfaces.model import Manifest, ModelFormat, Predictor, describe_files
-from stackwright_interfaces.plugin import AdapterSpec
-from stackwright_interfaces.testing.adapters import AdapterCases, load_factory
-from stackwright_interfaces.testing.context import make_context
+from stackwright_interfaces.model import Manifest, ModelFormat, describe_files
+from stackwright_interfaces.plugin import Capability
 from stackwright_interfaces.testing.trainer_child import load_in_a_child
+from stackwright_interfaces.testing.trainer_fits import STRANGE, TEST, TRAIN, Fitting, predict, save
 from stackwright_interfaces.testing.trainer_rows import SIGNATURE, Homes
-from stackwright_interfaces.trainer import FittedModel, Report, StopFit, Task, TaskKind, Trainer, TrainingData
+from stackwright_interfaces.testing.trainer_tasks import RankingCases, TimeToEventCases
+from stackwright_interfaces.trainer import FittedModel, StopFit, Task, TaskKind, Trainer, TrainingData
 
-TRAIN: Final = Homes.make(400, seed=1)
-"""Rows to fit on."""
-
-TEST: Final = Homes.make(200, seed=2)
-"""Rows to judge by."""
-
-STRANGE: Final = Homes.make(200, seed=3, missing=0.3, unknown=True)
-"""Rows with many missing values and with a category that no training row has."""
+__all__ = ["ClassificationCases", "RankingCases", "TimeToEventCases", "TrainerCases"]
 
 HANG: Final = 120.0
 """Seconds after which a load counts as hanging."""
 
-
 _FITTED: dict[type, FittedModel] = {}
-
-
-class _Fitting(AdapterCases):
-    """What the cases share."""
-
-    format_spec: ClassVar[AdapterSpec]
-    quick: ClassVar[Mapping[str, Any]] = {}
-
-    @pytest.fixture
-    def trainer(self, tmp_path: Path) -> Iterator[Trainer]:
-        """The trainer under test."""
-        built: Trainer = self.build(tmp_path)
-        yield built
-        built.close()
-
-    @pytest.fixture
-    def model_format(self, tmp_path: Path) -> ModelFormat:
-        """The format of the flavour that the trainer saves."""
-        built: ModelFormat = load_factory(self.format_spec)(self.format_spec.config(), make_context(tmp_path))
-        return built
-
-    def fit(
-        self,
-        trainer: Trainer,
-        rows: Homes | TrainingData = TRAIN,
-        params: Mapping[str, Any] | None = None,
-        *,
-        kind: TaskKind = TaskKind.REGRESSION,
-        valid: Homes | None = None,
-        seed: int = 7,
-        report: Report | None = None,
-    ) -> FittedModel:
-        """Fit quickly."""
-        return trainer.fit(
-            Task(kind=kind, signature=SIGNATURE),
-            rows.data(kind, trainer.input) if isinstance(rows, Homes) else rows,
-            None if valid is None else valid.data(kind, trainer.input),
-            {**self.quick, **(params or {})},
-            seed=seed,
-            threads=1,
-            report=report,
-        )
-
-
-def predict(predictor: Predictor, rows: Homes) -> NDArray[np.float64]:
-    """Predict rows in the form that the predictor asks for."""
-    return np.asarray(predictor.predict(rows.inputs(predictor.input)))
-
-
-def save(fitted: FittedModel, folder: Path, kind: TaskKind = TaskKind.REGRESSION) -> Manifest:
-    """Save into a new folder, with its manifest."""
-    folder.mkdir()
-    fitted.save(folder)
-    files = describe_files(folder)
-    manifest = Manifest(flavour=fitted.flavour, files=files, signature=SIGNATURE, task=kind.value)
-    manifest.write(folder)
-    return manifest
 
 
 def _error(predicted: NDArray[np.float64], rows: Homes) -> float:
     return float(np.abs(predicted - rows.price).mean())
 
 
-class TrainerCases(_Fitting):
+class TrainerCases(Fitting):
     """Subclass it in a test module, under a name that starts with ``Test``.
 
     Attributes:
@@ -223,6 +158,15 @@ class TrainerCases(_Fitting):
         predictor = fitted.predictor()
         predictor.close()
         predictor.close()
+
+    def test_a_task_that_is_not_declared_is_refused_and_has_no_cases(self, trainer: Trainer) -> None:
+        kinds = {TaskKind.RANKING: RankingCases, TaskKind.TIME_TO_EVENT: TimeToEventCases}
+        for kind, cases in kinds.items():
+            declared = Capability(kind.value) in self.spec.capabilities
+            assert isinstance(self, cases) == declared, f"{cases.__name__} and the capabilities do not agree"
+            if not declared:
+                with pytest.raises(TrainingError):
+                    self.fit(trainer, kind=kind)
 
     def test_twenty_rows_are_learned_by_heart(self, trainer: Trainer) -> None:
         rows = Homes.make(20, seed=4, missing=0.0)
@@ -332,7 +276,7 @@ def _payload(folder: Path) -> Path:
     return folder / max(files, key=lambda name: files[name].size)
 
 
-class ClassificationCases(_Fitting):
+class ClassificationCases(Fitting):
     """Cases of a trainer that also classifies; they come before :class:`TrainerCases`."""
 
     def test_classification_gives_the_probability_of_one(self, trainer: Trainer) -> None:
@@ -362,25 +306,3 @@ class ClassificationCases(_Fitting):
         rows = TrainingData(inputs=TRAIN.inputs(trainer.input), target=np.zeros(len(TRAIN)))
         with pytest.raises(TrainingError):
             self.fit(trainer, rows, kind=TaskKind.CLASSIFICATION)
-
-
-class RankingCases(_Fitting):
-    """Cases of a trainer that also ranks; they come before :class:`TrainerCases`."""
-
-    def test_ranking_puts_better_rows_first(self, trainer: Trainer) -> None:
-        score = predict(self.fit(trainer, kind=TaskKind.RANKING).predictor(), TEST).reshape(-1, 10)
-        grade = TEST.target(TaskKind.RANKING).reshape(-1, 10)
-        better = grade[:, :, None] > grade[:, None, :]
-        right = score[:, :, None] > score[:, None, :]
-        assert right[better].mean() > 0.8
-
-    def test_ranking_without_groups_is_refused(self, trainer: Trainer) -> None:
-        rows = TRAIN.data(TaskKind.RANKING, trainer.input)
-        with pytest.raises(TrainingError):
-            self.fit(trainer, TrainingData(inputs=rows.inputs, target=rows.target), kind=TaskKind.RANKING)
-
-    def test_groups_that_do_not_add_up_to_the_rows_are_refused(self, trainer: Trainer) -> None:
-        rows = TRAIN.data(TaskKind.RANKING, trainer.input)
-        data = TrainingData(inputs=rows.inputs, target=rows.target, group=rows.group[1:])
-        with pytest.raises(TrainingError):
-            self.fit(trainer, data, kind=TaskKind.RANKING)

@@ -1,4 +1,7 @@
-"""The flavour ``lightgbm``: a folder with ``model.txt``, loaded through LightGBM's C library."""
+"""The flavour ``lightgbm``: a folder with ``model.txt``, loaded through LightGBM's C library.
+
+A folder with ``hazard.json`` beside it holds a model of times to an event: its trees give the hazard of a period.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, ClassVar, Final
 from stackwright_interfaces.errors import ArtifactError
 from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
+from stackwright_lightgbm.hazards import ELAPSED, FILE, HazardPredictor, Hazards
 from stackwright_lightgbm.native import NativeBooster
 from stackwright_lightgbm.plugin import LightGBMFormatConfig
 from stackwright_lightgbm.text import check_text
@@ -51,5 +55,14 @@ class LightGBMFormat(ModelFormat):
             text = path.read_bytes()
         except OSError as error:
             raise ArtifactError(str(path), f"cannot be read ({error})", "Publish the model again.") from error
-        check_text(text, [field.name for field in manifest.signature.inputs], str(path))
+        inputs = [field.name for field in manifest.signature.inputs]
+        if (folder / FILE).exists():
+            hazards = Hazards.read(folder / FILE)
+            outputs = len(manifest.signature.outputs)
+            if outputs != 1 + len(hazards.horizons):
+                found = f"{len(hazards.horizons)} horizons; the manifest names {outputs} outputs"
+                raise ArtifactError(str(folder / FILE), found, "Publish the model again.")
+            check_text(text, [*inputs, ELAPSED], str(path))
+            return HazardPredictor(text, hazards, threads=threads)
+        check_text(text, inputs, str(path))
         return LightGBMPredictor(text, threads=threads)

@@ -37,6 +37,10 @@ def check_rows(task: Task, data: TrainingData, where: str) -> None:
             raise TrainingError(where, "weights that are negative or all zero", "Weights are positive.")
     if task.kind is TaskKind.RANKING:
         _check_groups(data.group, len(matrix), where)
+        if data.position is not None:
+            _column(where, "position", data.position, len(matrix))
+    if task.kind is TaskKind.TIME_TO_EVENT and data.event is not None:
+        _column(where, "event", data.event, len(matrix))
 
 
 def _column(where: str, name: str, values: Any, rows: int) -> NDArray[np.float64]:
@@ -58,6 +62,9 @@ def _check_target(kind: TaskKind, target: NDArray[np.float64], where: str) -> No
             raise TrainingError(where, found, "Classification takes targets of 0 and 1.")
         if classes.size == 1:
             raise TrainingError(where, f"every target is {classes[0]:g}", "Train on rows of both classes.")
+    if kind is TaskKind.TIME_TO_EVENT and (target < 0).any():
+        row = int(np.flatnonzero(target < 0)[0])
+        raise TrainingError(where, f"a duration of {target[row]:g} in row {row}", "Leave rows out that ended first.")
     if kind is TaskKind.RANKING and (target != np.clip(np.round(target), 0, _GRADES - 1)).any():
         found = "a grade of relevance that is no whole number from 0 to 30"
         raise TrainingError(where, found, "Turn the target into grades.")

@@ -19,10 +19,23 @@ OBJECTIVES: Final[Mapping[TaskKind, tuple[str, ...]]] = {
     ),
     TaskKind.CLASSIFICATION: ("binary", "cross_entropy", "xentropy"),
     TaskKind.RANKING: ("lambdarank", "rank_xendcg", "xendcg"),
+    TaskKind.TIME_TO_EVENT: ("binary", "cross_entropy", "xentropy"),
 }
 """The objectives of each task; the first is the default."""
 
-_TREES: Final = {TaskKind.REGRESSION: 800, TaskKind.CLASSIFICATION: 800, TaskKind.RANKING: 100}
+_USUAL: Final = {"num_iterations": 800, "learning_rate": 0.04, "num_leaves": 31, "min_data_in_leaf": 20}
+_DEFAULTS: Final[Mapping[TaskKind, Mapping[str, Any]]] = {
+    TaskKind.REGRESSION: _USUAL,
+    TaskKind.CLASSIFICATION: _USUAL,
+    TaskKind.RANKING: {**_USUAL, "num_iterations": 100},
+    TaskKind.TIME_TO_EVENT: {"num_iterations": 150, "learning_rate": 0.03, "num_leaves": 8, "min_data_in_leaf": 40},
+}
+"""What a task takes where nothing is said."""
+
+_OURS: Final = ("monotone", "periods")
+"""Parameters that LightGBM does not know by these names."""
+
+_TRUNCATION: Final = 30
 
 _DECIDED: Final = {
     "seed": "the seed of the fit",
@@ -41,7 +54,7 @@ _DECIDED: Final = {
 _NUMBERS: Final = frozenset(
     {
         *("num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"),
-        *("lambda_l1", "lambda_l2", "alpha", "early_stopping_round"),
+        *("lambda_l1", "lambda_l2", "alpha", "early_stopping_round", "periods"),
     }
 )
 
@@ -61,7 +74,7 @@ class Settings:
     """Parameters under LightGBM's canonical names.
 
     Args:
-        params: canonical name → value; ``monotone`` is ours.
+        params: canonical name → value; ``monotone`` and ``periods`` are ours.
         spelled: canonical name → the name the user gave it.
     """
 
@@ -82,6 +95,11 @@ class Settings:
         """How many trees without a gain end the fit; 0 never ends it."""
         return self._whole("early_stopping_round", least=0)
 
+    @property
+    def periods(self) -> int:
+        """How many periods time is cut into."""
+        return self._whole("periods", least=1)
+
     def _whole(self, name: str, *, least: int) -> int:
         value = self.params[name]
         if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < least:
@@ -90,7 +108,7 @@ class Settings:
 
     def native(self, inputs: Sequence[str], *, seed: int, threads: int) -> dict[str, Any]:
         """Return what LightGBM is given. Trees are counted by the caller, which also stops early."""
-        ours = {"num_iterations", "early_stopping_round", "monotone"}
+        ours = {"num_iterations", "early_stopping_round", *_OURS}
         params = {name: value for name, value in self.params.items() if name not in ours}
         monotone = self.params["monotone"]
         if monotone:
@@ -130,9 +148,12 @@ def resolve(
         for given, value in _flat(layer):
             name = _canonical(given, canonical)
             merged[name], spelled[name] = value, given
-    if merged["num_iterations"] is None:
-        merged["num_iterations"] = _TREES[task.kind]
+    merged |= {name: value for name, value in _DEFAULTS[task.kind].items() if merged[name] is None}
     merged["objective"] = merged["objective"] or OBJECTIVES[task.kind][0]
+    if task.kind is TaskKind.RANKING:
+        merged.setdefault("eval_at", [task.k])
+        if task.k >= _TRUNCATION:
+            merged.setdefault("lambdarank_truncation_level", task.k + 5)
     settings = Settings(merged, spelled)
     _check_objective(settings, task)
     _check_monotone(settings, task)
@@ -147,9 +168,9 @@ def _flat(layer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _canonical(given: str, canonical: Mapping[str, str]) -> str:
-    name = "monotone" if given == "monotone" else canonical.get(given)
+    name = given if given in _OURS else canonical.get(given)
     if name is None:
-        todo = did_you_mean(given, [*canonical, "monotone"]) or "LightGBM's documentation lists its parameters."
+        todo = did_you_mean(given, [*canonical, *_OURS]) or "LightGBM's documentation lists its parameters."
         raise TrainingError(f"parameter {given!r}", "LightGBM knows no such parameter", todo)
     if name in _DECIDED:
         raise TrainingError(f"parameter {given!r}", f"it is set by {_DECIDED[name]}", "Leave it out.")
@@ -187,7 +208,7 @@ def search_space(config: LightGBMConfig, task: Task) -> dict[str, Distribution]:
     """Return the parameters worth tuning, around the values that would be used without tuning."""
     options = {name: value for name, value in task.options.items() if value not in (None, "", {})}
     chosen = {**asdict(config), **options}
-    chosen["num_iterations"] = chosen["num_iterations"] or _TREES[task.kind]
+    chosen |= {name: value for name, value in _DEFAULTS[task.kind].items() if chosen[name] is None}
     return {name: _around(given, chosen[name]) for name, given in _SPACE.items()}
 
 

@@ -21,10 +21,12 @@ from stackwright_interfaces.trainer import (
     Report,
     StopFit,
     Task,
+    TaskKind,
     Trainer,
     TrainingData,
 )
 from stackwright_lightgbm.format import PAYLOAD, LightGBMFormat, LightGBMPredictor
+from stackwright_lightgbm.hazards import HazardPredictor, Hazards
 from stackwright_lightgbm.native import parameter_aliases
 from stackwright_lightgbm.plugin import LightGBMConfig
 from stackwright_lightgbm.rows import check_rows
@@ -38,25 +40,39 @@ class LightGBMModel(FittedModel):
 
     flavour: ClassVar[str] = LightGBMFormat.flavour
 
-    def __init__(self, text: str, parameters: Mapping[str, Any], metrics: Mapping[str, float], threads: int) -> None:
+    def __init__(
+        self,
+        text: str,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        threads: int,
+        hazards: Hazards | None = None,
+    ) -> None:
         self._text = text
         self._threads = threads
+        self._hazards = hazards
         self.parameters = parameters
         self.metrics = metrics
 
     def predictor(self) -> Predictor:
         """Return a predictor over the fitted model."""
+        if self._hazards is not None:
+            return HazardPredictor(self._text.encode(), self._hazards, threads=self._threads)
         return LightGBMPredictor(self._text.encode(), threads=self._threads)
 
     def save(self, folder: Path) -> None:
-        """Write ``model.txt``."""
+        """Write ``model.txt``, of times to an event ``hazard.json`` too."""
         (folder / PAYLOAD).write_bytes(self._text.encode())
+        if self._hazards is not None:
+            self._hazards.save(folder)
 
 
 class LightGBMTrainer(Trainer):
     """Gradient-boosted trees."""
 
     input = "matrix"
+    ranks = True
+    takes_censored = True
 
     def __init__(self, config: LightGBMConfig, context: Context) -> None:
         del context
@@ -95,13 +111,18 @@ class LightGBMTrainer(Trainer):
         check_rows(task, train, "training rows")
         if valid is not None:
             check_rows(task, valid, "validation rows")
+        hazards = None
+        if task.kind is TaskKind.TIME_TO_EVENT:
+            hazards = Hazards.of(task, train, settings.periods)
+            task, train = hazards.task(task), hazards.rows(train)
+            valid = None if valid is None else hazards.rows(valid)
         boosting = _Boosting(task, train, valid, settings, seed=seed, threads=threads)
         patience = patience if valid is not None else 0
         del train, valid  # LightGBM holds its own form of the rows
         boosting.run(steps, patience, report)
         text, trees, metrics = boosting.result()
         parameters = {**settings.params, "num_iterations": trees, "early_stopping_round": 0}
-        return LightGBMModel(text, parameters, metrics, threads)
+        return LightGBMModel(text, parameters, metrics, threads, hazards)
 
 
 class _Boosting:
@@ -202,7 +223,7 @@ def _matrix(data: TrainingData) -> NDArray[np.float64]:
 
 
 def _columns(data: TrainingData) -> dict[str, Any]:
-    return {"label": data.target, "weight": data.weight, "group": data.group}
+    return {"label": data.target, "weight": data.weight, "group": data.group, "position": data.position}
 
 
 @contextmanager

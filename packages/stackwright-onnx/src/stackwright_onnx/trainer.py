@@ -96,6 +96,9 @@ class OnnxTrainer(Trainer):
             TrainingError: the file cannot be read, or does not fit the signature, the task or the rows.
         """
         del seed, threads
+        if task.kind not in (TaskKind.REGRESSION, TaskKind.CLASSIFICATION):
+            todo = "Publish it as a regression: its scores are served alike."
+            raise TrainingError("trainer onnx", f"it does no {task.kind.value}", todo)
         for name in params:
             raise TrainingError(f"parameter {name!r}", "an imported model has no parameters", "Leave it out.")
         content = self._content()

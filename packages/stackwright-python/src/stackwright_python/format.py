@@ -43,13 +43,13 @@ class PythonPredictor(Predictor):
         self._hooks = hooks
         self._shape = Shape(signature, hooks.form)
         self._kind = kind
-        self._first = signature.inputs[0].name
+        self._outputs = len(signature.outputs)
         self._predict: Any = hooks.bound("predict", model)
         if self._predict is None:
             self._predict = _own_predict(hooks, model, kind)
 
     def predict(self, inputs: Any) -> Any:
-        """Return n predictions, for classification probabilities of 1.
+        """Return n predictions, for classification probabilities of 1; of several outputs n × outputs.
 
         Args:
             inputs: input → array of n.
@@ -62,7 +62,7 @@ class PythonPredictor(Predictor):
         rows = self._shape(inputs)
         count = len(rows)
         if not count:
-            return np.empty(0)
+            return np.empty(0) if self._outputs == 1 else np.empty((0, self._outputs))
         with self._hooks.errors("predict", PredictionError):
             answer = self._predict(rows)
         return self._checked(answer, count)
@@ -74,12 +74,13 @@ class PythonPredictor(Predictor):
         except (ValueError, TypeError) as error:
             found = f"returned a {type(answer).__name__} that holds no numbers ({error})"
             raise PredictionError(where, found, "Return one number a row.") from error
-        if numbers.shape == (count, 1):
+        if self._outputs == 1 and numbers.shape == (count, 1):
             numbers = numbers[:, 0]
-        if numbers.shape != (count,):
+        if numbers.shape != ((count,) if self._outputs == 1 else (count, self._outputs)):
             found = "nothing" if answer is None else f"shape {numbers.shape}"
-            raise PredictionError(where, f"returned {found} for {count} rows", "Return one number a row.")
-        bad = np.flatnonzero(~np.isfinite(numbers))
+            todo = "Return one number a row." if self._outputs == 1 else f"Return {self._outputs} numbers a row."
+            raise PredictionError(where, f"returned {found} for {count} rows", todo)
+        bad = np.flatnonzero(~np.isfinite(numbers.reshape(count, -1)).all(axis=1))
         if bad.size:
             found = f"returned {numbers[bad[0]]} for row {bad[0]} ({bad.size} of {count} rows)"
             raise PredictionError(where, found, "Return a finite number for every row, missing inputs or not.")

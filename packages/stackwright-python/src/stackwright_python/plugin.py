@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from stackwright_interfaces.model import CONTRACT as MODEL_CONTRACT
 from stackwright_interfaces.model import ModelFormat
-from stackwright_interfaces.plugin import AdapterSpec, hookimpl
+from stackwright_interfaces.plugin import AdapterSpec, Capability, hookimpl
 from stackwright_interfaces.trainer import CONTRACT, Trainer
 
 
@@ -51,6 +51,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=PythonConfig,
             factory="stackwright_python.trainer:PythonTrainer",
+            capabilities=frozenset({Capability.RANKING, Capability.TIME_TO_EVENT}),
             description="A class of the project with train and get_parameters.",
         ),
         AdapterSpec(

@@ -76,6 +76,11 @@ def check_rows(task: Task, data: TrainingData, where: str) -> None:
             raise TrainingError(where, "weights that are negative or all zero", "Weights are positive.")
     if task.kind is TaskKind.RANKING:
         _check_groups(data.group, count, where)
+        if data.position is not None:
+            _column(where, "position", data.position, count)
+    seen = None if data.event is None else _column(where, "event", data.event, count)
+    if task.kind is TaskKind.TIME_TO_EVENT and seen is not None and not seen.any():
+        raise TrainingError(where, "no event was seen in any row", "Train when some have come.")
 
 
 def _column(where: str, name: str, values: Any, rows: int) -> NDArray[np.float64]:
@@ -90,6 +95,10 @@ def _column(where: str, name: str, values: Any, rows: int) -> NDArray[np.float64
 
 
 def _check_target(kind: TaskKind, target: NDArray[np.float64], where: str) -> None:
+    if kind in (TaskKind.RANKING, TaskKind.TIME_TO_EVENT) and (target < 0).any():
+        row = int(np.flatnonzero(target < 0)[0])
+        what = "relevance" if kind is TaskKind.RANKING else "duration"
+        raise TrainingError(where, f"a {what} of {target[row]:g} in row {row}", "Give none below 0.")
     if kind is TaskKind.CLASSIFICATION:
         classes = np.unique(target)
         if not np.isin(classes, (0.0, 1.0)).all():

@@ -88,6 +88,8 @@ class PythonTrainer(Trainer):
     """A class of the project."""
 
     input = "columns"
+    ranks = True
+    takes_censored = True
 
     def __init__(self, config: PythonConfig, context: Context) -> None:
         self._config = config
@@ -166,6 +168,9 @@ def _train(
     if weighted and not hooks.takes("train", "weight"):
         todo = "Add a parameter 'weight' to it, or train without weights (no half_life)."
         raise TrainingError(f"{hooks.reference}.train", "rows have weights, and it asks for none", todo)
+    if train.event is not None and not np.all(train.event) and not hooks.takes("train", "event"):
+        todo = "Add a parameter 'event' to it: false for a row whose event was still to come after its duration."
+        raise TrainingError(f"{hooks.reference}.train", "rows are censored, and it does not ask which", todo)
     shape = Shape(task.signature, hooks.form)
     named = {
         "params": params,
@@ -173,6 +178,10 @@ def _train(
         "config": hooks.config,
         "weight": np.array(train.weight, dtype=np.float64) if weighted else None,
         "group": train.group,
+        "position": train.position,
+        "event": train.event,
+        "horizons": list(task.horizons),
+        "k": task.k,
         "valid": None if valid is None else _rows(shape, valid, task, hooks),
         "categories": {name: list(known) for name, known in task.signature.categories.items()},
         "seed": seed,
@@ -226,7 +235,17 @@ def _measure(predictor: Predictor, task: Task, train: TrainingData, valid: Train
             raise TrainingError(error.where, error.found, error.todo) from error
         if task.kind is TaskKind.CLASSIFICATION:
             found[f"{name}_log_loss"] = metrics.log_loss(rows.target, answer, rows.weight)
+        elif task.kind in (TaskKind.RANKING, TaskKind.TIME_TO_EVENT):
+            found |= {f"{name}_{metric}": value for metric, value in _ordered(task, rows, answer).items()}
         else:
             found[f"{name}_mae"] = metrics.mae(rows.target, answer, rows.weight)
             found[f"{name}_rmse"] = metrics.rmse(rows.target, answer, rows.weight)
     return found
+
+
+def _ordered(task: Task, rows: TrainingData, answer: Any) -> dict[str, float]:
+    """Return how well rows are ordered: those of a list, or times."""
+    group = None if rows.group is None else np.repeat(np.arange(len(rows.group)), rows.group)
+    first = answer if answer.ndim == 1 else answer[:, 0]
+    found = metrics.score(task.kind.value, rows.target, first, group=group, event=rows.event, k=task.k)
+    return {name: value for name, value in found.items() if name in ("ndcg", "c_index")}

@@ -31,6 +31,7 @@ from stackwright_sklearn.payload import Payload, dump, steps
 from stackwright_sklearn.plugin import SklearnConfig
 from stackwright_sklearn.project import ProjectFunction
 from stackwright_sklearn.rows import check_columns
+from stackwright_sklearn.settings import DEFAULTS, OTHERS
 from stackwright_sklearn.threads import native_threads
 
 _TODO: Final = "Build it of scikit-learn's own parts, or take the trainer python, which keeps classes of the project."
@@ -102,9 +103,8 @@ class PipelineTrainer(Trainer):
         return fitted
 
     def _built(self, task: Task) -> Any:
-        if task.kind is TaskKind.RANKING:
-            todo = "Take the trainer lightgbm, or grade by a regression."
-            raise TrainingError("trainer sklearn", "scikit-learn has no estimators for ranking", todo)
+        if task.kind not in DEFAULTS:
+            raise TrainingError("trainer sklearn", f"scikit-learn has no estimators for {task.kind.value}", OTHERS)
         function = ProjectFunction(self._config.pipeline, self._project)
         texts = [field.name for field in task.signature.inputs if field.name in task.signature.categories]
         known = {

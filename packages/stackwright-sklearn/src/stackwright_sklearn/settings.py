@@ -17,6 +17,9 @@ DEFAULTS: Final[Mapping[TaskKind, str]] = {
 }
 """The estimator of each task where none is named."""
 
+OTHERS: Final = "Take the trainer lightgbm; or learn grades, or durations that are all known, by a regression."
+"""What to do about a task that scikit-learn has no estimators for."""
+
 OURS: Final[Mapping[str, Any]] = {"early_stopping": False}
 """Where a default estimator does not run with scikit-learn's own default: ``auto`` holds back rows drawn at random."""
 
@@ -57,8 +60,7 @@ def resolve(config: SklearnConfig, task: Task, params: Mapping[str, Any]) -> Set
         TrainingError: scikit-learn has no estimators for the task, or a parameter is not the user's to set.
     """
     if task.kind not in DEFAULTS:
-        todo = "Take the trainer lightgbm, or grade by a regression."
-        raise TrainingError("trainer sklearn", f"scikit-learn has no estimators for {task.kind.value}", todo)
+        raise TrainingError("trainer sklearn", f"scikit-learn has no estimators for {task.kind.value}", OTHERS)
     options = {name: value for name, value in task.options.items() if value not in (None, "", {})}
     merged: dict[str, Any] = {}
     for layer in (asdict(config), options, params):
