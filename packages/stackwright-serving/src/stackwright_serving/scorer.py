@@ -109,14 +109,20 @@ def _scored(prediction: Prediction, rows: FeatureRows | None, incomplete: Mappin
     return Scored(prediction, rows, incomplete)
 
 
+def _any_odd(statuses: Any) -> bool:
+    """Return whether a value is neither there nor null, whose codes are the lowest."""
+    return bool(len(statuses)) and bool(statuses.max() > Status.NULL)
+
+
 def _incomplete(rows: FeatureRows, inputs: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """Return row → inputs that were not simply there; empty for a row that has all, which is the usual case."""
+    """Return row → inputs that were not simply there; empty for a row that has all, which is the usual case.
+
+    The statuses of many inputs are one array, as those of a view that was found; each array is looked at once.
+    """
+    arrays = {id(statuses): statuses for statuses in rows.statuses.values()}
+    odd = {place: np.flatnonzero(array > Status.NULL).tolist() for place, array in arrays.items() if _any_odd(array)}
     found: dict[int, list[str]] = {}
-    for name in inputs:
-        statuses = rows.statuses.get(name)
-        if statuses is None:
-            continue
-        odd = np.flatnonzero((statuses != Status.PRESENT) & (statuses != Status.NULL))
-        for row in odd.tolist():
+    for name in inputs if odd else ():
+        for row in odd.get(id(rows.statuses.get(name)), ()):
             found.setdefault(row, []).append(name)
     return {row: tuple(names) for row, names in found.items()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import ModelNotFound
@@ -11,6 +13,34 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.arms import CANARY, LIVE, Challenger, Columns, Split
 from stackwright_serving.scorer import Scorer
 from stackwright_serving.shadow import Shadow
+from stackwright_serving.values import RowForm
+
+
+class RequestForm:
+    """How the rows of a request to a service are read: compiled once, since definitions work out their fields anew.
+
+    Args:
+        service: the service.
+    """
+
+    def __init__(self, service: FeatureService) -> None:
+        self.keys = service.request_keys
+        self.fields = (*self.keys, *service.request)
+        self._columns = RowForm(self.fields, self.keys)
+        self._key_names = frozenset(field.name for field in self.keys)
+
+    def read(self, rows: Sequence[Any]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+        """Return key → values and request field → values of JSON objects.
+
+        Raises:
+            InvalidValue: a row does not fit; the message names row and field.
+        """
+        given = self._columns(rows)
+        names = self._key_names
+        if len(names) == len(given):
+            return given, {}
+        keys = {name: values for name, values in given.items() if name in names}
+        return keys, {name: values for name, values in given.items() if name not in names}
 
 
 @dataclass(frozen=True)
@@ -24,6 +54,11 @@ class Loaded:
     version: ModelVersion
     scorer: Scorer
     service: FeatureService | None
+
+    @cached_property
+    def form(self) -> RequestForm | None:
+        """How a request to its service is read."""
+        return None if self.service is None else RequestForm(self.service)
 
     def holds(self, version: ModelVersion) -> bool:
         """Return whether it is this version."""

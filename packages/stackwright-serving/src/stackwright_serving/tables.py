@@ -11,11 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import PredictionError
 from stackwright_interfaces.types import Field, Kind
-from stackwright_serving.scorer import Scorer
-from stackwright_serving.served import Served
+from stackwright_serving.served import Loaded, Served
 from stackwright_serving.sink import Answered
 from stackwright_serving.state import Question, State
 from stackwright_serving.values import InvalidValue, columns
@@ -57,7 +55,7 @@ class Given:
     count: int
 
 
-def fit(table: Table, scorer: Scorer, service: FeatureService | None) -> Given:
+def fit(table: Table, loaded: Loaded) -> Given:
     """Return the rows of a table as what a model needs.
 
     A table holds either the keys and request fields of the model's feature service, whose features are then looked up,
@@ -66,9 +64,8 @@ def fit(table: Table, scorer: Scorer, service: FeatureService | None) -> Given:
     Raises:
         InvalidValue: a row fits neither; the message names row and field.
     """
-    keys = service.request_keys if service else ()
-    asked = (*keys, *(service.request if service else ()))
-    inputs = scorer.model.manifest.signature.inputs
+    keys, asked = (loaded.form.keys, loaded.form.fields) if loaded.form else ((), ())
+    inputs = loaded.scorer.model.manifest.signature.inputs
     by_keys = bool(asked) and _means(table, [field.name for field in asked], [field.name for field in inputs])
     fields = asked if by_keys else inputs
     rows = [_row(row, place, table, fields) for place, row in enumerate(table.rows)]

@@ -16,7 +16,6 @@ from stackwright_interfaces.errors import ArtifactError
 from stackwright_serving.exchange import Exchange, Refused, answer
 from stackwright_serving.sink import Answered
 from stackwright_serving.state import Question, State
-from stackwright_serving.values import columns
 
 
 class Predict:
@@ -32,16 +31,15 @@ class Predict:
         rows = self._rows(await exchange.json())
         now = state.clock()
         asked = self._asked(exchange, now)
-        service = served.champion.service
-        if service is None:
+        form = served.champion.form
+        if form is None:
             model = served.champion.scorer.model
             found = f"service {model.manifest.service!r} is not applied"
             raise ArtifactError(f"model {model.ref}", found, "Run: stackwright apply, then restart the server.")
-        fields = (*service.request_keys, *service.request)
-        given = columns(rows, fields, keys=service.request_keys)
+        keys, request = form.read(rows)
         question = Question(
-            keys={field.name: given[field.name] for field in service.request_keys},
-            request={field.name: given[field.name] for field in service.request},
+            keys=keys,
+            request=request,
             count=len(rows),
             asked=asked,
             now=now,

@@ -79,17 +79,17 @@ class Invocations:
         kind, parameters = _content(exchange)
         wanted = _accepted(exchange, kind if self._batch and kind in ANSWERS else JSON)
         served = self._state.host.served(exchange.request.path_params.get("model") or _attribute(exchange))
-        scorer, service = served.champion.scorer, served.champion.service
-        fields = (*service.request_keys, *service.request) if service else ()
-        known = {*(field.name for field in fields), *scorer.model.inputs}
+        champion = served.champion
+        fields = champion.form.fields if champion.form else ()
+        known = {*(field.name for field in fields), *champion.scorer.model.inputs}
         table = self._table(await exchange.body(), kind, parameters, known)
         if len(table.rows) > self._state.settings.max_rows and not self._batch:
             limit = self._state.settings.max_rows
             raise Refused(413, f"{len(table.rows)} rows", f"Send at most {limit} a request.")
         tables = list(_parts(table, self._state.settings.max_rows))
         if len(tables) > 1:
-            served = Served(served.champion, shadow=served.shadow)  # so that one version answers all of them
-        parts = [score(self._state, served, fit(some, scorer, service), exchange.id) for some in tables]
+            served = Served(champion, shadow=served.shadow)  # so that one version answers all of them
+        parts = [score(self._state, served, fit(some, champion), exchange.id) for some in tables]
         return _answer(parts, wanted)
 
     def _table(self, body: bytes, kind: str, parameters: Mapping[str, str], known: set[str]) -> Table:
