@@ -228,6 +228,66 @@ def test_classification_is_judged_by_rank_loss_and_calibration():
     )
 
 
+def with_columns(given, **columns):
+    table = given.table
+    for name, values in columns.items():
+        if name in table.column_names:
+            table = table.drop_columns([name])
+        table = table.append_column(name, values if isinstance(values, pa.Array) else pa.array(values))
+    return Joined(table, given.at, "predicted_at", 0, 0, 0, 0)
+
+
+def ranked(clear):
+    """A hundred lists of six with one click each, which comes first in this share of them."""
+    random = np.random.default_rng(1)
+    clicked = np.eye(6)[random.integers(0, 6, 100)]
+    right = np.where(random.random(100)[:, None] < clear, clicked, random.random((100, 6)))
+    lists = pa.array(np.repeat([f"search {number}" for number in range(100)], 6))
+    return with_columns(joined(600), target=clicked.ravel(), prediction=right.ravel(), group=lists)
+
+
+def test_a_ranking_is_judged_by_the_lists_that_labels_name():
+    expected = {1: {"ndcg": 0.98}}
+    good = group(run(ranked(0.99), task="ranking", expected=expected, k=3))
+    assert (good["state"], good["n"], good["metrics"]["lists"]) == ("ok", 600, 100.0)
+    verdict = group(run(ranked(0.6), task="ranking", expected=expected, k=3))["judged"]["ndcg"]
+    assert verdict["state"] == "alarm"
+    assert verdict["low"] < verdict["value"] < verdict["high"] < 0.98
+
+
+def test_rows_of_no_list_are_passed_over():
+    given = ranked(1.0)
+    lists = pa.array([None] * 300 + given.table.column("group").to_pylist()[300:], pa.string())
+    found = group(run(with_columns(given, group=lists), task="ranking", expected={}))
+    assert (found["n"], found["metrics"]["lists"], found["state"]) == (300, 50.0, "insufficient")
+
+
+def test_lists_without_a_click_say_nothing():
+    given = with_columns(ranked(1.0), target=np.zeros(600))
+    assert group(run(given, task="ranking", expected={1: {"ndcg": 0.9}}))["state"] == "insufficient"
+
+
+def test_times_are_judged_by_their_order_those_that_still_wait_included():
+    given = joined(600)
+    random = np.random.default_rng(3)
+    days = random.exponential(20, 600)
+    watched = np.where(random.random(600) < 0.5, 9.0, 100.0)
+    start = np.datetime64(START.replace(tzinfo=None), "us")
+    ended = pa.array(start + (np.minimum(days, watched) * 86_400e6).astype("timedelta64[us]"), INSTANT)
+    status = np.where(days <= watched, Maturity.MATURED.value, Maturity.CENSORED.value)
+    told = with_columns(
+        given, prediction=days, target=np.zeros(600), status=status, happened_at=ended, observed_at=ended
+    )
+    expected = {1: {"c_index": 0.99}}
+    right = group(run(told, task="time_to_event", expected=expected))
+    assert (right["n"], right["metrics"]["c_index"], right["state"]) == (600, 1.0, "ok")
+    assert right["metrics"]["events"] == (days <= watched).sum()
+    guessed = with_columns(told, prediction=days + random.normal(0, 30, 600))
+    verdict = group(run(guessed, task="time_to_event", expected=expected))["judged"]["c_index"]
+    assert verdict["state"] == "alarm"
+    assert verdict["low"] < verdict["value"] < verdict["high"]
+
+
 def test_limits_and_minimum_are_the_callers():
     policy = Policy(minimum=601, limits=Limits(psi=5, ks=5, outside=1))
     result = run(joined(area=10), policy=policy)

@@ -86,6 +86,17 @@ def test_a_label_answers_the_latest_prediction_of_its_entity_before_it_happened(
     assert (row["target"], row["happened_at"], row["observed_at"], row["delay_days"]) == (123.0, at(7), at(7), 2.0)
 
 
+def test_a_label_of_a_list_says_which_and_answers_it_where_predictions_tell_theirs(target):
+    lists = replace(target, request=(Field("search", STRING),), group="search")
+    predictions = made(("a", 1, 5, {}), ("b", 1, 6, {}))
+    labels = told(lists, sold(1, 7, search="one"))
+    blind = join(predictions, labels, lists, at=at(20))
+    assert answered(blind) == {"b": "label0"}
+    assert blind.table.column("group").to_pylist() == [None, "one"]
+    told_apart = predictions.append_column("key.search", pa.array(["one", "two"]))
+    assert answered(join(told_apart, labels, lists, at=at(20))) == {"a": "label0"}
+
+
 def test_a_prediction_made_when_the_truth_happened_is_too_late(target):
     joined = join(made(("a", 1, 7, {})), told(target, sold(1, 7)), target, at=at(20))
     assert statuses(joined) == {"a": "pending"}

@@ -210,6 +210,22 @@ def test_a_declared_label_id_is_what_tells_labels_apart(storage, target, table, 
     assert (report.revisions, report.reasons) == (1, {"no label id": 1})
 
 
+def shown(target, **more):
+    return replace(target, request=(*target.request, Field("search", STRING)), group="search", **more)
+
+
+def test_one_row_shown_in_two_lists_at_one_time_is_two_labels(storage, target, table, label, day):
+    log = LabelLog(storage, shown(target), clock=lambda: day(0))
+    report = log.ingest(table(label(1, search="a"), label(1, 0.0, search="b"), label(2, search=None)))
+    assert (report.added, dict(report.reasons)) == (2, {"no list that it was shown in": 1})
+    assert log.ingest(table(label(1, 5.0, search="b", observed_at=day(20)))).revisions == 1
+
+
+def test_a_list_that_is_a_key_needs_no_column_of_its_own(storage, target, table, label, day):
+    log = LabelLog(storage, replace(target, group="listing_id"), clock=lambda: day(0))
+    assert log.ingest(table(label(1), label(2))).added == 2
+
+
 def test_composite_keys_of_texts_are_never_confused(storage, table, day):
     entity = Entity(name="room", keys=(Field("house", STRING), Field("room", BYTES)))
     log = LabelLog(storage, Target(name="noise", entity=entity, value=Field("level", FLOAT64)))

@@ -6,9 +6,10 @@ with its n, its limit and a state: ``ok``, ``warn``, ``alarm`` or ``insufficient
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -18,20 +19,16 @@ from numpy.typing import NDArray
 
 from stackwright_features.arrow import INSTANT
 from stackwright_journal.cohorts import Period, cohorts, delay_curve, selection
-from stackwright_journal.join import Joined, Maturity
+from stackwright_journal.join import Joined
+from stackwright_journal.judging import JudgedRows, judged_states
 from stackwright_journal.reading import FEATURE, ReadCounts
 from stackwright_journal.records import rfc3339
-from stackwright_numerics import metrics
 from stackwright_numerics.drift import Histogram, Limits, State, compare, worst
+from stackwright_numerics.lists import PLACES
 
 SCHEMA: Final = 1
 
-Floats = NDArray[np.float64]
-
-_REPLICATES: Final = (40, 200)
-_BOOTSTRAP_ROWS: Final = 4_000_000
 _SLICES: Final = 20
-_SEED: Final = 7
 _SHADOW: Final = "shadow"
 
 
@@ -71,6 +68,8 @@ RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
         "log_loss": Rule(0.25, "ratio"),
         "ece": Rule(0.05, "rise"),
     },
+    "ranking": {"ndcg": Rule(0.05, "fall")},
+    "time_to_event": {"c_index": Rule(0.05, "fall")},
 }
 """Task → metric → rule."""
 
@@ -116,6 +115,7 @@ def decide(
     statuses: Mapping[str, Mapping[str, int]] | None = None,
     counts: ReadCounts | None = None,
     policy: Policy | None = None,
+    k: int = PLACES,
 ) -> dict[str, Any]:
     """Return the numbers of a window, as JSON.
 
@@ -130,7 +130,9 @@ def decide(
         joined: predictions of the model with their labels, features as ``feature.NAME``.
         model: name of the model.
         version: the version whose reference histograms these are.
-        task: ``"regression"`` or ``"classification"``.
+        task: ``"regression"``, ``"classification"``, ``"ranking"`` or ``"time_to_event"``. A ranking is judged by the
+            lists that labels name; of times also those truths count that say that the event was still to come, and
+            durations are days since the predictions' time.
         histograms: of that version's manifest: input (also ``prediction`` or ``target``) → histogram.
         expected: version → metrics at its training, which performance is held against.
         start: begin of the window; ``None`` is open.
@@ -140,6 +142,7 @@ def decide(
         statuses: feature → status → rows, as read.
         counts: what was passed over while reading.
         policy: when a number may speak up.
+        k: of a ranking, the places that count.
 
     Returns:
         ``schema``, ``model``, ``version``, ``task``, ``at``, ``start``, ``end``, ``state`` (worst of both),
@@ -153,10 +156,11 @@ def decide(
     made = _between(joined.table, joined.time, start, end)
     made = made.filter(pc.equal(made.column("version"), version))
     judged = _between(joined.table, "observed_at", start, end)
-    judged = judged.filter(pc.equal(judged.column("status"), Maturity.MATURED.value))
+    judged = judged.filter(pc.is_in(judged.column("status"), pa.array(judged_states(task), pa.string())))
     oldest = pa.scalar(joined.at - policy.maturity, INSTANT)
     judged = judged.filter(pc.less_equal(judged.column(joined.time), oldest))
-    performance = _performance(judged, task, expected, level, slices, policy)
+    read = partial(JudgedRows.of, task=task, time=joined.time, k=k)
+    performance = _performance(judged, read, task, expected, level, slices, policy)
     data = _data(made, histograms, policy.limits)
     return {
         "schema": SCHEMA,
@@ -194,6 +198,7 @@ def _between(table: Any, name: str, start: datetime | None, end: datetime | None
 
 def _performance(
     judged: Any,
+    read: Callable[[Any], JudgedRows],
     task: str,
     expected: Mapping[int, Mapping[str, float]],
     level: float | None,
@@ -205,12 +210,12 @@ def _performance(
     for pair in sorted(pairs, key=lambda pair: (pair["version"], pair["arm"])):
         same = pc.and_(pc.equal(judged.column("version"), pair["version"]), pc.equal(judged.column("arm"), pair["arm"]))
         table = judged.filter(same)
-        rows = _Rows.of(table)
-        found = rows.score(task)
+        rows = read(table)
+        found = rows.score()
         held = dict(_UNBIASED) if level is None else {**_UNBIASED, "interval_coverage": level}
         held |= expected.get(pair["version"], {})
         rules = RULES.get(task, {}) if policy.rules is None else policy.rules
-        intervals = rows.intervals(task, policy.level) if found["n"] >= max(policy.minimum, 1) else {}
+        intervals = rows.intervals(policy.level) if found["n"] >= max(policy.minimum, 1) else {}
         verdicts = {
             name: _verdict(found.get(name), held.get(name), intervals.get(name), rule) for name, rule in rules.items()
         }
@@ -220,50 +225,12 @@ def _performance(
                 "n": int(found["n"]),
                 "metrics": {name: value for name, value in found.items() if name != "n"},
                 "judged": verdicts,
-                "slices": {name: _slices(table, name, task, policy.minimum) for name in slices},
+                "slices": {name: _slices(table, name, read, policy.minimum) for name in slices},
                 "state": worst(*(verdict["state"] for verdict in verdicts.values())),
             }
         )
     states: list[State] = [group["state"] for group in groups if group["arm"] != _SHADOW]
     return {"state": worst(*states), "minimum": policy.minimum, "groups": groups}
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Truths and answers as arrays."""
-
-    target: Floats
-    prediction: Floats
-    lower: Floats
-    upper: Floats
-
-    @classmethod
-    def of(cls, table: Any) -> _Rows:
-        names = ("target", "prediction", "lower", "upper")
-        return cls(*(table.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy() for name in names))
-
-    def score(self, task: str) -> dict[str, float]:
-        return metrics.score(task, self.target, self.prediction, self.lower, self.upper)
-
-    def answered(self) -> _Rows:
-        """The rows that metrics are computed over."""
-        known = np.isfinite(self.target) & np.isfinite(self.prediction)
-        return _Rows(self.target[known], self.prediction[known], self.lower[known], self.upper[known])
-
-    def intervals(self, task: str, level: float) -> dict[str, tuple[float, float]]:
-        """Return the bootstrap interval of each metric."""
-        rows = self.answered()
-        n = rows.target.size
-        fewest, most = _REPLICATES
-        random = np.random.default_rng(_SEED)
-        drawn: dict[str, list[float]] = {}
-        for _ in range(int(np.clip(_BOOTSTRAP_ROWS // max(n, 1), fewest, most))):
-            index = random.integers(0, n, n)
-            sample = _Rows(rows.target[index], rows.prediction[index], rows.lower[index], rows.upper[index])
-            for name, value in sample.score(task).items():
-                drawn.setdefault(name, []).append(value)
-        ends = [(1 - level) / 2, (1 + level) / 2]
-        return {name: tuple(np.quantile(values, ends).tolist()) for name, values in drawn.items()}
 
 
 def _verdict(
@@ -287,12 +254,12 @@ def _state(loss: float, proven: float, limit: float) -> State:
     return "warn" if loss >= limit / 2 and proven > 0 else "ok"
 
 
-def _slices(table: Any, name: str, task: str, minimum: int) -> dict[str, dict[str, float]]:
+def _slices(table: Any, name: str, read: Callable[[Any], JudgedRows], minimum: int) -> dict[str, dict[str, float]]:
     """Return value → metrics of the most frequent values of a text feature that have rows enough."""
     column = table.column(FEATURE + name)
     tally = sorted(column.drop_null().value_counts().to_pylist(), key=lambda item: (-item["counts"], item["values"]))
     return {
-        item["values"]: _Rows.of(table.filter(pc.equal(column, item["values"]))).score(task)
+        item["values"]: read(table.filter(pc.equal(column, item["values"]))).score()
         for item in tally[:_SLICES]
         if item["counts"] >= minimum
     }

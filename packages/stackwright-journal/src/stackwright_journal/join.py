@@ -53,8 +53,9 @@ class Joined:
 
     Args:
         table: ``pyarrow.Table``, the predictions in their order with all their columns, and behind them ``status`` (a
-            :class:`Maturity`), ``label_id``, ``target`` (the truth), ``happened_at``, ``observed_at``, and
-            ``delay_days`` from the prediction until its truth was observed; null where no label was found.
+            :class:`Maturity`), ``label_id``, ``target`` (the truth), ``happened_at``, ``observed_at``, ``delay_days``
+            from the prediction until its truth was observed, and where the target has lists ``group``; null where no
+            label was found.
         at: the instant of the report: labels observed later were passed over.
         time: the column that was taken for the predictions' time.
         labels: labels that were looked at.
@@ -101,10 +102,14 @@ def join(
     """
     names = LabelNames.of(target)
     labels = labels.filter(pc.less_equal(labels.column(names.observed), pa.scalar(at, INSTANT)))
-    match = _Match(predictions, labels, names, time, keys or {}, target.horizon)
+    match = _Match(predictions, labels, names, time, keys or {}, target)
     label = match.labels()
+    table = _with_labels(predictions, labels, names, label, match.status(label, at), match.made)
+    if target.group is not None:
+        group = labels.column(target.group).combine_chunks().take(pa.array(label, mask=label < 0))
+        table = table.append_column("group", group)
     return Joined(
-        table=_with_labels(predictions, labels, names, label, match.status(label, at), match.made),
+        table=table,
         at=at,
         time=time,
         labels=len(labels),
@@ -124,8 +129,9 @@ class _Match:
         names: LabelNames,
         time: str,
         keys: Mapping[str, str],
-        horizon: timedelta | None,
+        target: Target,
     ) -> None:
+        horizon = target.horizon
         self.made = microseconds(predictions.column(time))
         self.final: Mask = ~labels.column(names.censored).to_numpy().astype(np.bool_)
         happened, observed = (microseconds(labels.column(name)) for name in (names.happened, names.observed))
@@ -134,7 +140,7 @@ class _Match:
         self.group: Ints = np.unique(_codes([predictions.column(name) for name in _GROUP]), return_inverse=True)[1]
         self.named = _named(predictions, labels, names)
         self.early: Mask = (self.named >= 0) & (self.event <= _at(self.made, self.named))
-        self.who, whose = _entities(predictions, labels, names, keys)
+        self.who, whose = _entities(predictions, labels, names, keys, target.group)
         whose = np.where(whose < 0, _at(self.who, self.named), whose)
         self.whose: Ints = np.where(self.early | (self.named == _UNKNOWN), -1, whose)
         self.unmatched = 0
@@ -217,12 +223,19 @@ def _named(predictions: Any, labels: Any, names: LabelNames) -> Ints:
     return np.where(ids.is_valid().to_numpy(zero_copy_only=False), known, _UNNAMED)
 
 
-def _entities(predictions: Any, labels: Any, names: LabelNames, keys: Mapping[str, str]) -> tuple[Ints, Ints]:
-    """Return one number an entity for both tables; -1 where a part of the key is null."""
+def _entities(
+    predictions: Any, labels: Any, names: LabelNames, keys: Mapping[str, str], group: str | None
+) -> tuple[Ints, Ints]:
+    """Return one number an entity for both tables; -1 where a part of the key is null.
+
+    The list that a row was shown in is a part of it where predictions tell theirs.
+    """
     pairs = []
-    for name in names.keys:
+    for name in dict.fromkeys([*names.keys, *([group] if group else [])]):
         column = KEY + keys.get(name, name)
         if column not in predictions.column_names:
+            if name == group:
+                continue
             raise MissingColumn.of("predictions", column, predictions.column_names)
         if name not in labels.column_names:
             raise MissingColumn.of("labels", name, labels.column_names)

@@ -159,11 +159,13 @@ def _hashable(array: Any, item: Field) -> Column:
 
 
 def _label_ids(columns: Mapping[str, Any], target: Target) -> Any:
-    """Return the id of each label: the declared one, else keys and asked time, else the prediction's id."""
+    """Return the id of each label: the declared one, else keys, list and asked time, else the prediction's id."""
     by_prediction = pc.binary_join_element_wise("prediction", columns["prediction_id"], "|")
     if target.label_id is not None:
         return pc.coalesce(columns["label_id"], by_prediction)
     parts = [_escaped(columns[KEY + item.name]) for item in target.entity.keys]
+    if target.group is not None and target.group not in target.entity.key_names:
+        parts.append(_escaped(columns[REQUEST + target.group]))
     asked = columns["asked"].cast(pa.int64()).cast(pa.string())
     return pc.coalesce(pc.binary_join_element_wise(*parts, asked, "|"), by_prediction)
 
@@ -193,6 +195,9 @@ def _judge(columns: Mapping[str, Any], misfits: Mapping[str, Mask], target: Targ
     final = ~censored & ~columns["retracted"].to_numpy(zero_copy_only=False)
     alone = null("prediction_id")
     keyless = np.logical_or.reduce([null(KEY + item.name) for item in target.entity.keys])
+    listless = np.zeros(len(censored), np.bool_)
+    if target.group is not None and target.group not in target.entity.key_names:
+        listless = null(REQUEST + target.group)
     no_value = null("value")
     if pa.types.is_floating(columns["value"].type):
         no_value |= ~np.isfinite(columns["value"].fill_null(np.nan).to_numpy())
@@ -200,6 +205,7 @@ def _judge(columns: Mapping[str, Any], misfits: Mapping[str, Mask], target: Targ
         *((f"{name} does not fit its declared type", bad) for name, bad in misfits.items()),
         ("neither an entity key nor a prediction id", keyless & alone),
         ("neither an asked time nor a prediction id", null("asked") & alone),
+        ("no list that it was shown in", final & alone & listless),
         ("no label id", null("label_id")),
         ("no value", final & no_value),
         ("censored, and yet with a value", censored & ~null("value")),
