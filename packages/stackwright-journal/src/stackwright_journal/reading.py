@@ -1,64 +1,93 @@
-"""Reading the prediction log: whole lines only, as records or as an Arrow table."""
+"""Reading the prediction log: sealed columns where there are some, whole lines for the rest."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any, Final, Literal, TypeVar
 
+import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from stackwright_features.arrow import INSTANT, arrow_type
-from stackwright_interfaces.errors import ObjectNotFound
+from stackwright_features.arrow import microseconds
+from stackwright_features.times import to_microseconds
 from stackwright_interfaces.feature_store import Status
 from stackwright_interfaces.storage import Storage
-from stackwright_interfaces.types import Field, Kind
+from stackwright_interfaces.types import Field
+from stackwright_journal import sealing
+from stackwright_journal.lines import ReadCounts, content_of, records_of, size_of
 from stackwright_journal.predictions import FOLDER, SUFFIX
-from stackwright_journal.records import SCHEMA, rfc3339, utc_day
+from stackwright_journal.records import rfc3339, utc_day
+from stackwright_journal.tabulating import FEATURE, IDENTITY, KEY, STATUS, Wanted, tabulate
 
-KEY: Final = "key."
-FEATURE: Final = "feature."
+__all__ = ["FEATURE", "KEY", "Batch", "Predictions", "PredictionReader", "ReadCounts", "Span"]
 
-_BASE: Final[Mapping[str, Any]] = {
-    "prediction_id": pa.string(),
-    "request_id": pa.string(),
-    "model": pa.string(),
-    "version": pa.int64(),
-    "digest": pa.string(),
-    "blueprint": pa.string(),
-    "arm": pa.string(),
-    "asked_at": INSTANT,
-    "predicted_at": INSTANT,
-    "prediction": pa.float64(),
-    "lower": pa.float64(),
-    "upper": pa.float64(),
-}
-_CHUNK: Final = 20_000
+T = TypeVar("T")
+R = TypeVar("R")
+
 _AHEAD: Final = 8
+_FILES_AHEAD: Final = 3
+_SKEW: Final = timedelta(days=1)
+"""How much later than asked a prediction is made, at the least minus this: clocks differ, and days have an end."""
 
 
-@dataclass
-class ReadCounts:
-    """What was passed over while reading.
+@dataclass(frozen=True)
+class Span:
+    """Which predictions, by their time.
 
     Args:
-        segments: segments read.
-        torn: last lines without an end, as a killed writer leaves them.
-        damaged: other lines that are no record.
-        unknown_schema: records of another layout.
-        duplicates: records whose prediction id came before.
+        start: the first instant; ``None`` is open.
+        end: the end, exclusive; ``None`` is open.
+        time: the time that lies between them.
     """
 
-    segments: int = 0
-    torn: int = 0
-    damaged: int = 0
-    unknown_schema: int = 0
-    duplicates: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    time: Literal["predicted_at", "asked_at"] = "predicted_at"
+
+    @property
+    def days(self) -> tuple[str, str]:
+        """First and last UTC day of ``predicted_at``; nobody asks for an instant that has not come."""
+        asked = self.time == "asked_at"
+        low = utc_day(self.start - _SKEW if asked else self.start) if self.start else ""
+        return low, "~" if asked or not self.end else utc_day(self.end)
+
+    @property
+    def micros(self) -> tuple[int | None, int | None]:
+        """Both ends in microseconds since 1970."""
+        return (
+            None if self.start is None else to_microseconds(self.start),
+            None if self.end is None else to_microseconds(self.end),
+        )
+
+    def mask(self, table: Any) -> NDArray[np.bool_]:
+        """Return which rows of a table lie in it."""
+        inside = np.ones(len(table), np.bool_)
+        low, high = self.micros
+        if low is not None or high is not None:
+            times = microseconds(table.column(self.time))
+            inside &= times >= low if low is not None else True
+            inside &= times < high if high is not None else True
+        return inside
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some predictions.
+
+    Args:
+        table: ``pyarrow.Table`` of what was wanted.
+        statuses: feature → code of a status that is not ``PRESENT`` → rows.
+    """
+
+    table: Any
+    statuses: Mapping[str, Counter[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,7 @@ class PredictionReader:
     """
 
     def __init__(self, storage: Storage, *, spool: Storage | None = None) -> None:
+        self._storage = storage
         # The spool first: a segment leaves it only when the storage has it, so none is missed.
         self._places = (storage,) if spool is None else (spool, storage)
 
@@ -109,11 +139,11 @@ class PredictionReader:
         counts = counts if counts is not None else ReadCounts()
         low = rfc3339(start) if start else ""
         high = rfc3339(end) if end else "~"
-        for data in self._fetched(self._keys(start, end)):
+        for data in self._fetched(self._keys(*Span(start, end).days)):
             counts.segments += 1
-            for record in _records(data, counts):
+            for record in records_of(data, counts):
                 if low <= record["predicted_at"] < high:
-                    yield record
+                    yield dict(record)
 
     def read(
         self,
@@ -135,18 +165,54 @@ class PredictionReader:
             keys: entity keys, each read as its declared type.
             features: features; bool, int64 and float64 are read as float64.
         """
-        counts = ReadCounts()
-        columns = _Columns(keys, features)
-        seen: set[str] = set()
-        for record in self.records(start=start, end=end, counts=counts):
-            if model is not None and record["model"] != model:
-                continue
-            if record["prediction_id"] in seen:
-                counts.duplicates += 1
-                continue
-            seen.add(record["prediction_id"])
-            columns.add(record)
-        return Predictions(columns.table().sort_by("predicted_at"), columns.status_names(), counts)
+        counts, wanted = ReadCounts(), Wanted(keys, features)
+        tables, statuses = [wanted.schema.empty_table()], dict[str, Counter[int]]()
+        for batch in self.batches(wanted, model=model, span=Span(start, end), counts=counts):
+            tables.append(batch.table)
+            for name, tally in batch.statuses.items():
+                statuses.setdefault(name, Counter()).update(tally)
+        return Predictions(pa.concat_tables(tables).sort_by("predicted_at"), status_names(statuses), counts)
+
+    def batches(
+        self,
+        wanted: Wanted,
+        *,
+        model: str | None = None,
+        span: Span | None = None,
+        counts: ReadCounts | None = None,
+    ) -> Iterator[Batch]:
+        """Give what is wanted of predictions, some at a time; what has a seal is read from there.
+
+        Of records with one prediction id the first counts.
+
+        Args:
+            wanted: columns, and their types.
+            model: name of the model; ``None`` takes all.
+            span: which predictions.
+            counts: told what was passed over.
+        """
+        counts, span = counts if counts is not None else ReadCounts(), span or Span()
+        seals = sealing.seals(self._storage, *span.days)
+        for seal in seals:
+            _add(counts, seal.counts)
+        low, high = span.micros
+        files = [item for seal in seals for item in seal.files if model in (None, item.model)]
+        files = [item for item in files if item.overlaps(span.time, low, high)]
+        tails = list(self._tails(span, sealing.sealed_until(seals), model, counts))
+        doubles = _doubles(
+            [*_ahead(self._identities, files, _AHEAD), *(tail.column(IDENTITY).to_numpy() for tail in tails)]
+        )
+        counts.duplicates += sum(map(len, doubles.values()))
+        columns = list(
+            dict.fromkeys([*wanted.stored.values(), span.time, *(name for item in files for name in item.statuses)])
+        )
+        tables = _ahead(lambda item: sealing.read_file(self._storage, item, columns), files, _FILES_AHEAD)
+        for place, wide in enumerate(chain(tables, tails)):
+            inside = span.mask(wide)
+            inside[doubles.get(place, [])] = False
+            chosen = wide if inside.all() else wide.filter(pa.array(inside))
+            if len(chosen):
+                yield Batch(wanted.of(chosen), _tallies(chosen))
 
     def find(self, prediction_id: str) -> dict[str, Any] | None:
         """Return the record of one prediction, or ``None``."""
@@ -157,141 +223,95 @@ class PredictionReader:
         wanted = set(prediction_ids)
         found: dict[str, dict[str, Any]] = {}
         needle = orjson.dumps(next(iter(wanted))) if len(wanted) == 1 else b""
-        for data in self._fetched(self._keys(None, None)):
+        for data in self._fetched(self._keys("", "~")):
             if len(found) == len(wanted):
                 break
             if needle in data:
-                for record in _records(data, ReadCounts()):
+                for record in records_of(data, ReadCounts()):
                     if record["prediction_id"] in wanted:
-                        found.setdefault(record["prediction_id"], record)
+                        found.setdefault(record["prediction_id"], dict(record))
         return found
 
-    def _keys(self, start: datetime | None, end: datetime | None) -> list[str]:
-        """Return the segments of the days asked for."""
-        low, high = utc_day(start) if start else "", utc_day(end) if end else "~"
+    def _keys(self, low: str, high: str) -> list[str]:
+        """Return the segments of these days."""
         keys = sorted({key for place in self._places for key in place.list(f"{FOLDER}/") if key.endswith(SUFFIX)})
         return [key for key in keys if low <= key.split("/")[1] <= high]
 
     def _fetched(self, keys: Sequence[str]) -> Iterator[bytes]:
         """Give the content of segments in order; some are fetched ahead, because a storage may be far away."""
-        waiting: deque[Future[bytes]] = deque()
-        with ThreadPoolExecutor(_AHEAD) as pool:
-            try:
-                for key in keys:
-                    waiting.append(pool.submit(self._data, key))
-                    if len(waiting) == _AHEAD:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        return _ahead(lambda key: content_of(self._places, key), keys, _AHEAD)
 
-    def _data(self, key: str) -> bytes:
-        for place in self._places:
-            with suppress(ObjectNotFound):
-                return place.get(key).data
-        return b""
+    def _tails(self, span: Span, ends: Mapping[str, int], model: str | None, counts: ReadCounts) -> Iterator[Any]:
+        """Give wide tables of the lines that have no seal."""
+        keys = [key for key in self._keys(*span.days) if ends.get(key, 0) == 0 or self._grows(key, ends[key])]
+        fetched = _ahead(lambda key: content_of(self._places, key, ends.get(key, 0)), keys, _AHEAD)
+        for key, data in zip(keys, fetched, strict=True):
+            counts.segments += not ends.get(key, 0)
+            found: dict[str, list[Mapping[str, Any]]] = {}
+            for record in records_of(data, counts):
+                if model in (None, record["model"]):
+                    found.setdefault(record["model"], []).append(record)
+            yield from (tabulate(records) for records in found.values())
+
+    def _grows(self, key: str, end: int) -> bool:
+        size = size_of(self._storage, key)
+        return size is not None and size > end
+
+    def _identities(self, item: sealing.SealedFile) -> NDArray[np.uint64]:
+        found: NDArray[np.uint64] = sealing.read_file(self._storage, item, [IDENTITY]).column(0).to_numpy()
+        return found
 
 
-def _records(data: bytes, counts: ReadCounts) -> Iterator[dict[str, Any]]:
-    lines = data.split(b"\n")
-    counts.torn += bool(lines.pop())
-    for line in lines:
+def status_names(statuses: Mapping[str, Counter[int]]) -> dict[str, dict[str, int]]:
+    """Return feature → name of its status → rows."""
+    return {
+        name: {Status(code).name: rows for code, rows in sorted(tally.items())}
+        for name, tally in sorted(statuses.items())
+    }
+
+
+def _tallies(wide: Any) -> dict[str, Counter[int]]:
+    found: dict[str, Counter[int]] = {}
+    for name in wide.column_names:
+        if name.startswith(STATUS):
+            codes = np.bincount(wide.column(name).fill_null(0).to_numpy(), minlength=1)
+            tally = Counter({code: int(rows) for code, rows in enumerate(codes.tolist()) if code and rows})
+            found |= {name.removeprefix(STATUS): tally} if tally else {}
+    return found
+
+
+def _doubles(parts: Sequence[NDArray[np.uint64]]) -> dict[int, NDArray[np.int64]]:
+    """Return part → its rows whose id came before, in that part or an earlier one; usually none."""
+    every = np.concatenate([np.zeros(0, np.uint64), *parts])
+    ordered = np.sort(every)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return {}
+    first = np.zeros(every.size, np.bool_)
+    first[np.unique(every, return_index=True)[1]] = True
+    found, begin = {}, 0
+    for place, part in enumerate(parts):
+        again = np.flatnonzero(~first[begin : begin + part.size])
+        begin += part.size
+        if again.size:
+            found[place] = again
+    return found
+
+
+def _ahead(work: Callable[[T], R], items: Iterable[T], number: int) -> Iterator[R]:
+    """Give the results of work in order, some of it done ahead in other threads."""
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(number) as pool:
         try:
-            record = orjson.loads(line)
-            schema, _, _, _ = (record[name] for name in ("schema", "prediction_id", "predicted_at", "model"))
-        except (ValueError, KeyError, TypeError):
-            counts.damaged += 1
-            continue
-        if schema == SCHEMA:
-            yield record
-        else:
-            counts.unknown_schema += 1
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) == number:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-class _Columns:
-    """Gathers records into Arrow columns, a chunk at a time."""
-
-    def __init__(self, keys: Sequence[Field], features: Sequence[Field]) -> None:
-        self._keys = [(item.name, _reader(item)) for item in keys]
-        self._features = [(item.name, _feature_reader(item)) for item in features]
-        fields = [
-            *_BASE.items(),
-            *((KEY + item.name, arrow_type(item.type)) for item in keys),
-            *((FEATURE + item.name, _feature_type(item)) for item in features),
-        ]
-        self._schema = pa.schema(fields)
-        self._rows: list[tuple[Any, ...]] = []
-        self._chunks: list[Any] = []
-        self._statuses: dict[str, Counter[int]] = {}
-
-    def add(self, record: Mapping[str, Any]) -> None:
-        """Take one record."""
-        keys, features = record.get("keys") or {}, record.get("features") or {}
-        record = {"arm": "live", **record}
-        base = [_number(record.get(name)) if kind == pa.float64() else record.get(name) for name, kind in _BASE.items()]
-        found = (read(keys.get(name)) for name, read in self._keys)
-        values = (read(features.get(name)) for name, read in self._features)
-        self._rows.append((*base, *found, *values))
-        for name, code in (record.get("statuses") or {}).items():
-            self._statuses.setdefault(name, Counter())[code] += 1
-        if len(self._rows) >= _CHUNK:
-            self._flush()
-
-    def table(self) -> Any:
-        """Return all that was added."""
-        self._flush()
-        return pa.Table.from_batches(self._chunks, schema=self._schema)
-
-    def status_names(self) -> dict[str, dict[str, int]]:
-        """Return feature → status → rows."""
-        return {
-            name: {Status(code).name: rows for code, rows in sorted(tally.items())}
-            for name, tally in sorted(self._statuses.items())
-        }
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        columns = zip(*self._rows, strict=True)
-        arrays = [
-            pa.array(values, pa.string()).cast(INSTANT) if kind == INSTANT else pa.array(values, kind)
-            for values, kind in zip(columns, self._schema.types, strict=True)
-        ]
-        self._chunks.append(pa.record_batch(arrays, schema=self._schema))
-        self._rows = []
-
-
-def _feature_type(item: Field) -> Any:
-    return pa.float64() if item.type.kind in {Kind.BOOL, Kind.INT64, Kind.FLOAT64} else pa.string()
-
-
-def _feature_reader(item: Field) -> Callable[[Any], Any]:
-    return _number if _feature_type(item) == pa.float64() else _text
-
-
-def _reader(item: Field) -> Callable[[Any], Any]:
-    return {Kind.INT64: _integer, Kind.BOOL: _boolean, Kind.BYTES: _bytes}.get(item.type.kind, _text)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _boolean(value: Any) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _bytes(value: Any) -> bytes | None:
-    try:
-        return bytes.fromhex(value)
-    except (TypeError, ValueError):
-        return None
+def _add(counts: ReadCounts, more: ReadCounts) -> None:
+    for name, number in vars(more).items():
+        setattr(counts, name, getattr(counts, name) + number)

@@ -1,0 +1,72 @@
+"""Segments of the prediction log as bytes and as records: whole lines only, from an offset on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from stackwright_interfaces.errors import ObjectNotFound
+from stackwright_interfaces.storage import Storage
+from stackwright_journal.records import SCHEMA
+from stackwright_storage import FileStorage
+
+
+@dataclass
+class ReadCounts:
+    """What was passed over while reading.
+
+    Args:
+        segments: segments read.
+        torn: last lines without an end, as a killed writer leaves them.
+        damaged: other lines that are no record.
+        unknown_schema: records of another layout.
+        duplicates: records whose prediction id came before.
+    """
+
+    segments: int = 0
+    torn: int = 0
+    damaged: int = 0
+    unknown_schema: int = 0
+    duplicates: int = 0
+
+
+def size_of(storage: Storage, key: str) -> int | None:
+    """Return the bytes of a segment where it may still grow, as in a folder; ``None`` where objects are whole."""
+    if not isinstance(storage, FileStorage):
+        return None
+    with suppress(FileNotFoundError):
+        return (storage.folder / key).stat().st_size
+    return 0
+
+
+def content_of(places: Sequence[Storage], key: str, begin: int = 0) -> bytes:
+    """Return a segment from an offset on, of the first place that has it; nothing where none has."""
+    for place in places:
+        with suppress(ObjectNotFound, FileNotFoundError):
+            if not isinstance(place, FileStorage):
+                return place.get(key).data[begin:]
+            with (place.folder / key).open("rb") as stream:
+                stream.seek(begin)
+                return stream.read()
+    return b""
+
+
+def records_of(data: bytes, counts: ReadCounts) -> Iterator[Mapping[str, Any]]:
+    """Give the records of whole lines, and note what is passed over."""
+    lines = data.split(b"\n")
+    counts.torn += bool(lines.pop())
+    for line in lines:
+        try:
+            record = orjson.loads(line)
+            schema, _, _, _ = (record[name] for name in ("schema", "prediction_id", "predicted_at", "model"))
+        except (ValueError, KeyError, TypeError):
+            counts.damaged += 1
+            continue
+        if schema == SCHEMA:
+            yield record
+        else:
+            counts.unknown_schema += 1
