@@ -1,4 +1,4 @@
-"""Searches over sorted segments, against the plainest way to do the same."""
+"""Orders of rows, against the plainest way to do the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackwright_duckdb.search import bisect_right, newest_known, order_within
+from stackwright_duckdb.search import newest_known, order_within
 
 SMALL = st.integers(-3, 3)
 
@@ -19,19 +19,6 @@ def _ints(values: list[int]) -> np.ndarray:
 def test_order_within_sorts_by_key_then_value_and_keeps_equal_rows_in_place(rows: list[tuple[int, int]]) -> None:
     order = order_within(_ints([key for key, _ in rows]), _ints([value for _, value in rows]))
     assert order.tolist() == sorted(range(len(rows)), key=lambda place: rows[place])
-
-
-@given(st.lists(st.lists(SMALL).map(sorted)), st.data())
-def test_bisect_right_finds_the_first_greater_value_of_each_segment(
-    segments: list[list[int]], data: st.DataObject
-) -> None:
-    ends = np.cumsum([0, *map(len, segments)])
-    asked = data.draw(st.lists(st.tuples(st.integers(0, len(segments) - 1), SMALL))) if segments else []
-    which = _ints([segment for segment, _ in asked])
-    values = _ints([value for segment in segments for value in segment])
-    found = bisect_right(values, ends[which], ends[which + 1], _ints([target for _, target in asked]))
-    expected = [ends[segment] + sum(value <= target for value in segments[segment]) for segment, target in asked]
-    assert found.tolist() == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), SMALL, SMALL)), st.integers(0, 2), SMALL)

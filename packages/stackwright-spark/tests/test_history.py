@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from stackwright_interfaces.definitions import Entity, FeatureView
-from stackwright_interfaces.errors import FeatureStoreError, UnknownName, VersionRequired
+from stackwright_interfaces.errors import FeatureStoreError, UnknownName
 from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER, Watermark
 from stackwright_interfaces.testing.context import NOON, make_context
 from stackwright_interfaces.testing.crashes import crashes
-from stackwright_interfaces.testing.half_cases import BLOCKS, COLUMNS, PLACE, PLAIN, fact
+from stackwright_interfaces.testing.half_cases import BLOCKS, COLUMNS, PLAIN, fact
 from stackwright_interfaces.testing.half_history_cases import places
 from stackwright_interfaces.testing.histories import HOUR, US
 from stackwright_interfaces.testing.tables import normalised, token_of
@@ -92,28 +92,6 @@ def test_history_is_found_again_without_applying(desk, store, ingest, ask) -> No
 
 
 # --- definitions ---
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        (COLUMNS[1:], "column 'x' was a float64 and is gone"),
-        ((Field("x", STRING), *COLUMNS[1:]), "column 'x' was a float64 and is a string"),
-    ],
-)
-def test_a_column_that_is_lost_or_changed_needs_a_new_version_and_no_view_is_touched(
-    store, fields: Any, message: str
-) -> None:
-    with pytest.raises(VersionRequired, match=message):
-        store.apply([BLOCKS, replace(PLAIN, fields=fields)])
-    with pytest.raises(UnknownName):
-        store.watermark(BLOCKS)
-
-
-def test_an_entity_that_gains_a_key_needs_a_new_version(store) -> None:
-    keys = (*PLACE.keys, Field("floor", INT64))
-    with pytest.raises(VersionRequired, match="key 'floor' was added"):
-        store.apply([replace(PLAIN, entity=replace(PLACE, keys=keys))])
 
 
 def test_an_added_column_is_null_in_old_rows_wherever_they_lie(desk, ingest, ask) -> None:
@@ -249,7 +227,7 @@ def test_threads_that_ingest_at_once_get_positions_of_their_own(store, ingest, e
 def test_whoever_waits_too_long_for_another_writer_is_told(desk, store, ingest) -> None:
     impatient = desk.open(lock_timeout=0.05)
 
-    with ThreadPoolExecutor(1) as threads, store._folder(PLAIN).writing():
+    with ThreadPoolExecutor(1) as threads, store._histories.folder(PLAIN).writing():
         waiting = threads.submit(ingest, impatient, fact(1, NOON, x=1.0))
         with pytest.raises(FeatureStoreError, match=r"writing for more than 0.05 s.*lock_timeout"):
             waiting.result()

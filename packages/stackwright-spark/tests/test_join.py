@@ -53,7 +53,7 @@ def view_join(store, ingest, tmp_path) -> Any:
     """The join of a view of visits, with two labels."""
     store.apply([VISITS])
     ingest(store, *(fact(key, NOON, x=1.0) for key in range(3)), view=VISITS)
-    folder = store._folder(VISITS)
+    folder = store._histories.folder(VISITS)
     wanted = Asked(
         view=VISITS, keys={"place_id": "place_id"}, features={item.name: item.name for item in VISITS.features}
     )

@@ -60,7 +60,7 @@ def test_a_lock_records_adapters_versions_hashes_contracts_and_options(locked: P
     assert (part["adapter"], part["contract"], part["options"]) == ("duckdb", 1, {"path": "data"})
     assert (part["distribution"], part["version"]) == ("stackwright-duckdb", "0.1.0")
     assert part["files"].startswith("sha256:")
-    assert sorted(part["requires"]) == ["duckdb", "numpy", "pyarrow"]
+    assert sorted(part["requires"]) == ["duckdb", "numpy", "pyarrow", "stackwright-parquet"]
     assert {"stackwright", "stackwright-interfaces"} <= set(section["engine"])
     assert section["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
 

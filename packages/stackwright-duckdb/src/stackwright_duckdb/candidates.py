@@ -13,14 +13,16 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from stackwright_duckdb.columns import arrow_type, integers, one_piece, pick, to_column
 from stackwright_duckdb.engine import Session
-from stackwright_duckdb.history import HistoryFile, Manifest, ViewFolder
-from stackwright_duckdb.scan import CONTENT, EARLIEST, FILE, PLACE, POSITION, instant, key_names, relation, same_key
-from stackwright_duckdb.search import Integers, ascending_order, order_within
+from stackwright_duckdb.scan import CONTENT, FILE, PLACE, instant, relation, same_key
+from stackwright_duckdb.search import ascending_order, order_within
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import CREATED, EVENT, ROW
 from stackwright_numerics.columns import Column
+from stackwright_parquet.columns import arrow_type, integers, one_piece, pick, to_column
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.manifest import EARLIEST, POSITION, HistoryFile, Manifest
+from stackwright_parquet.search import Integers
 
 NOWHERE: Final = -1
 """Stands for no key, no row and no place."""
@@ -84,7 +86,7 @@ class CandidateReader:
         Raises:
             DataError: a column is missing or of another type.
         """
-        names = key_names(self.manifest)
+        names = self.manifest.key_names
         table = {ROW: pa.array(np.arange(len(labels)))}
         for name, stored in zip(names, self.manifest.keys, strict=True):
             table[name] = pick(labels, sources[stored.name], arrow_type(stored.type), "labels")

@@ -10,12 +10,13 @@ from typing import Any, Final
 
 import duckdb
 
-from stackwright_duckdb.durable import Scratch
-from stackwright_duckdb.history import HistoryFile, Manifest, ViewFolder
 from stackwright_duckdb.plugin import DuckDBConfig
 from stackwright_duckdb.scan import one_file
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.plugin import Context
+from stackwright_parquet.durable import Scratch
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.manifest import HistoryFile, Manifest
 
 _SETTINGS: Final = {
     "TimeZone": "'UTC'",
@@ -73,7 +74,7 @@ class Engine:
     def __init__(self, config: DuckDBConfig, context: Context) -> None:
         base = config.temp or context.cache / "duckdb"
         try:
-            self._scratch = Scratch(base)
+            self._scratch = Scratch(base, "duckdb")
         except OSError as error:
             raise FeatureStoreError(str(base), f"cannot be written: {error.strerror}", "Set temp.") from error
         self._lock = Lock()

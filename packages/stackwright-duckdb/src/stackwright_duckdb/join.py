@@ -17,16 +17,27 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stackwright_duckdb.candidates import NOWHERE, CandidateReader, Candidates
-from stackwright_duckdb.columns import arrow_type, from_column, instant_of, integers, microseconds, one_piece, stamps
 from stackwright_duckdb.engine import Session
-from stackwright_duckdb.history import Manifest, ViewFolder
-from stackwright_duckdb.scan import EARLIEST, LATEST, select_files
-from stackwright_duckdb.search import Integers, bisect_right, newest_known
-from stackwright_duckdb.windows import Events, evaluate
+from stackwright_duckdb.scan import ordered
+from stackwright_duckdb.search import newest_known
 from stackwright_interfaces.definitions import Window
 from stackwright_interfaces.feature_store import EVENT, ArrowStream, Asked
 from stackwright_numerics.columns import nulls
 from stackwright_numerics.windows import lower_edge
+from stackwright_parquet.columns import (
+    STAMP,
+    arrow_type,
+    from_column,
+    instant_of,
+    integers,
+    one_piece,
+    stamps,
+    without_nulls,
+)
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.manifest import EARLIEST, LATEST, Manifest
+from stackwright_parquet.search import Integers, bisect_right
+from stackwright_parquet.windows import Events, evaluate
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -51,7 +62,7 @@ class Labels:
             DataError: it lacks an instant.
         """
         table = pa.table(labels)
-        return cls(table, microseconds(table, EVENT, "labels"))
+        return cls(table, integers(without_nulls(table, EVENT, STAMP, "labels")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +125,7 @@ class ViewJoin:
             session=self.session,
             folder=self.folder,
             manifest=self.manifest,
-            files=select_files(self.manifest, as_of=position, oldest=oldest, newest=newest),
+            files=ordered(self.manifest.select(as_of=position, oldest=oldest, newest=newest)),
             oldest=oldest,
             newest=newest,
             position=position,

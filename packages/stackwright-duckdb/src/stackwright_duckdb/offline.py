@@ -12,10 +12,7 @@ import pyarrow as pa
 
 from stackwright_duckdb import changes as stream
 from stackwright_duckdb import rewrite, sandbox
-from stackwright_duckdb.columns import instant_of, pick
-from stackwright_duckdb.deletion import Deletions
 from stackwright_duckdb.engine import Engine, Session
-from stackwright_duckdb.history import Manifest, ViewFolder, writing_errors
 from stackwright_duckdb.ingest import Ingestion, read_rows
 from stackwright_duckdb.join import Labels, ViewJoin
 from stackwright_duckdb.plugin import DuckDBConfig
@@ -29,6 +26,10 @@ from stackwright_interfaces.feature_store import (
     Watermark,
 )
 from stackwright_interfaces.plugin import Context
+from stackwright_parquet.columns import instant_of, pick
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.histories import Histories
+from stackwright_parquet.manifest import Manifest
 
 _ATTEMPTS: Final = 5
 
@@ -36,7 +37,7 @@ T = TypeVar("T")
 
 
 class DuckDBOfflineStore(OfflineStore):
-    """History as Parquet files in a folder, one folder a view; see :mod:`stackwright_duckdb.history`.
+    """History as Parquet files in a folder, one folder a view; see :mod:`stackwright_parquet.folder`.
 
     Threads may share a store, and processes a folder: ingestions and deletions of a view wait for each other, reading
     waits for nobody. An answer is of one state of a view's history, the last that was published when it began.
@@ -51,8 +52,7 @@ class DuckDBOfflineStore(OfflineStore):
 
     def __init__(self, config: DuckDBConfig, context: Context) -> None:
         self._config = config
-        self._root = context.project / config.path
-        self._clock = context.clock
+        self._histories = Histories(context.project / config.path, config.lock_timeout, context.clock)
         self._engine = Engine(config, context)
 
     def apply(self, views: Sequence[FeatureView]) -> None:
@@ -62,12 +62,7 @@ class DuckDBOfflineStore(OfflineStore):
             VersionRequired: a view lost or changed a column.
             FeatureStoreError: the folder cannot be written.
         """
-        new = [view for view in views if not _holds(self._folder(view).find(), view)]
-        for view in new:
-            folder = self._folder(view)
-            with folder.writing():
-                before = folder.find()
-                folder.publish(Manifest.of(view) if before is None else before.widened(view))
+        self._histories.prepare(views)
 
     def ingest(self, view: FeatureView, rows: ArrowStream) -> IngestReport:
         """Add rows.
@@ -77,14 +72,14 @@ class DuckDBOfflineStore(OfflineStore):
             DataError: a column is missing or of another type.
             FeatureStoreError: the history cannot be read or written; nothing was added.
         """
-        folder = self._folder(view)
+        folder = self._histories.folder(view)
         folder.manifest()
         table = pa.table(rows)
         with self._changing(folder) as (session, manifest):
             incoming = read_rows(view, manifest, table)
             tidy = rewrite.merged(session, folder, manifest, self._config.merge_files)
-            ingestion = Ingestion(session=session, folder=folder, manifest=tidy, now=instant_of(self._clock()))
-            return ingestion.add(incoming, Deletions(self._root, view.entity).read())
+            ingestion = Ingestion(session=session, folder=folder, manifest=tidy, now=self._histories.now)
+            return ingestion.add(incoming, self._histories.deletions(view.entity).read())
 
     def join(self, labels: ArrowStream, asked: Sequence[Asked], *, known_by: bool = False) -> ArrowStream:
         """Answer as of each label.
@@ -143,7 +138,7 @@ class DuckDBOfflineStore(OfflineStore):
                 try:
                     chunk = next(rest, None)
                 except duckdb.Error as error:
-                    folder = self._folder(view)
+                    folder = self._histories.folder(view)
                     raise self._engine.explain(error, folder, folder.find()) from error
 
     def watermark(self, view: FeatureView, at: datetime | None = None) -> Watermark:
@@ -152,12 +147,7 @@ class DuckDBOfflineStore(OfflineStore):
         Raises:
             UnknownName: the view was never applied.
         """
-        manifest = self._folder(view).manifest()
-        if at is None:
-            return Watermark(manifest.position, self._clock())
-        instant = instant_of(at)
-        done = (position for position, when in enumerate(manifest.ingested, 1) if when <= instant)
-        return Watermark(max(done, default=0), at)
+        return self._histories.watermark(view, at)
 
     def delete(self, views: Sequence[FeatureView], keys: ArrowStream, at: datetime) -> int:
         """Remove the rows of these keys, and refuse older ones in every view of their entity from now on.
@@ -168,17 +158,12 @@ class DuckDBOfflineStore(OfflineStore):
             FeatureStoreError: the history cannot be read or written. What was remembered stays so; call again.
         """
         table = pa.table(keys)
-        folders = [self._folder(view) for view in views]
-        for folder in folders:
-            folder.manifest()
-        for entity in {view.entity.name: view.entity for view in views}.values():
-            deletions = Deletions(self._root, entity)
-            with writing_errors(deletions.path):
-                deletions.remember(deletions.named(table), instant_of(at), self._config.lock_timeout)
+        self._histories.remember_deletion(views, table, at)
         removed = 0
-        for view, folder in zip(views, folders, strict=True):
+        for view in views:
+            folder = self._histories.folder(view)
             with self._changing(folder) as (session, manifest):
-                session.register("gone", Deletions(self._root, view.entity).named(table))
+                session.register("gone", self._histories.deletions(view.entity).named(table))
                 removed += rewrite.without_keys(session, folder, manifest)
         return removed
 
@@ -195,9 +180,6 @@ class DuckDBOfflineStore(OfflineStore):
         """Release what is held."""
         self._engine.close()
 
-    def _folder(self, view: FeatureView) -> ViewFolder:
-        return ViewFolder(self._root, view.ref, self._config.lock_timeout)
-
     @contextmanager
     def _changing(self, folder: ViewFolder) -> Iterator[tuple[Session, Manifest]]:
         """Hold the right to change a view's history, with the history as it is."""
@@ -211,7 +193,7 @@ class DuckDBOfflineStore(OfflineStore):
 
     def _reading(self, view: FeatureView, work: Callable[[Session, ViewFolder, Manifest], T]) -> T:
         """Do work on a view's history; again, where its files were replaced by another writer meanwhile."""
-        folder = self._folder(view)
+        folder = self._histories.folder(view)
         manifest = folder.manifest()
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
@@ -223,8 +205,3 @@ class DuckDBOfflineStore(OfflineStore):
                     raise self._engine.explain(error, folder, manifest) from error
                 manifest = newer
         raise AssertionError("unreachable")
-
-
-def _holds(manifest: Manifest | None, view: FeatureView) -> bool:
-    """Whether nothing need be done to prepare for a view."""
-    return manifest is not None and manifest.widened(view) == manifest

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from stackwright_duckdb import durable
 from stackwright_duckdb.engine import Session
-from stackwright_duckdb.history import HistoryFile, Manifest, ViewFolder
 from stackwright_duckdb.scan import (
     FILE,
     ORDER_COLUMNS,
-    POSITION,
-    key_names,
     literal,
+    ordered,
     quoted,
     relation,
     same_key,
 )
 from stackwright_interfaces.feature_store import EVENT
+from stackwright_parquet import durable
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.manifest import POSITION, HistoryFile, Manifest
 
 _SMALL: Final = 1_000_000
 """Files of fewer rows are merged."""
@@ -33,27 +33,22 @@ def write_file(session: Session, folder: ViewFolder, manifest: Manifest, query: 
 
     The file does not count before a manifest names it.
     """
-    names = [f"k{number} AS {quoted(key.column)}" for number, key in enumerate(manifest.keys)]
-    names += [f"c{number} AS {quoted(column.column)}" for number, column in enumerate(manifest.fields)]
+    names = [f"{name} AS {quoted(stored.column)}" for name, stored in manifest.columns.items()]
     listed = ", ".join([*names, *ORDER_COLUMNS, POSITION])
-    order = ", ".join([*key_names(manifest), *ORDER_COLUMNS])
+    order = ", ".join([*manifest.key_names, *ORDER_COLUMNS])
     path = folder.file(file)
-    temporary = path.with_name(f"{durable.TEMPORARY}{path.name}")
-    try:
+    with durable.replacing(path) as temporary:
         session.run(
             f"COPY (SELECT {listed} FROM ({query}) ORDER BY {order})"
             f" TO {literal(str(temporary))} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {_ROW_GROUP})"
         )
         size = temporary.stat().st_size
-        durable.settle(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return replace(file, size=size)
 
 
 def merged(session: Session, folder: ViewFolder, manifest: Manifest, merge_files: int) -> Manifest:
     """Merge the small files into one, where there are many; return the manifest that is published then."""
-    small = sorted((file for file in manifest.files if file.rows < _SMALL), key=lambda file: (file.fields, file.first))
+    small = ordered(file for file in manifest.files if file.rows < _SMALL)
     if len(small) < merge_files:
         return manifest
     whole = HistoryFile(
@@ -67,13 +62,13 @@ def merged(session: Session, folder: ViewFolder, manifest: Manifest, merge_files
         fields=len(manifest.fields),
     )
     written = write_file(session, folder, manifest, relation(folder, manifest, small), whole)
-    return _replaced(folder, manifest, small, [written])
+    return folder.replace_files(manifest, small, [written])
 
 
 def without_keys(session: Session, folder: ViewFolder, manifest: Manifest) -> int:
     """Publish the history without the rows of the keys in the relation ``gone``; return how many they were."""
-    files = sorted(manifest.files, key=lambda file: (file.fields, file.first))
-    keys = ", ".join(key_names(manifest))
+    files = ordered(manifest.files)
+    keys = ", ".join(manifest.key_names)
     counted = session.table(
         f"SELECT {FILE} AS file, count(*) AS rows FROM ({relation(folder, manifest, files, ())})"
         f" SEMI JOIN gone USING ({keys}) GROUP BY {FILE}"
@@ -81,7 +76,7 @@ def without_keys(session: Session, folder: ViewFolder, manifest: Manifest) -> in
     touched = [files[number] for number in counted["file"].to_pylist()]
     kept = [_without(session, folder, manifest, file) for file in touched]
     if touched:
-        _replaced(folder, manifest, touched, [file for file in kept if file is not None])
+        folder.replace_files(manifest, touched, [file for file in kept if file is not None])
     return sum(counted["rows"].to_pylist())
 
 
@@ -105,15 +100,3 @@ def _without(session: Session, folder: ViewFolder, manifest: Manifest, file: His
 def _name(manifest: Manifest, files: Sequence[HistoryFile]) -> str:
     first, last = min(file.first for file in files), max(file.last for file in files)
     return f"{first:08d}-{last:08d}.{manifest.rewrites + 1}.parquet"
-
-
-def _replaced(
-    folder: ViewFolder, manifest: Manifest, old: Sequence[HistoryFile], new: Sequence[HistoryFile]
-) -> Manifest:
-    kept = [file for file in manifest.files if file not in old]
-    files = tuple(sorted([*kept, *new], key=lambda file: (file.first, file.last)))
-    after = replace(manifest, files=files, rewrites=manifest.rewrites + 1)
-    folder.publish(after)
-    for file in old:
-        folder.file(file).unlink(missing_ok=True)
-    return after

@@ -13,20 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from stackwright_duckdb.columns import sql_type
-from stackwright_duckdb.history import HistoryFile, Manifest, StoredColumn, ViewFolder
 from stackwright_interfaces.feature_store import CREATED, EVENT, Watermark
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.manifest import EARLIEST, LATEST, POSITION, HistoryFile, Manifest, StoredColumn
 
 CONTENT: Final = "__content"
-POSITION: Final = "__position"
 FILE: Final = "__file"
 PLACE: Final = "__row"
 
 ORDER_COLUMNS: Final = (EVENT, CREATED, CONTENT)
 """What the order token is made of."""
-
-EARLIEST: Final = -(1 << 62)
-LATEST: Final = 1 << 62
-"""Microseconds beyond all event times."""
 
 _SYSTEM: Final = {EVENT: "TIMESTAMPTZ", CREATED: "TIMESTAMPTZ", CONTENT: "UBIGINT", POSITION: "BIGINT"}
 
@@ -51,26 +47,20 @@ def instant(microseconds: int) -> str:
     return f"make_timestamptz({min(max(microseconds, EARLIEST), LATEST)})"
 
 
-def key_names(manifest: Manifest) -> list[str]:
-    """Return the keys' names in the relation."""
-    return [f"k{number}" for number in range(len(manifest.keys))]
-
-
 def same_key(manifest: Manifest, left: str, right: str) -> str:
     """Return the condition that two relations are at the same key."""
-    return " AND ".join(f"{left}.{key} = {right}.{key}" for key in key_names(manifest))
+    return " AND ".join(f"{left}.{key} = {right}.{key}" for key in manifest.key_names)
 
 
-def select_files(
-    manifest: Manifest, *, as_of: int | None = None, oldest: int = EARLIEST, newest: int = LATEST
-) -> list[HistoryFile]:
-    """Return the files that may hold rows of these positions and event times, those of like columns together."""
-    found = [
-        file
-        for file in manifest.files
-        if (as_of is None or file.first <= as_of) and file.oldest <= newest and file.newest >= oldest
-    ]
-    return sorted(found, key=lambda file: (file.fields, file.first))
+def fields_of(file: HistoryFile) -> int:
+    """Return how many value columns a file holds: it was told when the file was written."""
+    assert file.fields is not None
+    return file.fields
+
+
+def ordered(files: Iterable[HistoryFile]) -> list[HistoryFile]:
+    """Return files with those of like columns together."""
+    return sorted(files, key=lambda file: (fields_of(file), file.first))
 
 
 def relation(
@@ -80,7 +70,7 @@ def relation(
     numbers = sorted(range(len(manifest.fields)) if fields is None else fields)
     parts = []
     base = 0
-    for held, group in groupby(files, key=lambda file: file.fields):
+    for held, group in groupby(files, key=fields_of):
         paths = [one_file(folder.file(file)) for file in group]
         columns = [f"{quoted(key.column)} AS k{number}" for number, key in enumerate(manifest.keys)]
         columns += _SYSTEM

@@ -1,11 +1,10 @@
-"""Sorted segments: rows of one key lie together, ordered by order token."""
+"""Orders of rows, by key and by what comes after it."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+from stackwright_parquet.search import Integers
 
 
 def ascending_order(values: Integers) -> Integers:
@@ -34,26 +33,6 @@ def order_within(key: Integers, values: Integers) -> Integers:
         touched = np.flatnonzero(untidy[key])
         order[touched] = order[touched][np.lexsort((values[touched], key[touched]))]
     return order
-
-
-def bisect_right(values: Integers, low: Integers, high: Integers, targets: Integers) -> Integers:
-    """Return for each target the first place in ``[low, high)`` whose value is greater, ``high`` where none is.
-
-    Args:
-        values: int64 array, ascending within each segment.
-        low: starts of segments, of m.
-        high: ends of segments.
-        targets: int64 array of m.
-    """
-    found = low.copy()
-    longest = int((high - low).max(initial=0))
-    for bit in reversed(range(longest.bit_length())):
-        step = np.int64(1 << bit)
-        probe = found + (step - 1)
-        further = values.take(probe, mode="clip") <= targets
-        further &= probe < high
-        found += further * step
-    return found
 
 
 def newest_known(key: Integers, event: Integers, created: Integers) -> tuple[Integers, Integers]:

@@ -20,12 +20,12 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stackwright_feast.durable import locked, write_bytes, write_parquet
 from stackwright_feast.history import POSITION, History, schema
 from stackwright_features.arrow import microseconds
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import FeatureStoreError, UnknownName, VersionRequired
 from stackwright_interfaces.feature_store import EVENT
+from stackwright_parquet import durable
 
 AT: Final = "__at"
 """Column of ``newest.parquet``: the event time in microseconds, as Feast hands back only features."""
@@ -65,7 +65,8 @@ class Files:
             if self._held:
                 yield
                 return
-            with locked(self._folder / "lock", self._timeout):
+            durable.make_folder(self._folder)
+            with durable.locked(self._folder / "lock", self._timeout):
                 self._held += 1
                 try:
                     yield
@@ -115,8 +116,10 @@ class Files:
         state = {_STATE: uuid4().hex}
         newest = history.sorted.newest_of_events().table.drop_columns([POSITION])
         newest = newest.append_column(AT, pa.array(microseconds(newest.column(EVENT)), pa.int64()))
-        write_parquet(self._folder / name / _HISTORY, history.table.replace_schema_metadata(state))
-        write_parquet(self.newest_path(name), newest.replace_schema_metadata(state))
+        durable.make_folder(self._folder / name)
+        for path, rows in ((self._folder / name / _HISTORY, history.table), (self.newest_path(name), newest)):
+            with durable.replacing(path) as temporary:
+                pq.write_table(rows.replace_schema_metadata(state), temporary)
 
     def ingested(self, name: str) -> list[int]:
         """Return when each ingestion of a view took place, in microseconds."""
@@ -126,7 +129,7 @@ class Files:
     def note_ingestion(self, name: str, at_us: int) -> int:
         """Note one more ingestion of a view, and return its number."""
         every = [*self.ingested(name), at_us]
-        write_bytes(self._folder / name / _INGESTED, json.dumps(every).encode())
+        durable.write(self._folder / name / _INGESTED, json.dumps(every).encode())
         return len(every)
 
     def deleted(self, entity: str) -> dict[bytes, int]:
@@ -140,7 +143,7 @@ class Files:
         known: dict[str, int] = every.setdefault(entity, {})
         for key, at in keys.items():
             known[key.hex()] = max(at, known.get(key.hex(), at))
-        write_bytes(self._folder / _DELETED, json.dumps(every).encode())
+        durable.write(self._folder / _DELETED, json.dumps(every).encode())
 
     def _lags(self, name: str) -> bool:
         """Whether a crash left Feast's source of a view behind its history."""

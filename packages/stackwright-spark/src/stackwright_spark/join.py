@@ -23,10 +23,12 @@ from stackwright_interfaces.definitions import Window
 from stackwright_interfaces.errors import DataError
 from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER, ROW, ArrowStream, Asked
 from stackwright_numerics.windows import lower_edge
-from stackwright_spark.columns import STAMP, arrow_type, instant_of, integers, pick, spark_type, without_nulls
-from stackwright_spark.history import Manifest, ViewFolder
-from stackwright_spark.ingest import batches
-from stackwright_spark.scan import EARLIEST, LATEST, POSITION, instant, key_names, read_files, select_files, table
+from stackwright_parquet.columns import STAMP, arrow_type, instant_of, integers, pick, without_nulls
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.incoming import batches
+from stackwright_parquet.manifest import EARLIEST, LATEST, POSITION, Manifest
+from stackwright_spark.columns import spark_type
+from stackwright_spark.scan import instant, read_files, table
 from stackwright_spark.windows import AT, IS_LABEL, IS_ROW, KIND, KNOWN, WindowTask
 
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -165,10 +167,6 @@ class ViewJoin:
         age = self.asked.view.max_age
         return None if age is None else min(age // _MICROSECOND, LATEST)
 
-    @cached_property
-    def _keys(self) -> list[str]:
-        return key_names(self.manifest)
-
     def matches(self) -> DataFrame:
         """Return for each label without a null key its row number, the event time of the row it sees, and its values.
 
@@ -181,9 +179,9 @@ class ViewJoin:
         event = f"unix_micros({EVENT})"
         seen_from = f"greatest({event}, unix_micros({CREATED}))" if self.known_by else event
         found = f"struct({', '.join([ORDER, EVENT, *values])}) AS {_MATCH}"
-        rows = rows.selectExpr(*self._keys, f"{seen_from} AS {AT}", f"{IS_ROW} AS {KIND}", _NO_ROW, found)
+        rows = rows.selectExpr(*self.manifest.key_names, f"{seen_from} AS {AT}", f"{IS_ROW} AS {KIND}", _NO_ROW, found)
         both = rows.union(self._labels().selectExpr("*", f"NULL AS {_MATCH}"))
-        before = f"PARTITION BY {', '.join(self._keys)} ORDER BY {AT}, {KIND} ROWS UNBOUNDED PRECEDING"
+        before = f"PARTITION BY {', '.join(self.manifest.key_names)} ORDER BY {AT}, {KIND} ROWS UNBOUNDED PRECEDING"
         answers = both.selectExpr(ROW, KIND, AT, f"max({_MATCH}) OVER ({before}) AS {_MATCH}")
         answers = answers.filter(f"{KIND} = {IS_LABEL}")
         if self._max_age is not None:
@@ -200,10 +198,10 @@ class ViewJoin:
         rows = self._rows(int(min(edges)[0]), list(fields.values()))
         values = [f"c{number}" for number in fields.values()]
         times = [f"unix_micros({EVENT}) AS {AT}", f"{IS_ROW} AS {KIND}", _NO_ROW, f"unix_micros({CREATED}) AS {KNOWN}"]
-        rows = rows.selectExpr(*self._keys, *times, ORDER, *values)
+        rows = rows.selectExpr(*self.manifest.key_names, *times, ORDER, *values)
         both = rows.union(self._labels().selectExpr("*", *(f"NULL AS {name}" for name in (KNOWN, ORDER, *values))))
         task = WindowTask(
-            keys=len(self._keys),
+            keys=len(self.manifest.key_names),
             windows=self._windows,
             columns={name: (f"c{number}", self.manifest.fields[number].type) for name, number in fields.items()},
             event_id=view.event_id,
@@ -212,14 +210,18 @@ class ViewJoin:
         schema = ", ".join(
             [f"{ROW} BIGINT", *(f"{name} {spark_type(dtype)}" for name, (_, dtype) in self._windows.items())]
         )
-        return both.repartition(*self._keys).sortWithinPartitions(*self._keys, KIND, ORDER).mapInArrow(task, schema)
+        return (
+            both.repartition(*self.manifest.key_names)
+            .sortWithinPartitions(*self.manifest.key_names, KIND, ORDER)
+            .mapInArrow(task, schema)
+        )
 
     def _labels(self) -> DataFrame:
         """Labels whose key has no null part: keys, instant, kind and row number."""
         stored = dict(self.labels.columns.values())
         read = read_files(self.session, [self.labels.path], {ROW: "BIGINT", EVENT: "TIMESTAMP_LTZ"} | stored)
         sources = [self.labels.columns[self.asked.keys[key.name]][0] for key in self.manifest.keys]
-        keys = [f"{source} AS {name}" for source, name in zip(sources, self._keys, strict=True)]
+        keys = [f"{source} AS {name}" for source, name in zip(sources, self.manifest.key_names, strict=True)]
         whole = read.dropna(subset=sorted(set(sources)))
         return whole.selectExpr(*keys, f"unix_micros({EVENT}) AS {AT}", f"{IS_LABEL} AS {KIND}", ROW)
 
@@ -228,7 +230,7 @@ class ViewJoin:
         as_of = self.asked.as_of
         newest = self.labels.newest if as_of is None else min(self.labels.newest, instant_of(as_of.due))
         position = None if as_of is None else as_of.position
-        files = select_files(self.manifest, as_of=position, oldest=oldest, newest=newest)
+        files = self.manifest.select(as_of=position, oldest=oldest, newest=newest)
         rows = table(self.session, self.folder, self.manifest, files, fields)
         conditions = [f"{EVENT} <= {instant(newest)}"]
         if oldest > EARLIEST:
@@ -237,5 +239,7 @@ class ViewJoin:
             conditions.append(f"{POSITION} <= {position}")
         rows = rows.filter(" AND ".join(conditions))
         if self.labels.count <= _FEW < sum(file.rows for file in files):
-            rows = rows.join(self._labels().select(self._keys).hint("broadcast"), self._keys, "left_semi")
+            rows = rows.join(
+                self._labels().select(self.manifest.key_names).hint("broadcast"), self.manifest.key_names, "left_semi"
+            )
         return rows

@@ -26,12 +26,12 @@ from stackwright_interfaces.feature_store import (
     Watermark,
 )
 from stackwright_interfaces.plugin import Context
+from stackwright_parquet.durable import Scratch, fresh_folder
+from stackwright_parquet.folder import ViewFolder, writing_errors
+from stackwright_parquet.histories import Histories
+from stackwright_parquet.manifest import HistoryFile, Manifest
 from stackwright_spark import changes as stream
 from stackwright_spark import ingest as intake
-from stackwright_spark.columns import instant_of
-from stackwright_spark.deletion import Deletions
-from stackwright_spark.durable import Scratch
-from stackwright_spark.history import HistoryFile, Manifest, ViewFolder, writing_errors
 from stackwright_spark.join import Labels, ViewJoin
 from stackwright_spark.plugin import SparkConfig
 from stackwright_spark.rewrite import Writer
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class SparkOfflineStore(OfflineStore):
-    """History as Parquet files in a folder, one folder a view; see :mod:`stackwright_spark.history`.
+    """History as Parquet files in a folder, one folder a view; see :mod:`stackwright_parquet.folder`.
 
     Spark starts with the first call that needs it, unless it runs already: then that application is used and left
     alone. Threads may share a store, and processes a folder: ingestions and deletions of a view wait for each other,
@@ -58,9 +58,8 @@ class SparkOfflineStore(OfflineStore):
 
     def __init__(self, config: SparkConfig, context: Context) -> None:
         self._config = config
-        self._root = context.project / config.path
+        self._histories = Histories(context.project / config.path, config.lock_timeout, context.clock)
         self._cache = context.cache
-        self._clock = context.clock
         self._lock = Lock()
         self._closed = False
         self._sparks: Sparks | None = None
@@ -73,12 +72,7 @@ class SparkOfflineStore(OfflineStore):
             VersionRequired: a view lost or changed a column.
             FeatureStoreError: the folder cannot be written.
         """
-        new = [view for view in views if not _holds(self._folder(view).find(), view)]
-        for view in new:
-            folder = self._folder(view)
-            with folder.writing():
-                before = folder.find()
-                folder.publish(Manifest.of(view) if before is None else before.widened(view))
+        self._histories.prepare(views)
 
     def ingest(self, view: FeatureView, rows: ArrowStream) -> IngestReport:
         """Add rows.
@@ -88,10 +82,10 @@ class SparkOfflineStore(OfflineStore):
             DataError: a column is missing or of another type.
             FeatureStoreError: the history cannot be read or written; nothing was added.
         """
-        folder = self._folder(view)
+        folder = self._histories.folder(view)
         folder.manifest()
         with self._changing(folder) as writer, folder.staging() as staging:
-            deleted = Deletions(self._root, view.entity).read()
+            deleted = self._histories.deletions(view.entity).read()
             arrived = intake.receive(view, writer.manifest, rows, deleted, staging / "arrived.parquet")
             tidy = replace(writer, manifest=writer.merged(self._config.merge_files))
             return intake.add(tidy, arrived)
@@ -106,8 +100,8 @@ class SparkOfflineStore(OfflineStore):
         """
         views = {wanted.view.ref: wanted.view for wanted in asked}
         for view in views.values():
-            self._folder(view).manifest()
-        with self._temporary().folder() as folder:
+            self._histories.folder(view).manifest()
+        with fresh_folder(self._temporary().path) as folder:
             given = Labels.receive(labels, asked, folder / "labels.parquet")
 
             def answer(manifests: Mapping[str, Manifest]) -> ArrowStream:
@@ -115,7 +109,7 @@ class SparkOfflineStore(OfflineStore):
                 for number, wanted in enumerate(asked):
                     part = ViewJoin(
                         session=self._session(),
-                        folder=self._folder(wanted.view),
+                        folder=self._histories.folder(wanted.view),
                         manifest=manifests[wanted.view.ref],
                         asked=wanted,
                         labels=given,
@@ -138,11 +132,11 @@ class SparkOfflineStore(OfflineStore):
             UnknownName: the view was never applied.
             FeatureStoreError: a file of the history is damaged.
         """
-        with self._temporary().folder() as temporary:
+        with fresh_folder(self._temporary().path) as temporary:
 
             def write(manifests: Mapping[str, Manifest]) -> tuple[Manifest, Path]:
                 manifest = manifests[view.ref]
-                rows = stream.query(self._session(), self._folder(view), manifest, since, until, history)
+                rows = stream.query(self._session(), self._histories.folder(view), manifest, since, until, history)
                 stream.write(rows, manifest, temporary / str(manifest.rewrites))
                 return manifest, temporary / str(manifest.rewrites)
 
@@ -155,12 +149,7 @@ class SparkOfflineStore(OfflineStore):
         Raises:
             UnknownName: the view was never applied.
         """
-        manifest = self._folder(view).manifest()
-        if at is None:
-            return Watermark(manifest.position, self._clock())
-        instant = instant_of(at)
-        done = (position for position, when in enumerate(manifest.ingested, 1) if when <= instant)
-        return Watermark(max(done, default=0), at)
+        return self._histories.watermark(view, at)
 
     def delete(self, views: Sequence[FeatureView], keys: ArrowStream, at: datetime) -> int:
         """Remove the rows of these keys, and refuse older ones in every view of their entity from now on.
@@ -171,16 +160,11 @@ class SparkOfflineStore(OfflineStore):
             FeatureStoreError: the history cannot be read or written. What was remembered stays so; call again.
         """
         table = pa.table(keys)
-        for view in views:
-            self._folder(view).manifest()
-        for entity in {view.entity.name: view.entity for view in views}.values():
-            deletions = Deletions(self._root, entity)
-            with writing_errors(deletions.path):
-                deletions.remember(deletions.named(table), instant_of(at), self._config.lock_timeout)
+        self._histories.remember_deletion(views, table, at)
         removed = 0
         for view in views:
-            with self._changing(self._folder(view)) as writer:
-                removed += writer.without_keys(Deletions(self._root, view.entity).named(table))
+            with self._changing(self._histories.folder(view)) as writer:
+                removed += writer.without_keys(self._histories.deletions(view.entity).named(table))
         return removed
 
     def close(self) -> None:
@@ -191,9 +175,6 @@ class SparkOfflineStore(OfflineStore):
                 self._sparks.release()
             if self._scratch is not None:
                 self._scratch.close()
-
-    def _folder(self, view: FeatureView) -> ViewFolder:
-        return ViewFolder(self._root, view.ref, self._config.lock_timeout)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -207,10 +188,10 @@ class SparkOfflineStore(OfflineStore):
             return self._sparks.session
 
     def _temporary(self) -> Scratch:
-        base = self._config.temp or self._root / _TEMP
+        base = self._config.temp or self._histories.root / _TEMP
         with self._lock, writing_errors(base):
             self._check_open()
-            self._scratch = self._scratch or Scratch(base)
+            self._scratch = self._scratch or Scratch(base, "spark")
             return self._scratch
 
     @contextmanager
@@ -220,13 +201,13 @@ class SparkOfflineStore(OfflineStore):
         with folder.writing():
             manifest = folder.manifest()
             try:
-                yield Writer(session=session, folder=folder, manifest=manifest, now=instant_of(self._clock()))
+                yield Writer(session=session, folder=folder, manifest=manifest, now=self._histories.now)
             except ERRORS as error:
                 raise _explained(error, [(folder, manifest)]) from error
 
     def _reading(self, views: Sequence[FeatureView], work: Callable[[Mapping[str, Manifest]], T]) -> T:
         """Do work on the histories of views; again, where files were replaced by another writer meanwhile."""
-        folders = {view.ref: self._folder(view) for view in views}
+        folders = {view.ref: self._histories.folder(view) for view in views}
         manifests = {ref: folder.manifest() for ref, folder in folders.items()}
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
@@ -239,11 +220,6 @@ class SparkOfflineStore(OfflineStore):
                     raise _explained(error, [(folders[ref], manifests[ref]) for ref in folders]) from error
                 manifests = newer
         raise AssertionError("unreachable")
-
-
-def _holds(manifest: Manifest | None, view: FeatureView) -> bool:
-    """Whether nothing need be done to prepare for a view."""
-    return manifest is not None and manifest.widened(view) == manifest
 
 
 def _explained(error: Exception, read: Sequence[tuple[ViewFolder, Manifest]]) -> FeatureStoreError:

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER
-from stackwright_spark import durable
-from stackwright_spark.columns import integers
-from stackwright_spark.history import HistoryFile, Manifest, ViewFolder
-from stackwright_spark.scan import FILE, LATEST, POSITION, footer_sum, key_names, quoted, read_files, table
+from stackwright_parquet import durable
+from stackwright_parquet.columns import integers
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.manifest import LATEST, POSITION, HistoryFile, Manifest
+from stackwright_spark.scan import FILE, footer_sum, quoted, read_files, table
 
 _SMALL: Final = 500_000
 """Files of fewer rows are merged."""
@@ -65,15 +66,14 @@ class Writer:
             last: greatest.
             count: how many they are at most.
         """
-        keys = [f"k{number} AS {quoted(item.name)}" for number, item in enumerate(self.manifest.keys)]
-        values = [f"c{number} AS {quoted(item.name)}" for number, item in enumerate(self.manifest.fields)]
+        stored = [f"{name} AS {quoted(item.column)}" for name, item in self.manifest.columns.items()]
         parts = rows.coalesce(max(1, -(-count // _ROWS_A_FILE)))
-        parts = parts.sortWithinPartitions(*key_names(self.manifest), ORDER)
+        parts = parts.sortWithinPartitions(*self.manifest.key_names, ORDER)
         files: list[HistoryFile] = []
         future = 0
         with self.folder.staging() as staging:
             out = staging / "rows"
-            columns = [*keys, *values, EVENT, CREATED, ORDER, POSITION]
+            columns = [*stored, EVENT, CREATED, ORDER, POSITION]
             parts.selectExpr(*columns).write.option("compression", "snappy").parquet(f"file://{out}")
             for part in sorted(out.glob("part-*.parquet")):
                 found, later = self._measured(part)
@@ -112,7 +112,7 @@ class Writer:
         with self.folder.staging() as staging:
             keys = self._keys(gone, staging / "gone.parquet")
             held = table(self.session, self.folder, self.manifest, self.manifest.files, ())
-            counted = held.join(keys, key_names(self.manifest), "left_semi").groupBy(FILE).count().collect()
+            counted = held.join(keys, self.manifest.key_names, "left_semi").groupBy(FILE).count().collect()
             touched = [file for file in self.manifest.files if file.name in {row[0] for row in counted}]
             if touched:
                 self._replaced(touched, keys)
@@ -120,7 +120,7 @@ class Writer:
 
     def _keys(self, gone: Any, path: Path) -> DataFrame:
         pq.write_table(gone, path)
-        names = key_names(self.manifest)
+        names = self.manifest.key_names
         types = table(self.session, self.folder, self.manifest, (), ()).select(names).dtypes
         return read_files(self.session, [path], dict(types))
 
@@ -129,13 +129,7 @@ class Writer:
         writer = replace(self, manifest=replace(self.manifest, rewrites=self.manifest.rewrites + 1))
         rows = table(self.session, self.folder, self.manifest, old)
         if gone is not None:
-            rows = rows.join(gone, key_names(self.manifest), "left_anti")
+            rows = rows.join(gone, self.manifest.key_names, "left_anti")
         first, last = min(file.first for file in old), max(file.last for file in old)
         new = writer.write(rows, first, last, sum(file.rows for file in old)).files
-        kept = [file for file in self.manifest.files if file not in old]
-        files = tuple(sorted([*kept, *new], key=lambda file: (file.first, file.last, file.name)))
-        after = replace(writer.manifest, files=files)
-        self.folder.publish(after)
-        for file in old:
-            self.folder.file(file).unlink(missing_ok=True)
-        return after
+        return self.folder.replace_files(self.manifest, old, new)

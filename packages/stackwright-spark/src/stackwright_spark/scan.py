@@ -17,23 +17,15 @@ from pyspark.sql import DataFrame, SparkSession
 
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER, Watermark
-from stackwright_spark.columns import instant_of, spark_type
-from stackwright_spark.history import HistoryFile, Manifest, ViewFolder
+from stackwright_parquet.columns import instant_of
+from stackwright_parquet.folder import ViewFolder
+from stackwright_parquet.manifest import EARLIEST, LATEST, POSITION, HistoryFile, Manifest
+from stackwright_spark.columns import spark_type
 
-POSITION: Final = "__position"
 FILE: Final = "__file"
-
-EARLIEST: Final = -(1 << 62)
-LATEST: Final = 1 << 62
-"""Microseconds beyond all event times."""
 
 _TAIL: Final = 8
 _SYSTEM: Final = {EVENT: "TIMESTAMP_LTZ", CREATED: "TIMESTAMP_LTZ", ORDER: "BINARY", POSITION: "BIGINT"}
-
-
-def key_names(manifest: Manifest) -> list[str]:
-    """Return the keys' names in the table."""
-    return [f"k{number}" for number in range(len(manifest.keys))]
 
 
 def quoted(name: str) -> str:
@@ -58,17 +50,6 @@ def _location(path: Path) -> str:
     return "file://" + re.sub(r"[\\{}\[\]*?]", r"\\\g<0>", str(path))
 
 
-def select_files(
-    manifest: Manifest, *, as_of: int | None = None, oldest: int = EARLIEST, newest: int = LATEST
-) -> list[HistoryFile]:
-    """Return the files that may hold rows of these positions and event times."""
-    return [
-        file
-        for file in manifest.files
-        if (as_of is None or file.first <= as_of) and file.oldest <= newest and file.newest >= oldest
-    ]
-
-
 def table(
     session: SparkSession,
     folder: ViewFolder,
@@ -90,9 +71,9 @@ def table(
         return session.range(0).selectExpr(*nothing, f"'' AS {FILE}")
     for file in files:
         check_file(folder, file)
-    stored = {item.name: spark_type(item.type) for item in columns.values()} | _SYSTEM
+    stored = {item.column: spark_type(item.type) for item in columns.values()} | _SYSTEM
     read = read_files(session, [folder.file(file) for file in files], stored)
-    named = [f"{quoted(item.name)} AS {name}" for name, item in columns.items()]
+    named = [f"{quoted(item.column)} AS {name}" for name, item in columns.items()]
     return read.selectExpr(*named, *_SYSTEM, f"_metadata.file_name AS {FILE}")
 
 

@@ -1,37 +1,27 @@
-"""The history of a view on disk: a folder of Parquet files, and a manifest that says which of them count.
-
-::
-
-    <path>/pricing/listing@2/
-        manifest.json            replaced atomically: what it does not name is not there
-        00000001.parquet         rows of ingestion 1, sorted by keys and order token
-        00000002-00000041.7.parquet    merged or rewritten: rows of ingestions 2 to 41
-        .lock                    held by whoever writes
-
-Each file holds the key and value columns under their own names (a suffix tells apart those that differ in case alone),
-``__event`` and ``__created`` (UTC, microseconds), ``__content`` (uint64: with the times, the order token) and
-``__position`` (number of the ingestion).
-"""
+"""What a view's history consists of: its columns, its ingestions, and the files that count."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any, Final, Self
 
-from stackwright_duckdb import durable
 from stackwright_interfaces.definitions import FeatureView
-from stackwright_interfaces.errors import FeatureStoreError, UnknownName, VersionRequired
+from stackwright_interfaces.errors import UnknownName, VersionRequired
+from stackwright_interfaces.feature_store import Watermark
 from stackwright_interfaces.types import Field, Type
+from stackwright_parquet.columns import instant_of
 
 FORMAT: Final = 1
-MANIFEST: Final = "manifest.json"
 
-_OUR_FILE: Final = re.compile(r"\d{8,}(-\d{8,}\.\d+)?\.parquet")
+POSITION: Final = "__position"
+"""Column of the files: number of the ingestion that a row came with."""
+
+EARLIEST: Final = -(1 << 62)
+LATEST: Final = 1 << 62
+"""Microseconds beyond all event times."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,9 @@ class HistoryFile:
         size: bytes.
         oldest: least event time, microseconds since 1970.
         newest: greatest event time.
-        fields: how many of the view's value columns it holds; later ones are null in it.
+        fields: how many of the view's value columns it holds, where the engine must be told; later ones are null in it.
+        footer: CRC-32 of the bytes after the rows, which say where what lies and which Parquet itself does not check;
+            ``None`` where the engine reads no footer that is not the written one.
     """
 
     name: str
@@ -65,7 +57,8 @@ class HistoryFile:
     size: int
     oldest: int
     newest: int
-    fields: int
+    fields: int | None = None
+    footer: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +92,17 @@ class Manifest:
         """Number of the last ingestion."""
         return len(self.ingested)
 
+    @property
+    def key_names(self) -> list[str]:
+        """The keys' names where all views are alike: ``k0, k1, ...``."""
+        return [f"k{number}" for number in range(len(self.keys))]
+
+    @property
+    def columns(self) -> dict[str, StoredColumn]:
+        """Keys as ``k0, k1, ...`` and value columns as ``c0, c1, ...``."""
+        keys = dict(zip(self.key_names, self.keys, strict=True))
+        return keys | {f"c{number}": stored for number, stored in enumerate(self.fields)}
+
     def field_number(self, name: str) -> int:
         """Place of a value column.
 
@@ -109,6 +113,22 @@ class Manifest:
         if name not in names:
             raise UnknownName.of(f"column of {self.view}", name, names)
         return names.index(name)
+
+    def watermark(self, at: datetime) -> Watermark:
+        """Return the last position ingested by an instant, due then."""
+        instant = instant_of(at)
+        done = (position for position, when in enumerate(self.ingested, 1) if when <= instant)
+        return Watermark(max(done, default=0), at)
+
+    def select(
+        self, *, as_of: int | None = None, oldest: int = EARLIEST, newest: int = LATEST
+    ) -> tuple[HistoryFile, ...]:
+        """Return the files that may hold rows of these positions and event times."""
+        return tuple(
+            file
+            for file in self.files
+            if (as_of is None or file.first <= as_of) and file.oldest <= newest and file.newest >= oldest
+        )
 
     def widened(self, view: FeatureView) -> Self:
         """This manifest with the columns that the view gained.
@@ -130,6 +150,10 @@ class Manifest:
         added = [item for item in view.fields if item.name not in known]
         return replace(self, fields=(*self.fields, *_stored((*self.keys, *self.fields), added)))
 
+    def ingesting(self, now: int, files: Sequence[HistoryFile] = ()) -> Self:
+        """This manifest after one more ingestion, which took place now and added these files."""
+        return replace(self, ingested=(*self.ingested, now), files=(*self.files, *files))
+
     def to_json(self) -> bytes:
         """Return the JSON form."""
         document = {
@@ -139,7 +163,7 @@ class Manifest:
             "fields": [_column_to_json(stored) for stored in self.fields],
             "ingested_us": list(self.ingested),
             "rewrites": self.rewrites,
-            "files": [asdict(file) for file in self.files],
+            "files": [_file_to_json(file) for file in self.files],
         }
         return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
@@ -167,7 +191,7 @@ class Manifest:
 
 
 def _stored(before: Sequence[StoredColumn], added: Sequence[Field]) -> tuple[StoredColumn, ...]:
-    """Columns with names that DuckDB, which ignores case, can tell apart."""
+    """Columns with names that engines which ignore case can tell apart."""
     taken = {stored.column.casefold() for stored in before}
     columns = []
     for item in added:
@@ -185,97 +209,9 @@ def _column_to_json(stored: StoredColumn) -> dict[str, Any]:
 
 
 def _column_from_json(item: Mapping[str, Any]) -> StoredColumn:
-    return StoredColumn(item["name"], Type.parse(item["type"]), item["column"])
+    """Read a column; where it says nothing of its name in the files, that is its name."""
+    return StoredColumn(item["name"], Type.parse(item["type"]), item.get("column", item["name"]))
 
 
-@dataclass(frozen=True)
-class ViewFolder:
-    """The folder of one view's history.
-
-    Args:
-        root: the folder of all views.
-        ref: ``name@version``.
-        lock_timeout: seconds to wait for another writer.
-    """
-
-    root: Path
-    ref: str
-    lock_timeout: float = 300.0
-    path: Path = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", self.root / self.ref)
-
-    def file(self, file: HistoryFile) -> Path:
-        """Where a file lies."""
-        return self.path / file.name
-
-    def find(self) -> Manifest | None:
-        """Return the manifest, or ``None`` where the view has never been applied.
-
-        Raises:
-            FeatureStoreError: it cannot be read.
-        """
-        path = self.path / MANIFEST
-        try:
-            return Manifest.from_json(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            todo = "Restore it from a backup; the Parquet files beside it hold the rows."
-            raise FeatureStoreError(str(path), f"cannot be read: {error}", todo) from error
-
-    def manifest(self) -> Manifest:
-        """Return the manifest.
-
-        Raises:
-            UnknownName: the view has never been applied.
-            FeatureStoreError: it cannot be read.
-        """
-        found = self.find()
-        if found is None:
-            applied = [str(path.parent.relative_to(self.root)) for path in self.root.rglob(MANIFEST)]
-            raise UnknownName.of("view", self.ref, applied)
-        return found
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the right to change the history, and remove what a crashed writer left.
-
-        Raises:
-            FeatureStoreError: the folder cannot be written, or another process holds it too long.
-        """
-        with writing_errors(self.path):
-            durable.make_folder(self.path)
-            with durable.locked(self.path / ".lock", self.lock_timeout):
-                self._sweep()
-                yield
-
-    def publish(self, manifest: Manifest) -> None:
-        """Make this the history from now on. The lock must be held."""
-        durable.write(self.path / MANIFEST, manifest.to_json())
-
-    def _sweep(self) -> None:
-        manifest = self.find()
-        ours = [path for path in self.path.iterdir() if _OUR_FILE.fullmatch(path.name)]
-        if manifest is None and ours:
-            found = f"is missing, though {len(ours)} files of history lie beside it"
-            raise FeatureStoreError(str(self.path / MANIFEST), found, "Restore it from a backup.")
-        kept = {file.name for file in manifest.files} if manifest else set()
-        strays = [path for path in ours if path.name not in kept]
-        for path in (*strays, *self.path.glob(f"{durable.TEMPORARY}*")):
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing_errors(path: Path) -> Iterator[None]:
-    """Say of a failed write what it means: nothing of it counts.
-
-    Raises:
-        FeatureStoreError: an ``OSError`` came up inside.
-    """
-    try:
-        yield
-    except OSError as error:
-        todo = "Nothing was changed. Check that the folder can be written and has room."
-        raise FeatureStoreError(str(path), f"cannot be written: {error.strerror or error}", todo) from error
+def _file_to_json(file: HistoryFile) -> dict[str, Any]:
+    return {name: value for name, value in asdict(file).items() if value is not None}

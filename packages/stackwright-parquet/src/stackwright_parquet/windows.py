@@ -1,4 +1,4 @@
-"""Windows over candidate rows, at many instants."""
+"""Windows over the rows of some keys, at many instants."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright_duckdb.search import Integers, bisect_right
 from stackwright_interfaces.definitions import Aggregate, Window
 from stackwright_numerics.columns import Column
 from stackwright_numerics.windows import aggregate, compute, latest_revisions, lower_edge
+from stackwright_parquet.search import Integers, bisect_right
 
 _PAIRS: Final = 4_000_000
 

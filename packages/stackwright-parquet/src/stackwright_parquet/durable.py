@@ -15,7 +15,7 @@ from uuid import uuid4
 from stackwright_interfaces.errors import FeatureStoreError
 
 TEMPORARY: Final = ".tmp-"
-"""How names of files begin that are being written."""
+"""How names of files and folders begin that are being written."""
 
 _POLL_SECONDS: Final = 0.02
 
@@ -37,6 +37,14 @@ def make_folder(path: Path) -> None:
         sync(folder.parent)
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def settle(temporary: Path, path: Path) -> None:
     """Give a file that has been written its name, atomically and durably."""
     sync(temporary)
@@ -44,11 +52,35 @@ def settle(temporary: Path, path: Path) -> None:
     sync(path.parent)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; at the end what lies there becomes the file, atomically and durably.
+
+    Where the block fails, the file stays as it was. Of two at once on one path the writers must exclude each other.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        yield temporary
+        settle(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write(path: Path, data: bytes) -> None:
     """Replace a file's content, atomically and durably."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
-    temporary.write_bytes(data)
-    settle(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def fresh_folder(above: Path, prefix: str = "") -> Iterator[Path]:
+    """Give a new folder, removed at the end."""
+    fresh = above / f"{prefix}{uuid4().hex}"
+    fresh.mkdir()
+    try:
+        yield fresh
+    finally:
+        remove(fresh)
 
 
 @contextmanager
@@ -70,7 +102,11 @@ def locked(path: Path, timeout: float) -> Iterator[None]:
                 found = f"another process has been writing for more than {timeout:g} s"
                 raise FeatureStoreError(str(path.parent), found, "Wait for it to end, or raise lock_timeout.")
             time.sleep(_POLL_SECONDS)
-        yield
+        try:
+            yield
+        finally:
+            # Explicitly, because a child forked in the meantime shares the open file and would keep the lock.
+            fcntl.flock(handle, fcntl.LOCK_UN)
     finally:
         os.close(handle)
 
@@ -84,25 +120,27 @@ def _try_lock(handle: int) -> bool:
 
 
 class Scratch:
-    """A folder of this process for what does not fit in memory; those of dead processes are removed.
+    """A folder of this process for what need not last; those of dead processes are removed.
 
     Args:
         base: folder that holds the scratch folders of all processes.
+        name: what those begin with that may be removed.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, name: str) -> None:
         base.mkdir(parents=True, exist_ok=True)
-        for lock in base.glob("duckdb-*.lock"):
+        for lock in base.glob(f"{name}-*.lock"):
             _remove_if_free(lock)
-        self.path = base / f"duckdb-{uuid4().hex}"
+        self.path = base / f"{name}-{uuid4().hex}"
         self._lock = self.path.with_suffix(".lock")
         self._handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         _try_lock(self._handle)
+        self.path.mkdir()
 
     def close(self) -> None:
         """Remove the folder. Closing twice is allowed."""
         if self._handle >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            remove(self.path)
             self._lock.unlink(missing_ok=True)
             os.close(self._handle)
             self._handle = -1
@@ -113,7 +151,7 @@ def _remove_if_free(lock: Path) -> None:
         handle = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
         try:
             if _try_lock(handle):
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                remove(lock.with_suffix(""))
                 lock.unlink(missing_ok=True)
         finally:
             os.close(handle)

@@ -9,17 +9,19 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stackwright_duckdb import durable
-from stackwright_duckdb.columns import STAMP, arrow_type, pick
 from stackwright_interfaces.definitions import Entity
 from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_parquet import durable
+from stackwright_parquet.columns import STAMP, arrow_type, pick
+from stackwright_parquet.folder import writing_errors
 
 FOLDER: Final = "_deleted"
+DELETED: Final = "__deleted"
 
 
 @dataclass(frozen=True)
 class Deletions:
-    """The deleted keys of an entity: ``<path>/_deleted/<entity>.parquet``, with ``k0, k1, ...`` and ``deleted``.
+    """The deleted keys of an entity: ``<path>/_deleted/<entity>.parquet``, with ``k0, k1, ...`` and ``__deleted``.
 
     Args:
         root: the folder of all views.
@@ -48,8 +50,9 @@ class Deletions:
             return None
         try:
             with self.path.open("rb") as file:
-                return pq.read_table(file)
-        except (OSError, pa.ArrowException) as error:
+                # Not every version has given the last column this name.
+                return pq.read_table(file).rename_columns([*self.keys, DELETED])
+        except (OSError, ValueError, pa.ArrowException) as error:
             todo = "Restore it from a backup: without it, deleted rows could come back."
             raise FeatureStoreError(str(self.path), f"cannot be read: {error}", todo) from error
 
@@ -72,15 +75,14 @@ class Deletions:
             lock_timeout: seconds to wait for another writer.
 
         Raises:
-            FeatureStoreError: the file cannot be read.
-            OSError: it cannot be written.
+            FeatureStoreError: the file cannot be read or written.
         """
-        durable.make_folder(self.path.parent)
-        with durable.locked(self.path.with_suffix(".lock"), lock_timeout):
-            known = self.read()
-            now = keys.append_column("deleted", pa.array([at] * len(keys), pa.int64()).cast(STAMP))
-            both = now if known is None else pa.concat_tables([known, now])
-            latest = both.group_by(self.keys).aggregate([("deleted", "max")])
-            sink = pa.BufferOutputStream()
-            pq.write_table(latest.rename_columns([*self.keys, "deleted"]), sink)
-            durable.write(self.path, sink.getvalue().to_pybytes())
+        with writing_errors(self.path):
+            durable.make_folder(self.path.parent)
+            with durable.locked(self.path.with_suffix(".lock"), lock_timeout):
+                known = self.read()
+                now = keys.append_column(DELETED, pa.array([at] * len(keys), pa.int64()).cast(STAMP))
+                both = now if known is None else pa.concat_tables([known, now])
+                latest = both.group_by(self.keys).aggregate([(DELETED, "max")])
+                with durable.replacing(self.path) as temporary:
+                    pq.write_table(latest.rename_columns([*self.keys, DELETED]), temporary)

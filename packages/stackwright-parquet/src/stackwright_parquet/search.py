@@ -1,4 +1,4 @@
-"""Sorted segments: rows of one key lie together, ordered by order token."""
+"""Searches in sorted segments: rows of one key lie together, ordered by order token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search over sorted segments, against the plainest way to do the same."""
+"""The search in sorted segments, against the plainest way to do the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackwright_spark.search import bisect_right
+from stackwright_parquet.search import bisect_right
 
 SMALL = st.integers(-3, 3)
 
