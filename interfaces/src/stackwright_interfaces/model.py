@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Protocol, Self, runtime_checkable
 
 from stackwright_interfaces.catalogue import canonical, field_from_json, field_to_json
 from stackwright_interfaces.errors import ArtifactError, DefinitionError, UsageError
@@ -238,6 +238,36 @@ class Predictor(ABC):
 
     def close(self) -> None:
         """Release what is held. Closing twice is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contributions:
+    """What each input adds to a model's raw score, for n rows.
+
+    Args:
+        values: float64, n × inputs, in the signature's order.
+        base: float64 of n: the raw score where nothing is known of a row. With the values of its row it adds up to the
+            raw score.
+        link: how the predictor's answer follows from the raw score: ``"identity"``, ``"exp"``, ``"logistic"`` or
+            ``"square"`` (which keeps the sign).
+    """
+
+    values: Any
+    base: Any
+    link: Literal["identity", "exp", "logistic", "square"] = "identity"
+
+
+@runtime_checkable
+class SupportsContributions(Protocol):
+    """A predictor that tells what each input adds to its answer, by what the model itself is made of."""
+
+    def contributions(self, inputs: Any) -> Contributions:
+        """Return what the inputs of n rows, given as to ``predict``, add to its answers.
+
+        Raises:
+            PredictionError: the input does not fit, or the model failed.
+        """
+        ...
 
 
 class ModelFormat(ABC):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stackwright_interfaces.errors import ArtifactError, PluginError, PredictionError
-from stackwright_interfaces.model import Manifest, Signature, describe_files
+from stackwright_interfaces.model import Manifest, Signature, SupportsContributions, describe_files
 from stackwright_interfaces.testing.context import make_context
 from stackwright_interfaces.testing.trainer_rows import SIGNATURE, Homes
 from stackwright_interfaces.trainer import FittedModel, TaskKind
 from stackwright_lightgbm import native
 from stackwright_lightgbm.format import LightGBMFormat, LightGBMPredictor
+from stackwright_lightgbm.links import link_of
 from stackwright_lightgbm.plugin import LightGBMFormatConfig
 
 Fit = Callable[..., FittedModel]
@@ -79,6 +82,47 @@ def test_any_layout_of_the_matrix_is_read(text: str, layout: Callable[..., np.nd
 def test_a_matrix_of_another_shape_is_refused(text: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(PredictionError, match="n × 4"):
         LightGBMPredictor(text.encode()).predict(np.zeros(shape))
+
+
+LINKS = {
+    "identity": lambda raw: raw,
+    "exp": np.exp,
+    "logistic": lambda raw: 1 / (1 + np.exp(-raw)),
+    "square": lambda raw: np.sign(raw) * raw**2,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "link"),
+    [
+        (TaskKind.REGRESSION, {}, "identity"),
+        (TaskKind.REGRESSION, {"objective": "poisson"}, "exp"),
+        (TaskKind.REGRESSION, {"objective": "gamma"}, "exp"),
+        (TaskKind.REGRESSION, {"objective": "huber"}, "identity"),
+        (TaskKind.REGRESSION, {"reg_sqrt": True}, "square"),
+        (TaskKind.CLASSIFICATION, {}, "logistic"),
+        (TaskKind.CLASSIFICATION, {"sigmoid": 0.7}, "logistic"),
+        (TaskKind.RANKING, {}, "identity"),
+    ],
+)
+def test_contributions_and_base_add_up_to_what_the_prediction_follows_from(
+    fit: Fit, kind: TaskKind, settings: dict[str, Any], link: str
+) -> None:
+    predictor = fit(settings, kind=kind).predictor()
+    assert isinstance(predictor, SupportsContributions)
+    matrix = Homes.make(50, seed=2, unknown=True).inputs("matrix")
+    found = predictor.contributions(matrix)
+    assert found.values.shape == (50, 4)
+    assert found.link == link
+    assert np.ptp(found.base) == 0.0
+    raw = found.base + found.values.sum(axis=1)
+    assert np.allclose(LINKS[link](raw), predictor.predict(matrix), rtol=1e-9, atol=1e-12)
+    assert predictor.contributions(matrix[:0]).values.shape == (0, 4)
+
+
+def test_an_unknown_objective_explains_nothing(text: str) -> None:
+    other = re.sub("objective=.*", "objective=multiclass_thing", text)
+    assert link_of(other.encode()) is None
 
 
 def test_a_closed_predictor_refuses_to_predict(text: str) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from stackwright_interfaces.errors import ArtifactError
-from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
+from stackwright_interfaces.errors import ArtifactError, PredictionError
+from stackwright_interfaces.model import Contributions, Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
 from stackwright_lightgbm.hazards import ELAPSED, FILE, HazardPredictor, Hazards
+from stackwright_lightgbm.links import link_of
 from stackwright_lightgbm.native import NativeBooster
 from stackwright_lightgbm.plugin import LightGBMFormatConfig
 from stackwright_lightgbm.text import check_text
@@ -26,10 +27,23 @@ class LightGBMPredictor(Predictor):
 
     def __init__(self, text: bytes, *, threads: int = 1) -> None:
         self._booster = NativeBooster(text, threads=threads)
+        self._link = link_of(text)
 
     def predict(self, inputs: Any) -> Any:
         """Return n predictions for a float64 matrix of n × inputs."""
         return self._booster.predict(inputs)
+
+    def contributions(self, inputs: Any) -> Contributions:
+        """Return what each input adds to the sum of the trees, as Shapley values.
+
+        Raises:
+            PredictionError: the matrix has another shape, or the model's objective has no link to its sums.
+        """
+        if self._link is None:
+            raise PredictionError("LightGBM model", "its objective tells no link between the trees' sum and the answer")
+        link, scale = self._link
+        found = self._booster.contributions(inputs) * scale
+        return Contributions(values=found[:, :-1], base=found[:, -1], link=link)
 
     def close(self) -> None:
         """Free the model."""

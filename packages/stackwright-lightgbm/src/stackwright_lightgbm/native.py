@@ -24,6 +24,7 @@ from stackwright_interfaces.errors import ArtifactError, PluginError, Prediction
 _FLOAT64: Final = 1
 _ROW_MAJOR: Final = 1
 _PREDICT_NORMAL: Final = 0
+_PREDICT_CONTRIB: Final = 3
 _ALL_TREES: Final = -1
 _FEW: Final = 16
 """Up to so many rows, one call a row costs less than what a call for many sets up."""
@@ -134,12 +135,7 @@ class NativeBooster:
         Raises:
             PredictionError: the matrix has another shape, or LightGBM failed.
         """
-        rows = np.asarray(matrix, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[1] != self.inputs:
-            found = f"an array of shape {rows.shape}, the model takes n × {self.inputs}"
-            raise PredictionError("model input", found, "Give the inputs of the model's signature, in order.")
-        if not self._handle:
-            raise PredictionError("LightGBM model", "used after it was closed")
+        rows = self._checked(matrix)
         answer = np.empty(len(rows))
         if len(rows) <= _FEW:
             for place, row in enumerate(rows):
@@ -150,9 +146,38 @@ class NativeBooster:
             self._predict_many(np.ascontiguousarray(rows), answer)
         return answer
 
-    def _predict_many(self, rows: NDArray[np.float64], answer: NDArray[np.float64]) -> None:
+    def contributions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each input adds to the raw score of n rows, and last the score without any: n × (inputs + 1).
+
+        They are Shapley values of the trees (Lundberg et al., https://arxiv.org/abs/1802.03888); a row takes many times
+        as long as its prediction.
+
+        Args:
+            matrix: float64, n × inputs.
+
+        Raises:
+            PredictionError: the matrix has another shape, or LightGBM failed.
+        """
+        rows = self._checked(matrix)
+        answer = np.empty((len(rows), self.inputs + 1))
+        if len(rows):
+            self._predict_many(np.ascontiguousarray(rows), answer, _PREDICT_CONTRIB)
+        return answer
+
+    def _checked(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = np.asarray(matrix, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self.inputs:
+            found = f"an array of shape {rows.shape}, the model takes n × {self.inputs}"
+            raise PredictionError("model input", found, "Give the inputs of the model's signature, in order.")
+        if not self._handle:
+            raise PredictionError("LightGBM model", "used after it was closed")
+        return rows
+
+    def _predict_many(
+        self, rows: NDArray[np.float64], answer: NDArray[np.float64], what: int = _PREDICT_NORMAL
+    ) -> None:
         shape = ctypes.c_int32(rows.shape[0]), ctypes.c_int32(rows.shape[1]), ctypes.c_int(_ROW_MAJOR)
-        kind = ctypes.c_int(_PREDICT_NORMAL), ctypes.c_int(0), ctypes.c_int(_ALL_TREES)
+        kind = ctypes.c_int(what), ctypes.c_int(0), ctypes.c_int(_ALL_TREES)
         code = self._library.LGBM_BoosterPredictForMat(
             self._handle,
             rows.ctypes.data_as(_Doubles),

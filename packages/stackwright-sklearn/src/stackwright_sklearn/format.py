@@ -9,6 +9,7 @@ from stackwright_interfaces.errors import ArtifactError
 from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
 from stackwright_sklearn.frames import FramePredictor
+from stackwright_sklearn.linear import LinearPredictor
 from stackwright_sklearn.payload import Payload, damaged, load, steps
 from stackwright_sklearn.plugin import SklearnFormatConfig
 from stackwright_sklearn.predictor import SklearnPredictor
@@ -49,8 +50,10 @@ class SklearnFormat(ModelFormat):
 
 
 def predictor_of(payload: Payload, where: str = "scikit-learn model") -> Predictor:
-    """Return the predictor for a payload: of a matrix, or of named columns."""
-    return SklearnPredictor(payload, where) if payload.texts is None else FramePredictor(payload, where)
+    """Return the predictor for a payload: of a matrix, or of named columns; one that explains where it is linear."""
+    if payload.texts is not None:
+        return FramePredictor(payload, where)
+    return LinearPredictor.of(payload, where) or SklearnPredictor(payload, where)
 
 
 def _check_fit(payload: Payload, manifest: Manifest, where: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -62,17 +64,27 @@ class SklearnPredictor(Predictor):
         Raises:
             PredictionError: the matrix has another shape, or the estimator does not take a value of it.
         """
-        rows = np.ascontiguousarray(inputs, dtype=np.float64)
+        rows = self._checked(inputs)
+        if not len(rows):
+            return np.empty(0)
+        with self._guarded(rows):
+            return self._predict(self._prepared(rows))
+
+    def _checked(self, inputs: Any) -> Floats:
+        rows: Floats = np.ascontiguousarray(inputs, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != len(self._inputs):
             found = f"an array of shape {rows.shape}, the model takes n × {len(self._inputs)}"
             raise PredictionError("model input", found, "Give the inputs of the model's signature, in order.")
         if self._estimator is None:
             raise PredictionError(self._where, "used after it was closed")
-        if not len(rows):
-            return np.empty(0)
+        return rows
+
+    @contextmanager
+    def _guarded(self, rows: Floats) -> Iterator[None]:
+        """Keep scikit-learn to one thread, and tell of its errors in our words."""
         try:
             with native_threads().limit(limits=1):
-                return self._predict(self._prepared(rows))
+                yield
         except (ValueError, TypeError, ArithmeticError) as error:
             raise self._failed(rows, error) from error
 
