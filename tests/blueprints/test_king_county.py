@@ -13,7 +13,7 @@ import pyarrow.csv
 import pytest
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets.dataset import build
+from stackwright.workflows.datasets.building import build
 from stackwright.workflows.live.scoring import load, resolve
 from stackwright_numerics.split import TemporalSplit
 

@@ -19,7 +19,8 @@ from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.compute import plugin
 from stackwright.compute.local import LocalExecutor
 from stackwright.compute.plugin import LocalConfig
-from stackwright.workflows.datasets.dataset import Shaper, build
+from stackwright.workflows.datasets.building import build
+from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.training.fitting import Fitter
 from stackwright.workflows.training.trials import Elsewhere, _read, _write
 from stackwright_dask.executor import DaskExecutor

@@ -16,7 +16,9 @@ import pytest
 import stackwright
 from stackwright.assembly.project import Project
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets.dataset import Dataset, Shaper, build, recency, signature
+from stackwright.workflows.datasets.building import build
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import Shaper, recency, signature
 from stackwright_features.code import collect
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import DefinitionError, TrainingError

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from stackwright.assembly.blueprint import ModelPart, Part
-from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.training.fitting import Fitter, forward, threads_for, told
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.types import FLOAT64, Field

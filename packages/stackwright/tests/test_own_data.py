@@ -18,7 +18,7 @@ import pytest
 import stackwright
 from stackwright.assembly.blueprint import BlueprintProblems
 from stackwright.workflows import journal
-from stackwright.workflows.datasets.dataset import build
+from stackwright.workflows.datasets.building import build
 from stackwright.workflows.live.scoring import scorer
 from stackwright.workflows.live.serve import RegistrySource
 from stackwright_interfaces.errors import (

@@ -17,7 +17,8 @@ import pytest
 
 from stackwright.assembly.blueprint import ModelPart, Part, TunePart
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.training import tuning
 from stackwright.workflows.training.fitting import Fitter
 from stackwright.workflows.training.trial_log import TrialLog

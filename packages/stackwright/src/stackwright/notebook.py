@@ -132,7 +132,7 @@ class NotebookStack(Stack):
         """Return a model's training set: the service's outputs, the target, and when each row was asked for."""
         import pyarrow as pa
 
-        from stackwright.workflows.datasets.dataset import build
+        from stackwright.workflows.datasets.building import build
 
         part = self.model(model)
         rows = build(self, part)

@@ -12,10 +12,13 @@ from stackwright.assembly.rules import Limits, RulesPart, limits, read_rules
 from stackwright_interfaces.errors import did_you_mean
 
 TRANSFORMS: Final = ("none", "log")
-TASKS: Final = ("regression", "classification")
+PLACES: Final = 10
+TASKS: Final = ("regression", "classification", "ranking", "time_to_event")
 METRICS: Final[Mapping[str, tuple[str, ...]]] = {
     "regression": ("mape", "mdape", "mae", "rmse", "ppe5", "ppe10", "ppe20"),
     "classification": ("log_loss", "auc", "ece"),
+    "ranking": ("ndcg", "map", "mrr", "recall", "precision"),
+    "time_to_event": ("c_index",),
 }
 
 _MODEL = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*/)?[A-Za-z_][A-Za-z0-9_-]*")
@@ -30,7 +33,7 @@ class TunePart:
         timeout: seconds after which no trial is begun, and those under way end; 0 sets no limit.
         pruning: end a trial early that is worse than the median of those before.
         metric: what is compared; empty takes the mean absolute error of the transformed target, of classes the
-            logarithmic loss.
+            logarithmic loss, of a ranking ``ndcg``, of times ``c_index``.
         folds: consecutive periods that a trial is judged on, each by a fit on what was known before it.
         gap: days that training rows must be older than a period, beyond what their labels' observation demands.
     """
@@ -55,12 +58,18 @@ class DataPart:
         table: the table of a database.
         query: a SELECT for a database, instead.
         inputs: the columns that the model reads; none named takes all others.
+        group: of a ranking, the column that says in which list a row was shown.
+        position: of a ranking, the column that says at which place, from 1.
+        censored: of a time to event, the column that says that the event was still to come after the duration.
     """
 
     source: str
     target: str
     time: str = ""
     observed: str = ""
+    group: str = ""
+    position: str = ""
+    censored: str = ""
     table: str | None = None
     query: str | None = None
     inputs: tuple[str, ...] = ()
@@ -75,7 +84,9 @@ class ModelPart:
         target: name of the target.
         trainer: the trainer and its options.
         data: rows to learn from instead of a service's and target's.
-        task: regression or classification.
+        task: regression, classification, ranking or time to event.
+        k: of a ranking, the places that count.
+        horizons: of a time to event, days within which the chance of the event is answered too.
         transform: of the target before the fit, undone in the answer: ``none`` or ``log``.
         gates: gate → its options; gates not named run with their defaults, ``false`` turns one off.
         holdout: share of the newest rows that is kept back to judge the model.
@@ -98,6 +109,8 @@ class ModelPart:
     trainer: Part
     data: DataPart | None = None
     task: str = "regression"
+    k: int = PLACES
+    horizons: tuple[float, ...] = ()
     transform: str = "none"
     gates: Mapping[str, Any] = field(default_factory=dict)
     holdout: float = 0.2
@@ -127,8 +140,11 @@ def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
     if table.get("transform") == "log" and table.get("task", "regression") != "regression":
         reader.add(where, "transform is 'log', and the task is no regression", 'Remove transform = "log".')
     task = reader.choice(where, table, "task", TASKS, "regression")
+    for key, of in (("k", "ranking"), ("horizons", "time_to_event")):
+        if key in table and task != of:
+            reader.add(where, f"{key} is given, and the task is {task}", f'Remove {key}, or write task = "{of}".')
     tune = _tune(reader, where, table, task)
-    data = _data(reader, where, table) if "data" in table else None
+    data = _data(reader, where, table, task) if "data" in table else None
     return ModelPart(
         name=name,
         place=where,
@@ -137,6 +153,8 @@ def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
         trainer=trainer or Part(f"{where} trainer", ""),
         data=data,
         task=task,
+        k=int(reader.number(where, table, "k", PLACES, 1, 10_000)),
+        horizons=_horizons(reader, where, reader.take(where, table, "horizons", list, [])),
         transform=reader.choice(where, table, "transform", TRANSFORMS, "none"),
         gates=reader.take(where, table, "gates", dict, {}),
         holdout=reader.number(where, table, "holdout", 0.2, 0.01, 0.9),
@@ -192,7 +210,17 @@ def _tune(reader: Reader, where: str, model: Mapping[str, Any], task: str) -> Tu
     )
 
 
-def _data(reader: Reader, where: str, model: Mapping[str, Any]) -> DataPart:
+def _horizons(reader: Reader, where: str, given: list[Any]) -> tuple[float, ...]:
+    numbers = [float(days) for days in given if isinstance(days, int | float) and not isinstance(days, bool)]
+    if len(numbers) < len(given) or any(days <= 0 for days in numbers) or sorted(set(numbers)) != numbers:
+        reader.add(where, f"horizons is {given!r}", "Give days that ascend from above 0: horizons = [30, 90].")
+    return tuple(numbers)
+
+
+_ABOUT_ROWS: Final = {"group": "ranking", "position": "ranking", "censored": "time_to_event"}
+
+
+def _data(reader: Reader, where: str, model: Mapping[str, Any], task: str) -> DataPart:
     for key in ("service", "target"):
         if key in model:
             reader.add(where, f"both data and {key} are given", f"Leave {key} out: data says where rows come from.")
@@ -202,11 +230,21 @@ def _data(reader: Reader, where: str, model: Mapping[str, Any]) -> DataPart:
     inputs = reader.take(where, table, "inputs", list, [])
     if not all(isinstance(name, str) for name in inputs):
         reader.add(where, f"inputs is {inputs!r}", "Give names of columns.")
+    for key, of in _ABOUT_ROWS.items():
+        if key in table and task != of:
+            reader.add(where, f"{key} is given, and the task is {task}", f'Remove {key}, or write task = "{of}".')
+    if task == "ranking" and "group" not in table:
+        reader.add(
+            where, "group is missing, and a ranking is of lists", 'Add: group = "COLUMN", the id of a search say.'
+        )
     return DataPart(
         source=reader.required(where, table, "source"),
         target=reader.required(where, table, "target"),
         time=reader.take(where, table, "time", str, ""),
         observed=reader.take(where, table, "observed", str, ""),
+        group=reader.take(where, table, "group", str, ""),
+        position=reader.take(where, table, "position", str, ""),
+        censored=reader.take(where, table, "censored", str, ""),
         table=reader.take(where, table, "table", str, None),
         query=reader.take(where, table, "query", str, None),
         inputs=tuple(map(str, inputs)),

@@ -92,6 +92,7 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
     problems += _readers(choices)
     for model in blueprint.models.values():
         problems += _names(model, definitions)
+        problems += _task(model, choices.get(f"trainer:{model.name}"), definitions)
         problems += gate_options.check(model, plugins, definitions)
     if problems:
         raise BlueprintProblems(problems)
@@ -149,6 +150,19 @@ def _names(model: ModelPart, definitions: Definitions) -> Iterable[Problem]:
     check = partial(_known, model.place)
     yield from check("service", model.service, [service.ref for service in definitions.services])
     yield from check("target", model.target, [target.name for target in definitions.targets])
+
+
+def _task(model: ModelPart, trainer: Choice | None, definitions: Definitions) -> Iterable[Problem]:
+    """Give why a model cannot have its task: of its trainer, or of its target."""
+    needed = {capability for capability in (Capability.RANKING, Capability.TIME_TO_EVENT) if capability == model.task}
+    if trainer is not None and not needed <= trainer.spec.capabilities:
+        todo = 'Choose one that does, adapter = "lightgbm" say.'
+        yield Problem(model.trainer.where, f"{trainer.spec.name!r} does no {model.task}", todo)
+    target = next((target for target in definitions.targets if target.name == model.target), None)
+    if model.task == "ranking" and model.data is None and target is not None and target.group is None:
+        found = f"target {model.target!r} names no group, and a ranking is of lists"
+        todo = 'Say which column names the list, Target(..., group="search_id"), and run: stackwright apply'
+        yield Problem(model.place, found, todo)
 
 
 def _known(place: str, kind: str, name: str, known: list[str]) -> Iterable[Problem]:

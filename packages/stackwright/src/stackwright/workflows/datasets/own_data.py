@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 from stackwright.assembly.blueprint import DataPart, ModelPart
 from stackwright.assembly.model_part import data_service
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.outcomes import in_lists
 from stackwright.workflows.datasets.request_store import RequestStore
 from stackwright.workflows.rows.sources import rows_of
 from stackwright_features.arrow import read_table, to_column
@@ -21,32 +23,32 @@ from stackwright_features.casts import cast, plain
 from stackwright_interfaces.definitions import Definitions, Entity, FeatureService, Target
 from stackwright_interfaces.errors import DataError, MissingColumn
 from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.trainer import TaskKind
 from stackwright_interfaces.types import BOOL, FLOAT64, INT64, STRING, TIMESTAMP, Field, Type
 from stackwright_numerics.columns import Column, to_model_array
 from stackwright_numerics.order import content_hash
 
-if TYPE_CHECKING:
-    from stackwright.workflows.datasets.dataset import Dataset
-
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _STORES: Final = ("feature_store", "offline", "online")
+_LONGEST: Final = 100_000.0
+"""Days after which times would leave their type."""
 
 
 def load(stack: Stack, part: ModelPart, data: DataPart) -> Dataset:
     """Read the rows of a model, and make known to the stack what service and target they stand for.
 
     Rows are ordered by their time, then by a hash of their content. Without a time the hash alone orders them: a
-    shuffle that does not depend on how the source orders them, so that the newest rows are rows at random.
+    shuffle that does not depend on how the source orders them, so that the newest rows are rows at random, of a ranking
+    lists at random.
 
     Raises:
         UsageError: there is no such source.
         DataError: it lacks a column, or one holds what no model takes.
         StorageError: bucket or database cannot be reached.
     """
-    from stackwright.workflows.datasets.dataset import Dataset
-
     where = f"{part.place} data"
-    wanted = [*data.inputs, data.target, *(name for name in (data.time, data.observed) if name)]
+    about = (data.time, data.observed, data.group, data.position, data.censored)
+    wanted = [*data.inputs, data.target, *(name for name in about if name)]
     needed = wanted if data.inputs else ()
     with rows_of(stack, data.source, {}, table=data.table, query=data.query, needed=needed) as rows:
         table = read_table(rows, where)
@@ -59,6 +61,9 @@ def load(stack: Stack, part: ModelPart, data: DataPart) -> Dataset:
     order, asked, observed = _ordered(table, data, fields, where)
     truth = _typed(table, _truth(table, data.target, where), where)
     target = np.where(truth.valid, truth.values.astype(np.float64), np.nan)[order]
+    told = {
+        name: _about(table, data, name, where)[order] for name in (data.group, data.position, data.censored) if name
+    }
     arrays: dict[str, Any] = {}
     given: dict[str, Any] = {}
     for field in fields:  # one after the other, each let go where it came from: rows are held little more than once
@@ -66,7 +71,32 @@ def load(stack: Stack, part: ModelPart, data: DataPart) -> Dataset:
         table = table.drop_columns([field.name])
         arrays[field.name] = to_model_array(column, field.type)[order]
         given[field.name] = _given(column)[order] if field.type == BOOL else arrays[field.name]
-    return Dataset(arrays, target, asked[order], observed[order], keys=given)
+    found = Dataset(arrays, target, asked[order], observed[order], keys=given)
+    if part.task == TaskKind.TIME_TO_EVENT:
+        return _timed(found, data, told.get(data.censored))
+    if data.group:
+        listed = in_lists(found, told[data.group], told.get(data.position), where)
+        return listed if data.time else replace(listed, asked=listed.begun, observed=listed.begun)
+    return found
+
+
+def _about(table: pa.Table, data: DataPart, name: str, where: str) -> Any:
+    """Return a column that says something of the rows and is no input: numbers as float64, all else as it is."""
+    field = Field(name, _type_of(table.column(name), name, where))
+    if field.type == STRING and name != data.group:
+        raise DataError(where, f"column {name!r} holds texts", "Give numbers; of what is censored true and false.")
+    column = _typed(table, field, where)
+    return column.values if field.type == FLOAT64 and column.valid.all() else _given(column)
+
+
+def _timed(rows: Dataset, data: DataPart, censored: Any) -> Dataset:
+    """Return rows of durations; what is not said to be known later is known when the time has passed."""
+    waiting = np.zeros(len(rows), np.bool_) if censored is None else np.array([bool(value) for value in censored])
+    observed = rows.observed
+    if data.time and not data.observed:
+        days = np.nan_to_num(rows.target).clip(0, _LONGEST)
+        observed = rows.asked + (days * 86_400e6).astype("timedelta64[us]")
+    return replace(rows, observed=observed, event=~waiting)
 
 
 def _given(column: Column) -> Any:
@@ -141,6 +171,9 @@ def _ordered(table: pa.Table, data: DataPart, fields: Sequence[Field], where: st
 
 def _hashes(table: pa.Table, data: DataPart, fields: Sequence[Field], where: str) -> Any:
     columns = {field.name: _typed(table, field, where) for field in fields}
+    if data.group:
+        group = Field(data.group, _type_of(table.column(data.group), data.group, where))
+        columns[" group"] = _typed(table, group, where)
     return content_hash({**columns, " target": _typed(table, _truth(table, data.target, where), where)})
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright.assembly.blueprint import ModelPart, OutlierRule
-from stackwright.workflows.datasets.dataset import Dataset, column_of
+from stackwright.workflows.datasets.building import column_of
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright_serving.rules import KEY
 
 Limits = tuple[float, float]

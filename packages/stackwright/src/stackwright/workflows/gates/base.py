@@ -15,7 +15,8 @@ import numpy as np
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.gate_options import LEVEL, REFUSE, WARN, configured
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.gates.champions import Champion, Rival, champion_of, rival_of
 from stackwright.workflows.outcome import finite
 from stackwright_interfaces.errors import StackwrightError

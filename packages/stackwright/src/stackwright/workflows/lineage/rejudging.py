@@ -13,8 +13,9 @@ import numpy as np
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.gate_options import configured
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import dataset as datasets
-from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.datasets import building
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.gates import GATES, Candidate, GateResult, run_gate
 from stackwright.workflows.lineage.training_rows import rebuild
 from stackwright.workflows.versions.evidence import gates_of
@@ -92,7 +93,7 @@ class Rejudged:
             if not built.differences:
                 ((_, holdout),) = built.rows.split(TemporalSplit(folds=1, holdout=built.part.holdout))
                 return built.learned, holdout
-        known = datasets.build(self.stack, self.part)
+        known = building.build(self.stack, self.part)
         last = np.datetime64(str(manifest.data["last"]).removesuffix("Z"), "us")
         newer = known.take(known.asked > last)
         if not len(newer):

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import dataset as datasets
+from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.pins import Pin
 from stackwright.workflows.datasets.rules import Learned
@@ -56,7 +56,7 @@ def rebuild(stack: Stack, version: ModelVersion) -> Rebuilt:
     manifest = Manifest.read(stack.registry.fetch(version))
     part = provenance.part_of(stack, version)
     pinned = provenance.of(version).get("pin")
-    rows = datasets.build(stack, part, pin=Pin.from_json(pinned) if pinned else None)
+    rows = building.build(stack, part, pin=Pin.from_json(pinned) if pinned else None)
     ((learned, _),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
     learned = Learned.of(part, learned)(learned)
     return Rebuilt(part, rows, learned, tuple(_differences(stack, manifest, learned, pinned)))

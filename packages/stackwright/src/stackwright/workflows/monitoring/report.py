@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from stackwright.assembly.project import write_atomically, write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright.workflows.datasets import dataset as datasets
+from stackwright.workflows.datasets import building
 from stackwright.workflows.live.scoring import load, resolve
 from stackwright.workflows.monitoring import report_page
 from stackwright.workflows.outcome import Outcome, Table
@@ -179,7 +179,7 @@ def _reporters(
 
 def _reference(stack: Stack, watched: Watched) -> pa.Table:
     """Return rows as the model learned them, with its answers and the truth."""
-    rows = datasets.build(stack, stack.model(watched.version.name), known_at=watched.version.created)
+    rows = building.build(stack, stack.model(watched.version.name), known_at=watched.version.created)
     rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, REFERENCE_ROWS).astype(np.int64)))
     columns = {field.name: pa.array(rows.columns[field.name], from_pandas=True) for field in watched.signature.inputs}
     answer = watched.model.predict(rows.columns).value

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright.workflows.datasets.dataset import Dataset, Shaper, recency
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import Shaper, recency
 from stackwright_interfaces.compute import cores
 from stackwright_interfaces.trainer import FittedModel, Report
 from stackwright_numerics import conformal

@@ -13,10 +13,10 @@ from stackwright.assembly import options
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.plan import plain
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import dataset as datasets
-from stackwright.workflows.datasets import own_data
-from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.datasets import building, own_data
+from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.rules import Learned
+from stackwright.workflows.datasets.shaping import Shaper, signature
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.training import tuning
 from stackwright.workflows.training.fitting import Fitter, forward, threads_for, told
@@ -62,7 +62,7 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
         run.inputs |= {"service": part.service, "target": part.target, "paths": _places(stack, part)}
         stack.progress("training set", 0, 1)
         with run.step("training set"):
-            rows = datasets.build(stack, part)
+            rows = building.build(stack, part)
             pa.default_memory_pool().release_unused()  # Arrow would keep for itself what the rows were read into
         stack.progress("training set", 1, 1)
         if len(rows) < MIN_ROWS:
@@ -103,8 +103,8 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     ((learned, holdout),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
     rules = Learned.of(part, learned)
     learned = rules(learned)
-    signature = datasets.signature(service, target, learned)
-    shaper = Shaper.of(trainer, part, signature, rules.clips)
+    takes = signature(service, target, learned, part.horizons)
+    shaper = Shaper.of(trainer, part, takes, rules.clips)
     fitter = Fitter(shaper, part.seed, threads_for(len(learned)))
     tuned = _tuned(stack, part, fitter, learned, run, log)
     run.inputs["parameters"] = dict(tuned.parameters)
@@ -125,7 +125,7 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     return Fitted(
         fitter=fitter,
         model=model,
-        signature=signature,
+        signature=takes,
         train=learned,
         holdout=holdout,
         intervals=table,

@@ -19,7 +19,8 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 import pyarrow as pa
 
-from stackwright.workflows.datasets.dataset import Dataset, Shaper
+from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.training.fitting import Fitter
 from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.plugin import Context
