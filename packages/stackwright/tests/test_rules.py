@@ -15,7 +15,7 @@ import pytest
 
 from stackwright.assembly.blueprint import BlueprintProblems, read
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows.datasets import dataset as datasets
+from stackwright.workflows.datasets import building
 from stackwright.workflows.live.scoring import load
 from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.model import Manifest
@@ -56,7 +56,7 @@ def test_a_row_outside_of_the_selection_is_not_learned_from_and_its_answer_says_
     rules = {"select": {"area": [50, 180], "kind": ["flat"]}}
     with copies.open(rules=rules, gates=QUICK) as stack:
         stack.train()
-        rows = datasets.build(stack, stack.model())
+        rows = building.build(stack, stack.model())
         assert rows.columns["area"].min() >= 50
         assert set(rows.columns["kind"]) == {"flat"}
         live = {name: predicted(stack, home) for name, (home, _) in homes.items()}
@@ -104,7 +104,7 @@ def test_inputs_beyond_a_limit_are_learned_and_answered_as_if_at_it(
         columns = {name: np.array([1.0, 1.0]) for name in ("visits_30d", "rooms", "room_size")}
         columns |= {"area": np.array([20.0, 60.0]), "kind": np.array(["flat", "flat"], dtype=object)}
         answer = model.predict(columns)
-        learned = datasets.build(stack, stack.model()).columns["area"]
+        learned = building.build(stack, stack.model()).columns["area"]
     assert answer.value[0] == answer.value[1]
     assert answer.lower is not None
     assert answer.lower[0] == answer.lower[1]
@@ -120,7 +120,7 @@ def test_quantiles_are_taken_from_the_rows_that_are_learned_from(copies: Any) ->
         stack.train()
         manifest = manifest_of(stack)
         (version,), _ = stack.registry.history()
-        target = datasets.build(stack, stack.model()).target
+        target = building.build(stack, stack.model()).target
     low, high = manifest.parameters["rules"]["clip"]["area"]
     assert 30 < low < 50 < 180 < high < 200
     first, last = manifest.parameters["rules"]["drop"]["sale_price"]
