@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stackwright_features.arrow import microseconds
 from stackwright_features.times import to_microseconds
-from stackwright_journal.join import Joined, Maturity
+from stackwright_journal.join import Joined, Maturity, states
 from stackwright_numerics.drift import Histogram, Limits, compare
 
 Period = Literal["day", "week", "month"]
@@ -22,6 +22,8 @@ DELAYS: Final = (1, 3, 7, 14, 30, 60, 90, 120, 180, 270, 365, 730)
 """Days at which :func:`delay_curve` is given."""
 
 _DAY_US: Final = 86_400_000_000
+_QUARTER_US: Final = 900_000_000
+_PLACES: Final = {kind: place for place, kind in enumerate(Maturity)}
 
 
 def cohorts(
@@ -41,19 +43,28 @@ def cohorts(
         and ``mature`` (null where ``maturity`` is not given).
     """
     table = joined.table
-    local = pc.local_timestamp(table.column(joined.time).cast(pa.timestamp("us", zone)))
-    start = pc.floor_temporal(local, unit=period)
+    if not len(table):
+        return []
+    # No zone's offset is finer than a quarter of an hour: so many sums are few, however many the predictions.
+    quarter = microseconds(table.column(joined.time)) // _QUARTER_US
+    first = int(quarter.min())
+    held = (quarter - first) * len(Maturity) + states(table)
+    sums = np.bincount(held, minlength=(int(quarter.max()) - first + 1) * len(Maturity)).reshape(-1, len(Maturity))
+    there = np.flatnonzero(sums.any(axis=1))
+    instants = pa.array((there + first) * _QUARTER_US).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone))
+    start = pc.floor_temporal(pc.local_timestamp(instants), unit=period)
+    starts, codes = np.unique(start.to_numpy(zero_copy_only=False), return_inverse=True)
     found = []
-    for moment in sorted(pc.unique(start).to_pylist()):
-        inside = table.filter(pc.equal(start, pa.scalar(moment, start.type)))
-        counts = {kind.value: 0 for kind in Maturity} | _tally(inside.column("status"))
-        asked = len(inside) - counts[Maturity.SUPERSEDED]
+    for place, moment in enumerate(pa.array(starts).to_pylist()):
+        counted = sums[there[codes == place]].sum(axis=0).tolist()
+        counts = {kind.value: number for kind, number in zip(Maturity, counted, strict=True)}
+        asked = sum(counted) - counts[Maturity.SUPERSEDED]
         begins = _instant(moment, zone)
         ends = _instant(_next(moment, period), zone)
         found.append(
             {
                 "start": begins.isoformat(),
-                "n": len(inside),
+                "n": sum(counted),
                 **counts,
                 "coverage": counts[Maturity.MATURED] / asked if asked else None,
                 "mature": None if maturity is None else ends + maturity <= joined.at,
@@ -76,24 +87,30 @@ def delay_curve(joined: Joined, days: Sequence[int] = DELAYS) -> list[dict[str, 
         ``days``, ``known`` and ``at_risk`` (predictions watched for longer) for each delay that any prediction was
         watched for.
     """
-    status = joined.table.column("status").to_numpy()
-    counts = status != Maturity.SUPERSEDED
-    matured = (status == Maturity.MATURED)[counts]
-    made = microseconds(joined.table.column(joined.time))[counts]
-    observed = microseconds(joined.table.column("observed_at"))[counts]
-    seen = np.isin(status[counts], [Maturity.MATURED, Maturity.CENSORED])
-    watched = (np.where(seen, observed, to_microseconds(joined.at)) - made) / _DAY_US
-    order = np.lexsort((~matured, watched))
-    watched, matured = watched[order], matured[order]
-    at_risk = watched.size - np.arange(watched.size)
-    unknown = np.cumprod(1 - matured / at_risk) if watched.size else np.empty(0)
+    watched, matured = follow_up(joined)
+    watched, events = np.sort(watched), np.sort(watched[matured])
+    tied = np.arange(events.size) - np.searchsorted(events, events, side="left")
+    unknown = np.cumprod(1 - 1 / (watched.size - np.searchsorted(watched, events, side="left") - tied))
     found = []
     for day in days:
         place = int(np.searchsorted(watched, day, side="right"))
         if place < watched.size:
-            known = 1 - float(unknown[place - 1]) if place else 0.0
-            found.append({"days": day, "known": known, "at_risk": int(watched.size - place)})
+            known = int(np.searchsorted(events, day, side="right"))
+            share = 1 - float(unknown[known - 1]) if known else 0.0
+            found.append({"days": day, "known": share, "at_risk": int(watched.size - place)})
     return found
+
+
+def follow_up(joined: Joined) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return for each prediction that is not superseded how many days it was watched, and whether it matured then."""
+    state = states(joined.table)
+    counts = state != _PLACES[Maturity.SUPERSEDED]
+    made = microseconds(joined.table.column(joined.time))[counts]
+    observed = microseconds(joined.table.column("observed_at"))[counts]
+    state = state[counts]
+    matured = state == _PLACES[Maturity.MATURED]
+    seen = matured | (state == _PLACES[Maturity.CENSORED])
+    return (np.where(seen, observed, to_microseconds(joined.at)) - made) / _DAY_US, matured
 
 
 def selection(joined: Joined, *, limits: Limits | None = None) -> dict[str, Any]:
@@ -103,24 +120,21 @@ def selection(joined: Joined, *, limits: Limits | None = None) -> dict[str, Any]
         ``coverage`` (matured among those not superseded), ``psi``, ``ks`` and their noise of the matured predictions
         against all, and ``state``. A state that is not ``"ok"`` says that metrics are those of a selection.
     """
-    table = joined.table.filter(pc.not_equal(joined.table.column("status"), Maturity.SUPERSEDED.value))
-    matured = pc.equal(table.column("status"), Maturity.MATURED.value).to_numpy()
-    answers: NDArray[np.float64] = table.column("prediction").fill_null(np.nan).to_numpy()
+    state = states(joined.table)
+    asked = state != _PLACES[Maturity.SUPERSEDED]
+    matured = state[asked] == _PLACES[Maturity.MATURED]
+    answers: NDArray[np.float64] = joined.table.column("prediction").fill_null(np.nan).to_numpy()[asked]
     histogram = Histogram.of(answers)
     drift = compare(histogram, histogram.count(answers[matured]), limits)
     return {
         "n": int(matured.sum()),
-        "coverage": float(matured.mean()) if len(table) else None,
+        "coverage": float(matured.mean()) if matured.size else None,
         "psi": drift.psi,
         "psi_noise": drift.psi_noise,
         "ks": drift.ks,
         "ks_noise": drift.ks_noise,
         "state": drift.states.get("psi", "insufficient"),
     }
-
-
-def _tally(status: Any) -> dict[str, int]:
-    return {item["values"]: item["counts"] for item in status.value_counts().to_pylist()}
 
 
 def _next(moment: datetime, period: Period) -> datetime:

@@ -47,6 +47,10 @@ class Maturity(StrEnum):
     """The truth may still come."""
 
 
+_STATES: Final = pa.array([state.value for state in Maturity], pa.string())
+_MATURED, _CENSORED, _SUPERSEDED, _LAPSED, _PENDING = range(len(Maturity))
+
+
 @dataclass(frozen=True)
 class Joined:
     """Predictions with their labels.
@@ -71,6 +75,12 @@ class Joined:
     unmatched: int
     unknown: int
     early: int
+
+
+def states(table: Any) -> NDArray[np.int8]:
+    """Return for each row of a joined table the place of its ``status`` in :class:`Maturity`."""
+    found: NDArray[np.int8] = pc.index_in(table.column("status"), value_set=_STATES).cast(pa.int8()).to_numpy()
+    return found
 
 
 def join(
@@ -102,9 +112,14 @@ def join(
     """
     names = LabelNames.of(target)
     labels = labels.filter(pc.less_equal(labels.column(names.observed), pa.scalar(at, INSTANT)))
-    match = _Match(predictions, labels, names, time, keys or {}, target)
-    label = match.labels()
-    table = _with_labels(predictions, labels, names, label, match.status(label, at), match.made)
+    # Of most predictions nothing was told yet: what they have in common is said of them without looking for labels.
+    near = _near(predictions, labels, names, keys or {})
+    match = _Match(predictions.filter(pa.array(near)), labels, names, time, keys or {}, target)
+    found = match.labels()
+    made = microseconds(predictions.column(time))
+    label, status = np.full(len(near), -1, np.int64), _unlabelled(made, target.horizon, at)
+    label[near], status[near] = found, match.status(found, at)
+    table = _with_labels(predictions, labels, names, label, status, made)
     if target.group is not None:
         group = labels.column(target.group).combine_chunks().take(pa.array(label, mask=label < 0))
         table = table.append_column("group", group)
@@ -119,6 +134,35 @@ def join(
     )
 
 
+def _near(predictions: Any, labels: Any, names: LabelNames, keys: Mapping[str, str]) -> Mask:
+    """Return which predictions a label may be about: it names them, or every part of their entity's key."""
+    near = np.ones(len(predictions), np.bool_)
+    for name in names.keys:
+        column = KEY + keys.get(name, name)
+        if column not in predictions.column_names:
+            raise MissingColumn.of("predictions", column, predictions.column_names)
+        if name not in labels.column_names:
+            raise MissingColumn.of("labels", name, labels.column_names)
+        held = predictions.column(column)
+        near &= pc.is_in(held, value_set=pc.unique(labels.column(name).cast(held.type))).to_numpy()
+    ids = _ids(labels, names)
+    if ids is not None:
+        near |= pc.is_in(predictions.column("prediction_id"), value_set=ids.drop_null()).to_numpy()
+        # A label that names a prediction is about its entity, whatever others were asked of that.
+        for name in names.keys:
+            held = predictions.column(KEY + keys.get(name, name))
+            near |= pc.is_in(held, value_set=pc.unique(held.filter(pa.array(near))).drop_null()).to_numpy()
+    return near
+
+
+def _unlabelled(made: Ints, horizon: timedelta | None, at: datetime) -> NDArray[np.int8]:
+    """Return for each prediction the place of its state among :data:`_STATES`, were there no labels."""
+    found = np.full(made.size, _PENDING, np.int8)
+    if horizon is not None:
+        found[made + horizon // timedelta(microseconds=1) < to_microseconds(at)] = _LAPSED
+    return found
+
+
 class _Match:
     """Predictions and labels as integers: entities, groups, times; and who answers whom."""
 
@@ -131,20 +175,20 @@ class _Match:
         keys: Mapping[str, str],
         target: Target,
     ) -> None:
-        horizon = target.horizon
+        self._horizon = horizon = target.horizon
         self.made = microseconds(predictions.column(time))
         self.final: Mask = ~labels.column(names.censored).to_numpy().astype(np.bool_)
         happened, observed = (microseconds(labels.column(name)) for name in (names.happened, names.observed))
         self.event: Ints = np.where(self.final, happened, observed)
         self.horizon = None if horizon is None else horizon // timedelta(microseconds=1)
-        self.group: Ints = np.unique(_codes([predictions.column(name) for name in _GROUP]), return_inverse=True)[1]
+        self.group: Ints = _codes([predictions.column(name) for name in _GROUP]) + 1
         self.named = _named(predictions, labels, names)
         self.early: Mask = (self.named >= 0) & (self.event <= _at(self.made, self.named))
         self.who, whose = _entities(predictions, labels, names, keys, target.group)
         whose = np.where(whose < 0, _at(self.who, self.named), whose)
         self.whose: Ints = np.where(self.early | (self.named == _UNKNOWN), -1, whose)
         self.unmatched = 0
-        times = np.unique(np.concatenate([self.made, self.event]))
+        times = np.sort(np.concatenate([self.made, self.event]))
         self._place_made = self.who * times.size + np.searchsorted(times, self.made)
         self._place_event = self.whose * times.size + np.searchsorted(times, self.event)
 
@@ -152,7 +196,7 @@ class _Match:
         """Return the label of each prediction, -1 for none."""
         direct = np.flatnonzero((self.named >= 0) & ~self.early)
         pairs = [(self.named[direct], direct)]
-        pairs += [self._latest(group) for group in np.unique(self.group)]
+        pairs += [self._latest(group) for group in range(int(self.group.max(initial=-1)) + 1)]
         prediction = np.concatenate([pair[0] for pair in pairs])
         label = np.concatenate([pair[1] for pair in pairs])
         rank = np.arange(label.size) >= direct.size
@@ -165,7 +209,7 @@ class _Match:
         found[prediction[order][first]] = label[order][first]
         return found
 
-    def _latest(self, group: np.int64) -> tuple[Ints, Ints]:
+    def _latest(self, group: int) -> tuple[Ints, Ints]:
         """Return, for the labels that name no prediction of this group, the latest prediction before each."""
         inside = np.flatnonzero((self.group == group) & (self.who >= 0))
         asking = np.flatnonzero((self.whose >= 0) & (_at(self.group, self.named) != group))
@@ -179,16 +223,12 @@ class _Match:
             fits &= ~self.final[asking] | (self.event[asking] - self.made[found] <= self.horizon)
         return found[fits], asking[fits]
 
-    def status(self, label: Ints, at: datetime) -> NDArray[Any]:
-        """Return the maturity of each prediction."""
-        found = np.full(label.size, Maturity.PENDING, dtype=object)
-        if self.horizon is not None:
-            found[self.made + self.horizon < to_microseconds(at)] = Maturity.LAPSED
-        found[self._happened_after()] = Maturity.SUPERSEDED
+    def status(self, label: Ints, at: datetime) -> NDArray[np.int8]:
+        """Return for each prediction the place of its state among :data:`_STATES`."""
+        found = _unlabelled(self.made, self._horizon, at)
+        found[self._happened_after()] = _SUPERSEDED
         labelled = np.flatnonzero(label >= 0)
-        final = self.final[label[labelled]]
-        found[labelled[~final]] = Maturity.CENSORED
-        found[labelled[final]] = Maturity.MATURED
+        found[labelled] = np.where(self.final[label[labelled]], _MATURED, _CENSORED)
         return found
 
     def _happened_after(self) -> Mask:
@@ -213,11 +253,18 @@ def _at(values: Ints, places: Ints) -> Ints:
     return found
 
 
+def _ids(labels: Any, names: LabelNames) -> Any:
+    """Return the ids that labels name, ``None`` where none does."""
+    ids = None if names.prediction_id is None else labels.column(names.prediction_id)
+    return None if ids is None or ids.null_count == len(ids) else ids
+
+
 def _named(predictions: Any, labels: Any, names: LabelNames) -> Ints:
     """Return the prediction that each label names: its row, ``_UNKNOWN``, or ``_UNNAMED``."""
-    if names.prediction_id is None:
+    ids = _ids(labels, names)
+    if ids is None:
         return np.full(len(labels), _UNNAMED, np.int64)
-    ids = labels.column(names.prediction_id).combine_chunks()
+    ids = ids.combine_chunks()
     row = pc.index_in(ids, value_set=predictions.column("prediction_id").combine_chunks(), skip_nulls=True)
     known = row.fill_null(_UNKNOWN).cast(pa.int64()).to_numpy()
     return np.where(ids.is_valid().to_numpy(zero_copy_only=False), known, _UNNAMED)
@@ -246,28 +293,40 @@ def _entities(
 
 
 def _codes(columns: Sequence[Any]) -> Ints:
-    """Return one number a distinct combination of values, -1 where any is null."""
-    codes = np.zeros(len(columns[0]), np.int64)
+    """Return one number a distinct combination of values, 0 and on; -1 where any is null."""
+    codes: Any = None
     null = np.zeros(len(columns[0]), np.bool_)
     for column in columns:
-        encoded = column.combine_chunks().dictionary_encode()
-        null |= ~column.is_valid().to_numpy()
+        encoded = _encoded(column)
+        null |= ~np.asarray(encoded.indices.is_valid())
         part = encoded.indices.fill_null(0).cast(pa.int64()).to_numpy()
-        _, codes = np.unique(codes * max(len(encoded.dictionary), 1) + part, return_inverse=True)
+        if codes is None:
+            codes = part
+        else:
+            both = pa.array(codes * max(len(encoded.dictionary), 1) + part).dictionary_encode()
+            codes = both.indices.cast(pa.int64()).to_numpy()
     return np.where(null, -1, codes)
 
 
+def _encoded(column: Any) -> Any:
+    chunk = column.combine_chunks()
+    if isinstance(chunk, pa.ChunkedArray):
+        chunk = chunk.chunk(0) if chunk.num_chunks else pa.array([], chunk.type)
+    return chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
+
+
 def _with_labels(
-    predictions: Any, labels: Any, names: LabelNames, label: Ints, status: NDArray[Any], made: Ints
+    predictions: Any, labels: Any, names: LabelNames, label: Ints, status: NDArray[np.int8], made: Ints
 ) -> Any:
     place = pa.array(label, mask=label < 0)
-    observed = labels.column(names.observed).combine_chunks().take(place)
+    observed = _taken(labels.column(names.observed), label)
     delay = (microseconds(observed) - made) / _DAY_US
+    ids = None if names.label_id is None else labels.column(names.label_id).combine_chunks()
     columns = {
-        "status": pa.array(status, pa.string()),
-        "label_id": _taken(labels, names.label_id, place),
-        "target": _taken(labels, names.value, place),
-        "happened_at": _taken(labels, names.happened, place),
+        "status": pa.DictionaryArray.from_arrays(pa.array(status), _STATES).cast(pa.string()),
+        "label_id": pa.nulls(len(place), pa.string()) if ids is None else pa.DictionaryArray.from_arrays(place, ids),
+        "target": _taken(labels.column(names.value), label),
+        "happened_at": _taken(labels.column(names.happened), label),
         "observed_at": observed,
         "delay_days": pa.array(delay, mask=label < 0),
     }
@@ -276,5 +335,16 @@ def _with_labels(
     return predictions
 
 
-def _taken(labels: Any, name: str | None, place: Any) -> Any:
-    return pa.nulls(len(place), pa.string()) if name is None else labels.column(name).combine_chunks().take(place)
+def _taken(column: Any, label: Ints) -> Any:
+    """Return the values of labels for each prediction, null for none; numbers and times by a copy into place."""
+    values, kind = column.combine_chunks(), column.type
+    if pa.types.is_timestamp(kind):
+        values = values.cast(pa.int64())
+    elif not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        return values.take(pa.array(label, mask=label < 0))
+    has = np.flatnonzero(label >= 0)
+    null = np.ones(label.size, np.bool_)
+    null[has] = np.asarray(values.is_null())[label[has]]
+    found = np.zeros(label.size, values.type.to_pandas_dtype())
+    found[has] = values.fill_null(0).to_numpy()[label[has]]
+    return pa.array(found, mask=null).cast(kind)
