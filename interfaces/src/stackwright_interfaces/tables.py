@@ -1,4 +1,4 @@
-"""Tables of a database, whatever holds it: named, or asked for by a query."""
+"""Tables of a database, whatever holds it: read by name or by a query, and appended to."""
 
 from __future__ import annotations
 
@@ -44,3 +44,36 @@ class TableSource(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release what is held; a stream that is still read ends with an error. Closing twice is allowed."""
+
+
+class TableTarget(ABC):
+    """A database that rows are written to. Usable from one thread at a time.
+
+    Its configuration is that of :class:`TableSource`: ``url``, which no error, log or repr shows.
+    """
+
+    @abstractmethod
+    def append(self, table: str, rows: ArrowStream, *, batch: str) -> bool:
+        """Append rows in one transaction, once a batch.
+
+        A table that is not there is made, with columns of the rows' names and types. Which batches were appended is
+        noted in the same database and the same transaction, so that whoever dies, or hears nothing, appends again.
+
+        Args:
+            table: its name, with its schema before a dot where needed.
+            rows: what is appended; consumed.
+            batch: the name of these rows, unlike any other's.
+
+        Returns:
+            Whether they were appended now; ``False`` where they had been before.
+
+        Raises:
+            UsageError: the address cannot be used, or the table lacks a column of the rows.
+            PluginError: what speaks to this kind of database is not installed.
+            DataError: a value does not fit its column.
+            StorageError: the database cannot be reached, lets nobody write, or broke off; nothing was appended.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held. Closing twice is allowed."""

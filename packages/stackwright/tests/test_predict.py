@@ -145,7 +145,8 @@ def test_a_file_keeps_its_rows_order_and_other_columns(stack: Any, tmp_path: Pat
     assert list(found) == ["home_id", "rooms", "note", "prediction", "lower", "upper"]
     assert found["note"] == doubled["note"]
     assert found["prediction"][:6] == found["prediction"][6:][::-1]
-    assert outcome.data == {"model": "valuation@1", "rows": 12, "out": str(tmp_path / f"out.{suffix}"), "incomplete": 0}
+    told = {"model": "valuation@1", "rows": 12, "answered": 12, "out": str(tmp_path / f"out.{suffix}"), "incomplete": 0}
+    assert {name: outcome.data[name] for name in told} == told
 
 
 def test_keys_keep_their_leading_zeros(stack: Any, tmp_path: Path) -> None:
@@ -164,11 +165,11 @@ def test_rows_are_scored_alike_in_chunks_of_any_size(
     source = written(tmp_path / "in.parquet", some_keys())
     stack.score(source, tmp_path / "whole.parquet", at=AT)
     calls: list[Any] = []
-    monkeypatch.setattr("stackwright.workflows.live.predict.CHUNK", 7)
+    monkeypatch.setattr("stackwright.workflows.batch.parts.BATCH_ROWS", 7)
     monkeypatch.setattr(stack, "progress", lambda *call: calls.append(call))
     stack.score(source, tmp_path / "chunks.parquet", at=AT)
     assert read(tmp_path / "chunks.parquet") == read(tmp_path / "whole.parquet")
-    assert calls == [("score", done, 30) for done in (0, 7, 14, 21, 28, 30)]
+    assert calls == [("score", 0, 30), ("score", 30, 30), ("write", 0, 1), ("write", 1, 1)]
 
 
 def test_a_file_without_rows_gives_one_without_predictions(stack: Any, tmp_path: Path) -> None:

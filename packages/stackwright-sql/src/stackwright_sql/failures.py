@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Final
 
-from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import DataError as SqlDataError
 
 from stackwright_interfaces.errors import DataError, StackwrightError, StorageError, UsageError
@@ -21,6 +21,7 @@ class Stage(Enum):
     CONNECT = "connect"
     ASK = "ask"
     READ = "read"
+    WRITE = "write"
 
 
 _REFUSED: Final = re.compile(
@@ -31,6 +32,7 @@ _NO_DATABASE: Final = re.compile(
     r"database .*(does not exist|cannot be opened)|unknown database|unable to open", re.IGNORECASE
 )
 _UNDONE: Final = "Nothing was taken. Run the command again."
+_AGAIN: Final = "Run the command again: what was written before is not written twice."
 
 
 @contextmanager
@@ -52,6 +54,8 @@ def _translate(error: SQLAlchemyError, address: Address, stage: Stage) -> Stackw
     text = address.masked(str(error.orig) if isinstance(error, DBAPIError) else str(error))
     if stage is Stage.CONNECT:
         return _no_connection(text, address)
+    if stage is Stage.WRITE:
+        return _not_written(error, text, address)
     if isinstance(error, SqlDataError) or not isinstance(error, DatabaseError):
         return DataError(address.where, f"a value cannot be read ({text})", "Convert it in a query: CAST(... AS ...).")
     if _REFUSED.search(text):
@@ -61,6 +65,14 @@ def _translate(error: SQLAlchemyError, address: Address, stage: Stage) -> Stackw
     if stage is Stage.ASK and address.backend == "sqlite":  # where a mistake in a query is an operational error too
         return UsageError(address.where, f"the query cannot be run ({text})", "Check the names of tables and columns.")
     return StorageError(address.where, f"the database broke off ({text})", _UNDONE)
+
+
+def _not_written(error: SQLAlchemyError, text: str, address: Address) -> StackwrightError:
+    if _REFUSED.search(text):
+        return StorageError(address.where, f"it may not be written ({text})", "Grant the user CREATE and INSERT.")
+    if isinstance(error, SqlDataError | IntegrityError) or not isinstance(error, DatabaseError):
+        return DataError(address.where, f"a row cannot be written ({text})", "Mend the rows, or the table.")
+    return StorageError(address.where, f"nothing was written ({text})", _AGAIN)
 
 
 def _no_connection(text: str, address: Address) -> StorageError:

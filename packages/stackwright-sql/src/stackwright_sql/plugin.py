@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from stackwright_interfaces.plugin import AdapterSpec, hookimpl
-from stackwright_interfaces.tables import CONTRACT, TableSource
+from stackwright_interfaces.tables import CONTRACT, TableSource, TableTarget
 
 
 @dataclass(frozen=True, kw_only=True)
 class SqlConfig:
-    """Which database is read, and how much of it at a time.
+    """Which database is read or written, and how much of it at a time.
 
     Args:
         url: SQLAlchemy's, ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE`` say.
-        batch_rows: rows that are fetched and held at a time.
+        batch_rows: rows that are fetched or written, and held, at a time.
         connect_timeout: seconds after which a server that does not answer is given up, where its driver can be told.
 
     Raises:
@@ -34,7 +34,7 @@ class SqlConfig:
 
 @hookimpl
 def stackwright_adapters() -> Iterable[AdapterSpec]:
-    """Offer tables of databases."""
+    """Offer tables of databases, to read and to append to."""
     return (
         AdapterSpec(
             name="sql",
@@ -43,5 +43,13 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             config=SqlConfig,
             factory="stackwright_sql.source:SqlTableSource",
             description="Tables and queries of any database that SQLAlchemy speaks to",
+        ),
+        AdapterSpec(
+            name="sql",
+            provides=TableTarget,
+            contract=CONTRACT,
+            config=SqlConfig,
+            factory="stackwright_sql.target:SqlTableTarget",
+            description="Rows appended to a table of any database that SQLAlchemy speaks to",
         ),
     )

@@ -322,14 +322,82 @@ class NotebookStack(Stack):
 
         return image(self, Path(out), wheels=None if wheels is None else Path(wheels), include=include)
 
-    def score(
-        self, source: Path | str, out: Path | str, *, model: str | None = None, at: datetime | None = None
+    def canary(
+        self,
+        model: str,
+        version: int | None = None,
+        *,
+        share: float | None = None,
+        shadow: bool = False,
+        by: Sequence[str] = (),
+        end: bool = False,
+        force: bool = False,
+        reason: str = "",
     ) -> Outcome:
-        """Predict for every row of a file."""
-        from stackwright.workflows.live.predict import score
+        """Put a version on trial beside the champion, change its share, or end the trial."""
+        from stackwright.workflows.versions.challengers import canary
 
+        return canary(self, model, version, share=share, shadow=shadow, by=by, end=end, force=force, reason=reason)
+
+    def verify(
+        self,
+        url: str | None = None,
+        *,
+        model_ref: str | None = None,
+        p99_ms: float | None = None,
+        requests: int = 100,
+        record: bool = False,
+        **keys: Any,
+    ) -> Outcome:
+        """Hold a live server to what the registry says that it serves; keywords are keys of a row to predict."""
+        from stackwright.workflows.live.verify import verify
+
+        return verify(self, url, model=model_ref, keys=keys, p99_ms=p99_ms, requests=requests, record=record)
+
+    def deploy(self, to: str, *, model: str | None = None, **keys: Any) -> Outcome:
+        """Move a verified version into an environment, whichever this stack is of; keywords are keys of a row."""
+        from stackwright.workflows.live.deploy import deploy
+
+        common: Any = {"plugins": self.plugins, "progress": self.progress, "clock": self.clock}
+        with (
+            Stack(self.project.folder, env=to, **common) as target,
+            Stack(self.project.folder, env=target.blueprint.deploy.after, **common) as source,
+        ):
+            return deploy(source, target, model=model, keys=keys)
+
+    def score(
+        self,
+        source: Path | str,
+        out: Path | str,
+        *,
+        model: str | None = None,
+        at: datetime | None = None,
+        table: str | None = None,
+        query: str | None = None,
+        into: str | None = None,
+        keep: Sequence[str] = (),
+        by: Sequence[str] = (),
+        max_rejected: float | None = None,
+        restart: bool = False,
+    ) -> Outcome:
+        """Predict for every row of a table, in bounded memory, resumably."""
+        from stackwright.workflows.batch.score import Request, score
+
+        request = Request(
+            source=str(source),
+            out=str(out),
+            model=model,
+            at=at,
+            table=table,
+            query=query,
+            into=into,
+            keep=tuple(keep),
+            by=tuple(by),
+            max_rejected=max_rejected,
+            restart=restart,
+        )
         with self._watched():
-            return score(self, Path(source), Path(out), model=model, at=at)
+            return score(self, request)
 
     def label(
         self, source: Path | str, *, target: str | None = None, table: str | None = None, query: str | None = None

@@ -35,15 +35,18 @@ class Bar:
         assert self._bars is not None
         assert self._task is not None
         self._bars.update(self._task, description=what, completed=done, total=total)
+        speed = self._bars.tasks[0].speed
+        self._bars.update(self._task, rate=f"{speed:,.0f}/s" if speed else "")
 
     def _start(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        bar = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn())
+        columns = (*bar, TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn())
         self._bars = Bars(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bars.add_task("")
+        self._task = self._bars.add_task("", rate="")
         self._bars.start()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from stackwright.assembly.output_part import OutputPart, read_output
 from stackwright.assembly.reading import Part, Reader
 from stackwright.assembly.rules import Limits, RulesPart, limits, read_rules
 from stackwright_interfaces.errors import did_you_mean
@@ -100,6 +101,7 @@ class ModelPart:
         where: rules on columns of the training set; rows outside ``[low, high]`` are not learned from.
         rules: selection, outliers and answer, which travel with the model.
         missing: what the answer is for an entity without features: ``predict`` or ``refuse``.
+        output: what the predictions of a whole table must be like.
     """
 
     name: str
@@ -124,6 +126,7 @@ class ModelPart:
     where: Mapping[str, Limits] = field(default_factory=dict)
     rules: RulesPart = field(default_factory=RulesPart)
     missing: str = "predict"
+    output: OutputPart = field(default_factory=OutputPart)
 
 
 def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
@@ -168,6 +171,7 @@ def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
         where=_where(reader, where, reader.take(where, table, "where", dict, {})),
         rules=read_rules(reader, where, reader.take(where, table, "rules", dict, {})),
         missing=reader.choice(where, table, "missing", ("predict", "refuse"), "predict"),
+        output=read_output(reader, where, reader.take(where, table, "output", dict, {})),
     )
 
 

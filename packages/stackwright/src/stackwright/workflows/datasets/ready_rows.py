@@ -31,6 +31,9 @@ class ReadyRows:
         project: where the code of transforms lies.
         present: columns that tables hold.
 
+    Attributes:
+        reads: columns that are read of a table, as far as it holds them.
+
     Raises:
         MissingColumn: an input is neither there nor computable from what is.
     """
@@ -45,6 +48,7 @@ class ReadyRows:
         computed = {step.name for step in self._steps}
         wanted = [*(field.name for field in inputs), *(name for step in self._steps for name in step.inputs)]
         self._read = [given[name] for name in dict.fromkeys(wanted) if name not in computed and name != AT]
+        self.reads = tuple(field.name for field in self._read)
         for field in self._read:
             if field.name not in present and not field.has_default:
                 raise MissingColumn.of("input", field.name, present)

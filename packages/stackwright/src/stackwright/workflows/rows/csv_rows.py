@@ -66,6 +66,17 @@ def ends_openly(path: Path) -> bool:
         return stream.read(1) not in (b"\n", b"\r")
 
 
+def converted(texts: pa.Array, type_: Type) -> pa.Array:
+    """Return texts as values of a type, as those of a file are; texts stay what they are for a type that is written so.
+
+    Raises:
+        pa.ArrowInvalid: one is none.
+    """
+    if type_.kind not in _CONVERT:
+        return texts
+    return _CONVERT[type_.kind].convert(pc.utf8_trim_whitespace(texts))
+
+
 def _batches(reader: Any, schema: pa.Schema, declared: Mapping[str, Type], file: File) -> Iterator[pa.RecordBatch]:
     first = 0
     while True:

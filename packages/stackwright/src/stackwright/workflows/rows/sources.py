@@ -26,7 +26,7 @@ from stackwright_interfaces.errors import (
     StorageError,
     UsageError,
 )
-from stackwright_interfaces.tables import TableSource
+from stackwright_interfaces.tables import TableSource, TableTarget
 from stackwright_interfaces.types import Type
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -101,12 +101,12 @@ def rows_of(
         StorageError: bucket or database cannot be reached.
         BlueprintError: the environment variable is not set.
     """
-    text = _revealed(stack, str(source))
+    text = revealed(stack, str(source))
     scheme = _SCHEME.match(text)
     kind = scheme[1].lower() if scheme else "file"
     with ExitStack() as opened:
         if kind in ("file", "s3"):
-            _refuse_parts(kind, table, query)
+            refuse_parts(kind, table, query)
             found = _objects(stack, text, opened) if kind == "s3" else files.find(_path(text))
             rows = _of_files(text, found, files.read(found, declared, nulls=nulls, needed=needed))
         elif kind in _ELSEWHERE:
@@ -121,7 +121,12 @@ def rows_of(
             raise
 
 
-def _revealed(stack: Stack, source: str) -> str:
+def revealed(stack: Stack, source: str) -> str:
+    """Return a source or target; of ``env:NAME``, what the environment variable holds.
+
+    Raises:
+        BlueprintError: it is not set.
+    """
     if not source.startswith(_ENV):
         return source
     return Secret(env=source.removeprefix(_ENV)).reveal(f"source {source}", stack.project.folder)
@@ -131,7 +136,12 @@ def _path(text: str) -> str:
     return unquote(urlsplit(text).path) if _SCHEME.match(text) else text
 
 
-def _refuse_parts(kind: str, table: str | None, query: str | None) -> None:
+def refuse_parts(kind: str, table: str | None, query: str | None) -> None:
+    """See that no part of a database is asked of what is none.
+
+    Raises:
+        UsageError: one is.
+    """
     given = "--table" if table is not None else "--query"
     if table is not None or query is not None:
         what = "a file" if kind == "file" else "a bucket"
@@ -206,7 +216,7 @@ def _of_database(
 ) -> Rows:
     what, query = part
     where = f"database {kind}"
-    source = _table_source(stack, where, url)
+    source: TableSource = _made(stack, where, url, TableSource)
     opened.callback(source.close)
     stream: Any = source.read(what, query=query, columns=needed)
     reader = stream if isinstance(stream, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(stream)
@@ -214,16 +224,28 @@ def _of_database(
     return Rows(kind if query else what, Stream(reader.schema, _told(reader, where)), place)
 
 
-def _table_source(stack: Stack, where: str, url: str) -> TableSource:
-    spec = stack.plugins.adapter(where, _ADAPTER, TableSource)
+def database(stack: Stack, url: str) -> tuple[str, TableTarget]:
+    """Return a database that tables are written to, and what it is called.
+
+    Raises:
+        AdapterNotInstalled: nothing installed writes databases.
+        PluginError: what writes it is not installed.
+        UsageError: the url cannot be used.
+    """
+    where = f"database {urlsplit(url).scheme}"
+    made: TableTarget = _made(stack, where, url, TableTarget)
+    return where, made
+
+
+def _made(stack: Stack, where: str, url: str, provides: Any) -> Any:
+    spec = stack.plugins.adapter(where, _ADAPTER, provides)
     module, _, name = spec.factory.partition(":")
     try:
         factory = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         todo = f"Run: pip install --upgrade stackwright-{_ADAPTER}"
         raise PluginError(where, f"adapter {_ADAPTER!r} cannot be loaded ({error})", todo) from error
-    source: TableSource = factory(spec.config(url=url), stack.context)
-    return source
+    return factory(spec.config(url=url), stack.context)
 
 
 def _told(reader: Any, where: str) -> Iterator[pa.RecordBatch]:
