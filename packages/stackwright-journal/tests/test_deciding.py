@@ -132,7 +132,7 @@ def test_too_few_truths_are_insufficient_whatever_they_say():
 
 def test_without_truths_there_are_no_groups_but_the_data_are_judged():
     result = run(joined(matured=False))
-    assert result["performance"] == {"state": "insufficient", "minimum": 100, "groups": []}
+    assert result["performance"] == {"state": "insufficient", "minimum": 100, "groups": [], "estimates": []}
     assert (result["state"], result["data"]["state"]) == ("ok", "ok")
 
 

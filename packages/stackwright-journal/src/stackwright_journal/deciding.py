@@ -10,70 +10,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from stackwright_features.arrow import INSTANT
 from stackwright_journal.cohorts import Period, cohorts, delay_curve, selection
-from stackwright_journal.join import Joined
+from stackwright_journal.counting import ColumnCounts
+from stackwright_journal.join import Joined, Maturity, states
 from stackwright_journal.judging import JudgedRows, judged_states
-from stackwright_journal.reading import FEATURE, ReadCounts
+from stackwright_journal.maturity import TASKS, estimate
+from stackwright_journal.reading import FEATURE, ReadCounts, Span
 from stackwright_journal.records import rfc3339
-from stackwright_numerics.drift import Histogram, Limits, State, compare, worst
+from stackwright_journal.verdicts import RULES, UNBIASED, Rule, verdict
+from stackwright_numerics.drift import Limits, State, worst
 from stackwright_numerics.lists import PLACES
+
+__all__ = ["RULES", "Policy", "Rule", "decide"]
 
 SCHEMA: Final = 1
 
 _SLICES: Final = 20
 _SHADOW: Final = "shadow"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """When a metric has become worse.
-
-    Args:
-        limit: the loss that alarms; half of it warns.
-        kind: ``"ratio"``: loss is ``value / expected - 1``; ``"rise"``: ``|value| - |expected|``; ``"fall"``:
-            ``expected - value``.
-    """
-
-    limit: float
-    kind: Literal["ratio", "rise", "fall"]
-
-    def loss(self, value: float, expected: float) -> float:
-        """Return how much worse the value is than expected; negative where it is better."""
-        if self.kind == "ratio":
-            return value / expected - 1 if expected > 0 else float("nan")
-        return abs(value) - abs(expected) if self.kind == "rise" else expected - value
-
-    def least_loss(self, low: float, high: float, expected: float) -> float:
-        """Return the smallest loss of all values from ``low`` to ``high``."""
-        nearest_to_zero = min(max(0.0, low), high)
-        return min(self.loss(value, expected) for value in (low, high, nearest_to_zero))
-
-
-RULES: Final[Mapping[str, Mapping[str, Rule]]] = {
-    "regression": {
-        "mdape": Rule(0.25, "ratio"),
-        "signed_median_error": Rule(0.05, "rise"),
-        "interval_coverage": Rule(0.05, "fall"),
-    },
-    "classification": {
-        "auc": Rule(0.05, "fall"),
-        "log_loss": Rule(0.25, "ratio"),
-        "ece": Rule(0.05, "rise"),
-    },
-    "ranking": {"ndcg": Rule(0.05, "fall")},
-    "time_to_event": {"c_index": Rule(0.05, "fall")},
-}
-"""Task → metric → rule."""
-
-_UNBIASED: Final = {"signed_median_error": 0.0, "ece": 0.0}
+_MATURED: Final = list(Maturity).index(Maturity.MATURED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +77,14 @@ def decide(
     counts: ReadCounts | None = None,
     policy: Policy | None = None,
     k: int = PLACES,
+    counted: ColumnCounts | None = None,
 ) -> dict[str, Any]:
     """Return the numbers of a window, as JSON.
 
     Data are judged on the predictions of the version that were made in the window; performance, by version and arm, on
     the truths that were observed in it, whenever the predictions were made. Cohorts, delays and selection look at all
-    predictions handed over.
+    predictions handed over. Where truths of the window's own predictions are still out, ``estimates`` says, by version
+    and arm, what :func:`~stackwright_journal.maturity.estimate` makes of those that are known.
 
     A metric warns or alarms only where its loss is both large (half the rule's limit, the limit) and proven: by the
     favourable end of its bootstrap interval there is a loss at all (for a warning) or half the limit (for an alarm).
@@ -143,25 +106,30 @@ def decide(
         counts: what was passed over while reading.
         policy: when a number may speak up.
         k: of a ranking, the places that count.
+        counted: the columns of the version in the window, where they were counted already: the table then need not hold
+            them.
 
     Returns:
         ``schema``, ``model``, ``version``, ``task``, ``at``, ``start``, ``end``, ``state`` (worst of both),
-        ``performance`` (``state``, ``minimum``, ``groups``), ``data`` (``state``, ``n``, ``limits``, ``columns``,
-        ``skipped``, ``statuses``), ``cohorts``, ``delay_curve``, ``selection``, ``counts``.
+        ``performance`` (``state``, ``minimum``, ``groups``, ``estimates``), ``data`` (``state``, ``n``, ``limits``,
+        ``columns``, ``skipped``, ``statuses``), ``cohorts``, ``delay_curve``, ``selection``, ``counts``.
 
     Raises:
         UsageError: there are no metrics for this task.
     """
     policy = policy or Policy()
-    made = _between(joined.table, joined.time, start, end)
-    made = made.filter(pc.equal(made.column("version"), version))
     judged = _between(joined.table, "observed_at", start, end)
     judged = judged.filter(pc.is_in(judged.column("status"), pa.array(judged_states(task), pa.string())))
     oldest = pa.scalar(joined.at - policy.maturity, INSTANT)
     judged = judged.filter(pc.less_equal(judged.column(joined.time), oldest))
     read = partial(JudgedRows.of, task=task, time=joined.time, k=k)
     performance = _performance(judged, read, task, expected, level, slices, policy)
-    data = _data(made, histograms, policy.limits)
+    performance["estimates"] = _estimates(joined, task, start, end, policy)
+    if counted is None:
+        counted = ColumnCounts(histograms)
+        made = _between(joined.table, joined.time, start, end)
+        counted.add(made.filter(pc.equal(made.column("version"), version)))
+    data = counted.judge(policy.limits)
     return {
         "schema": SCHEMA,
         "model": model,
@@ -212,12 +180,12 @@ def _performance(
         table = judged.filter(same)
         rows = read(table)
         found = rows.score()
-        held = dict(_UNBIASED) if level is None else {**_UNBIASED, "interval_coverage": level}
+        held = dict(UNBIASED) if level is None else {**UNBIASED, "interval_coverage": level}
         held |= expected.get(pair["version"], {})
         rules = RULES.get(task, {}) if policy.rules is None else policy.rules
         intervals = rows.intervals(policy.level) if found["n"] >= max(policy.minimum, 1) else {}
         verdicts = {
-            name: _verdict(found.get(name), held.get(name), intervals.get(name), rule) for name, rule in rules.items()
+            name: verdict(found.get(name), held.get(name), intervals.get(name), rule) for name, rule in rules.items()
         }
         groups.append(
             {
@@ -226,32 +194,31 @@ def _performance(
                 "metrics": {name: value for name, value in found.items() if name != "n"},
                 "judged": verdicts,
                 "slices": {name: _slices(table, name, read, policy.minimum) for name in slices},
-                "state": worst(*(verdict["state"] for verdict in verdicts.values())),
+                "state": worst(*(item["state"] for item in verdicts.values())),
             }
         )
     states: list[State] = [group["state"] for group in groups if group["arm"] != _SHADOW]
     return {"state": worst(*states), "minimum": policy.minimum, "groups": groups}
 
 
-def _verdict(
-    value: float | None, expected: float | None, interval: tuple[float, float] | None, rule: Rule
-) -> dict[str, Any]:
-    """Judge one metric; what it lacks a value, an expectation or rows for is insufficient."""
-    verdict: dict[str, Any] = {"value": value, "expected": expected, "limit": rule.limit, "kind": rule.kind}
-    if interval is not None:
-        verdict |= {"low": interval[0], "high": interval[1]}
-    if value is None or expected is None or interval is None:
-        return {**verdict, "state": "insufficient"}
-    loss, proven = rule.loss(value, expected), rule.least_loss(*interval, expected)
-    if not np.isfinite(loss):
-        return {**verdict, "state": "insufficient"}
-    return {**verdict, "loss": loss, "proven": proven, "state": _state(loss, proven, rule.limit)}
-
-
-def _state(loss: float, proven: float, limit: float) -> State:
-    if loss >= limit and proven >= limit / 2:
-        return "alarm"
-    return "warn" if loss >= limit / 2 and proven > 0 else "ok"
+def _estimates(
+    joined: Joined, task: str, start: datetime | None, end: datetime | None, policy: Policy
+) -> list[dict[str, Any]]:
+    """Return what the answers given in the window are worth, by version and arm, as far as that can be estimated."""
+    table = joined.table
+    if task not in TASKS or not len(table):
+        return []
+    made = Span(start, end, "predicted_at" if joined.time == "predicted_at" else "asked_at").mask(table)
+    pairs = table.filter(pa.array(made)).select(["version", "arm"]).group_by(["version", "arm"]).aggregate([])
+    found = []
+    for pair in sorted(pairs.to_pylist(), key=lambda pair: (pair["version"], pair["arm"] or "")):
+        same = pc.and_(pc.equal(table.column("version"), pair["version"]), pc.equal(table.column("arm"), pair["arm"]))
+        rows = made & same.fill_null(fill_value=False).to_numpy()
+        matured = np.count_nonzero(states(table)[rows] == _MATURED)
+        if policy.minimum <= matured < np.count_nonzero(rows):
+            estimated = estimate(joined, rows, task, policy.level)
+            found += [{**pair, **estimated}] if estimated is not None else []
+    return found
 
 
 def _slices(table: Any, name: str, read: Callable[[Any], JudgedRows], minimum: int) -> dict[str, dict[str, float]]:
@@ -263,32 +230,3 @@ def _slices(table: Any, name: str, read: Callable[[Any], JudgedRows], minimum: i
         for item in tally[:_SLICES]
         if item["counts"] >= minimum
     }
-
-
-def _data(made: Any, histograms: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    columns: dict[str, Any] = {}
-    skipped: dict[str, str] = {}
-    states: list[State] = []
-    for name, document in sorted(histograms.items()):
-        present = [candidate for candidate in (FEATURE + name, name) if candidate in made.column_names]
-        if not present:
-            skipped[name] = "not among the columns that were read"
-            continue
-        histogram = Histogram.from_json(document)
-        drift = compare(histogram, histogram.count(_model_column(made.column(present[0]))), limits)
-        columns[name] = drift.to_json()
-        states.append(drift.state)
-    return {
-        "state": worst(*states),
-        "n": len(made),
-        "limits": asdict(limits),
-        "columns": columns,
-        "skipped": skipped,
-    }
-
-
-def _model_column(column: Any) -> NDArray[Any]:
-    """Return a column as models see it: numbers with NaN, texts with ``None``."""
-    if pa.types.is_string(column.type):
-        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
-    return np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
