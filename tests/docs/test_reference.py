@@ -28,6 +28,7 @@ from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, Onl
 from stackwright_interfaces.plugin import Capability
 from stackwright_interfaces.testing.matrix import CASES
 from stackwright_serving.exchange import status_of
+from stackwright_serving.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -75,8 +76,9 @@ def test_the_first_page_names_every_verb() -> None:
         (RulesPart, set()),
         (DataPart, set()),
         (DeployPart, set()),
+        (Settings, set()),
     ],
-    ids=["blueprint", "model", "monitor", "catalogue", "tune", "rules", "data", "deploy"],
+    ids=["blueprint", "model", "monitor", "catalogue", "tune", "rules", "data", "deploy", "serving"],
 )
 def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None:
     text = page("blueprint.md")

@@ -22,6 +22,7 @@ from stackwright_serving.arms import Challenger
 from stackwright_serving.host import ModelHost
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.model import LoadedModel
+from stackwright_serving.reads import Reads
 from stackwright_serving.scorer import Scorer
 from stackwright_serving.settings import Settings
 from stackwright_serving.state import State
@@ -197,6 +198,7 @@ class Shelf:
 
     records: list[Any] = field(default_factory=list)
     room: int = 1000
+    lost: int = 0
 
     def append(self, record: Any) -> bool:
         if len(self.records) >= self.room:
@@ -220,6 +222,7 @@ class World:
             return State(
                 host=self.host,
                 metrics=metrics,
+                reads=Reads(self.settings, metrics),
                 settings=self.settings,
                 sink=self.sink,
                 clock=lambda: NOW,

@@ -28,7 +28,7 @@ from stackwright_serving.arms import Split, asked_of, lacking
 @asynccontextmanager
 async def client(world: Any) -> AsyncIterator[httpx.AsyncClient]:
     app = world.app()
-    async with app.router.lifespan_context(app):
+    async with app.lifespan():
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://model") as made:
             yield made

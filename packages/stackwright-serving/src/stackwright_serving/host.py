@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from stackwright_interfaces.definitions import FeatureService
@@ -70,6 +71,7 @@ class ModelHost:
         self._before: dict[str, Loaded] = {}
         self._generation = ""
         self._task: asyncio.Task[None] | None = None
+        self._looking = Lock()
 
     @property
     def serving(self) -> Mapping[str, ModelVersion]:
@@ -118,6 +120,10 @@ class ModelHost:
 
     def refresh(self) -> None:
         """Swap in what was promoted since the last look; what cannot be loaded leaves the old version serving."""
+        with self._looking:
+            self._refresh()
+
+    def _refresh(self) -> None:
         try:
             generation = self._source.generation()
             if generation == self._generation:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from stackwright_serving.rules import KEY, Rules
 
 Floats = NDArray[np.float64]
 
+_PART: Final = 4096
+"""Rows that the payload is asked for at once."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -31,6 +35,7 @@ class Prediction:
         upper: upper ends.
         unknown: text input → how many rows held a category that training did not know.
         outside: row → inputs that lie outside of what the model answers for.
+        further: name → n values of each output beyond the first; NaN where the row has the fallback.
     """
 
     value: Floats
@@ -38,10 +43,11 @@ class Prediction:
     upper: Floats | None = None
     unknown: Mapping[str, int] = field(default_factory=dict)
     outside: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    further: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class LoadedModel:
-    """A model ready to predict.
+    """A model ready to predict, in any thread.
 
     Args:
         manifest: what the folder says of itself.
@@ -57,6 +63,8 @@ class LoadedModel:
         self.version = version
         self.digest = manifest.digest
         self.inputs = tuple(item.name for item in manifest.signature.inputs)
+        self._further = tuple(item.name for item in manifest.signature.outputs[1:])
+        self._turn = Lock()
         self._encode = MatrixEncoder(manifest.signature)
         self.postprocess: Step = compile_steps(manifest.postprocess)
         self._ends: Step = compile_steps([step for step in manifest.postprocess if step["op"] == "clip"])
@@ -105,19 +113,49 @@ class LoadedModel:
         columns = self._rules.clipped(columns)
         matrix = self._encode(columns)
         inputs = matrix if self.predictor.input == "matrix" else {name: columns[name] for name in self.inputs}
-        value = self.postprocess(np.asarray(self.predictor.predict(inputs), dtype=np.float64))
-        value = self._fallen_back(value, outside)
+        first, further = self._outputs(self._predicted(inputs, len(matrix)), outside)
+        value = self._fallen_back(self.postprocess(first), outside)
         if not np.isfinite(value).all():
             row = int(np.flatnonzero(~np.isfinite(value))[0])
             raise ModelError(f"model {self.ref}", f"row {row} got {value[row]}", "Look at its inputs.")
         unknown = {name: int(np.count_nonzero(matrix[:, place] == count)) for place, name, count in self._categories}
         unknown = {name: count for name, count in unknown.items() if count}
         if self._intervals is None:
-            return Prediction(value, unknown=unknown, outside=outside)
+            return Prediction(value, unknown=unknown, outside=outside, further=further)
         lower, upper = (
             self._fallen_back(self._ends(end), outside) for end in self._intervals.apply(value, matrix=matrix)
         )
-        return Prediction(value, lower, upper, unknown, outside)
+        return Prediction(value, lower, upper, unknown, outside, further)
+
+    def _predicted(self, inputs: Any, count: int) -> Floats:
+        """Return the payload's answers. One thread at a time asks it, and none for so long that others wait."""
+        answers = []
+        for start in range(0, max(count, 1), _PART):
+            part = inputs if count <= _PART else _rows(inputs, start, start + _PART)
+            with self._turn:
+                answers.append(np.asarray(self.predictor.predict(part), dtype=np.float64))
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    def _outputs(self, answer: Floats, outside: Mapping[int, Any]) -> tuple[Floats, Mapping[str, Floats]]:
+        """Return the first output as the payload gave it, and the others by name.
+
+        Raises:
+            ModelError: there are others than the signature names, or one is NaN or infinite.
+        """
+        names = self._further
+        columns = answer[:, None] if answer.ndim == 1 else answer
+        if columns.shape[1] != 1 + len(names):
+            found = f"it gave {columns.shape[1]} outputs, its signature names {1 + len(names)}"
+            raise ModelError(f"model {self.ref}", found, "Train and publish it again.")
+        if not names:
+            return columns[:, 0], {}
+        bad = np.flatnonzero(~np.isfinite(columns[:, 1:]).all(axis=1))
+        if bad.size:
+            raise ModelError(f"model {self.ref}", f"row {bad[0]} got {columns[bad[0], 1:]}", "Look at its inputs.")
+        if outside and self._rules.fallback is not None:
+            columns = columns.copy()
+            columns[list(outside), 1:] = np.nan
+        return columns[:, 0], {name: columns[:, place] for place, name in enumerate(names, 1)}
 
     def _fallen_back(self, values: Floats, outside: Mapping[int, Any]) -> Floats:
         """Return the values, with the fallback where there is one for a row that the model does not answer for."""
@@ -137,6 +175,12 @@ class LoadedModel:
     def close(self) -> None:
         """Release the payload."""
         self.predictor.close()
+
+
+def _rows(inputs: Any, start: int, stop: int) -> Any:
+    if isinstance(inputs, Mapping):
+        return {name: column[start:stop] for name, column in inputs.items()}
+    return inputs[start:stop]
 
 
 def column_is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:

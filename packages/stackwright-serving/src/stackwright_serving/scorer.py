@@ -5,14 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import FeatureStoreError, PredictionError
-from stackwright_interfaces.feature_store import FeatureRows, FeatureStore, Status
+from stackwright_interfaces.feature_store import FeatureRows, Status
 from stackwright_serving.model import LoadedModel, Prediction
+
+
+class EntityNotFound(PredictionError):
+    """Nothing is stored of an entity whose stored features a model needs."""
+
+
+class FeatureReader(Protocol):
+    """Reads features; every feature store does."""
+
+    def read(
+        self,
+        service: str,
+        keys: Mapping[str, Sequence[Any]],
+        request: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        at: datetime | None = None,
+        timeout: float | None = None,
+    ) -> FeatureRows:
+        """See :meth:`stackwright_interfaces.feature_store.FeatureStore.read`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +64,7 @@ class Scorer:
     def __init__(
         self,
         model: LoadedModel,
-        features: FeatureStore | None,
+        features: FeatureReader | None,
         *,
         refuse_missing: bool = False,
         service: FeatureService | None = None,
@@ -67,6 +87,7 @@ class Scorer:
         Raises:
             FeatureStoreError: there is no feature store, or it failed.
             DataError: a key or request field is missing or of another type.
+            EntityNotFound: nothing is stored of a row's entity, and the model refuses that.
             PredictionError: a row cannot be predicted.
         """
         if self._features is None:
@@ -98,7 +119,7 @@ class Scorer:
         for view, events in rows.events.items():
             absent = np.flatnonzero(np.isnat(events))
             if absent.size:
-                raise PredictionError(f"row {absent[0]}", f"no row of view {view} for its key", "Materialise it.")
+                raise EntityNotFound(f"row {absent[0]}", f"no row of view {view} for its key", "Materialise it.")
 
 
 def _scored(prediction: Prediction, rows: FeatureRows | None, incomplete: Mapping[int, tuple[str, ...]]) -> Scored:

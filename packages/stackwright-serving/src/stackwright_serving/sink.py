@@ -45,6 +45,11 @@ class Answered:
 class PredictionSink(Protocol):
     """Takes answered requests without waiting."""
 
+    @property
+    def lost(self) -> int:
+        """Rows that were taken and could not be written."""
+        ...
+
     def append(self, answered: Answered, /) -> bool:
         """Take the rows of a request; return whether there was room for them."""
         ...
@@ -52,6 +57,8 @@ class PredictionSink(Protocol):
 
 class NoSink:
     """Takes answered requests and forgets them."""
+
+    lost = 0
 
     def append(self, _answered: Answered, /) -> bool:
         """Forget a request."""

@@ -6,18 +6,24 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from stackwright_interfaces.errors import DataError, ModelError
 from stackwright_serving.arms import CANARY, LIVE, asked_of
+from stackwright_serving.exchange import Exchange, Response
 from stackwright_serving.host import ModelHost
 from stackwright_serving.ids import time_ordered_id
 from stackwright_serving.metrics import Metrics
+from stackwright_serving.reads import Reads, Substitutes
 from stackwright_serving.served import Loaded, Served
 from stackwright_serving.settings import Settings
 from stackwright_serving.sink import Answered, NoSink, PredictionSink
+from stackwright_serving.telemetry import Tracing
+from stackwright_serving.work import Work
 
 log = logging.getLogger("stackwright.serving")
+
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +55,57 @@ class State:
 
     Args:
         host: the served models.
+        reads: what all reads of features share.
         sink: where predictions are logged.
         blueprint: digest of the blueprint's plan, written beside each prediction.
+
+    Attributes:
+        work: the requests under way.
+        draining: whether the application is about to end.
     """
 
     host: ModelHost
     metrics: Metrics
+    reads: Reads
     settings: Settings = field(default_factory=Settings)
     sink: PredictionSink = field(default_factory=NoSink)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     blueprint: str = ""
     draining: bool = False
+    work: Work = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.work = Work(self.settings)
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """What is told of requests, where they are traced."""
+        return self.reads.tracing
+
+    def ready(self, exchange: Exchange) -> bool:
+        """Return whether a model is served, and neither the server nor the application is about to end."""
+        return bool(self.host.serving) and not self.draining and not exchange.draining
+
+    async def run(
+        self,
+        exchange: Exchange,
+        function: Callable[[*Ts], Response],
+        *arguments: *Ts,
+        size: int,
+        reads: bool = False,
+    ) -> Response:
+        """Return what a function returns: called at once where that is quick, else in a thread.
+
+        Args:
+            size: bytes of the body.
+            reads: whether the function reads features, which may take long.
+
+        Raises:
+            ClientLeft: the client has left meanwhile.
+        """
+        if size <= self.settings.at_once and not (reads and self.reads.slow):
+            return function(*arguments)
+        return await self.work.beside(exchange, function, *arguments)
 
     def ask(self, served: Served, question: Question) -> Answered:
         """Answer a question by the champion, or by its challenger where the entity is in that one's share.
@@ -110,6 +156,8 @@ class State:
         metrics.predictions.labels(model.name, str(model.version)).inc(len(answered.ids))
         if answered.scored.incomplete:
             metrics.incomplete.labels(model.name).inc(len(answered.scored.incomplete))
+        if isinstance(answered.scored.features, Substitutes):
+            metrics.degraded.labels(model.name).inc(len(answered.ids))
         for column, count in answered.scored.prediction.unknown.items():
             metrics.unknown.labels(model.name, column).inc(count)
         self._log(answered)

@@ -13,8 +13,7 @@ import numpy as np
 
 from stackwright_interfaces.errors import PredictionError
 from stackwright_interfaces.types import Field, Kind
-from stackwright_serving.served import Loaded, Served
-from stackwright_serving.sink import Answered
+from stackwright_serving.served import Loaded
 from stackwright_serving.state import Question, State
 from stackwright_serving.values import InvalidValue, columns
 
@@ -81,10 +80,10 @@ def fit(table: Table, loaded: Loaded) -> Given:
     )
 
 
-def score(state: State, served: Served, given: Given, request_id: str) -> Answered:
-    """Predict rows, note them, and return the answer."""
+def question(state: State, given: Given, request_id: str) -> Question:
+    """Return rows as they are asked now."""
     now = state.clock()
-    question = Question(
+    return Question(
         keys=given.keys,
         request=given.request,
         inputs=given.inputs,
@@ -93,9 +92,6 @@ def score(state: State, served: Served, given: Given, request_id: str) -> Answer
         now=now,
         request_id=request_id,
     )
-    answered = state.ask(served, question)
-    state.note(answered, served)
-    return answered
 
 
 def _means(table: Table, asked: list[str], inputs: list[str]) -> bool:

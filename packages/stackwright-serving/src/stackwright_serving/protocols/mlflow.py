@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from stackwright_interfaces.types import Field
-from stackwright_serving.exchange import Refused
+from stackwright_serving.refused import Refused
 from stackwright_serving.settings import Settings
 from stackwright_serving.tables import Table, from_arrow
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import Any
 
-from starlette.responses import Response
-
-from stackwright_serving.exchange import Exchange, answer
+from stackwright_serving.exchange import Exchange, Response, answer
 from stackwright_serving.metrics import CONTENT_TYPE
 from stackwright_serving.served import Served
 from stackwright_serving.state import State
@@ -22,9 +22,9 @@ class Operations:
         """``GET /health/live`` and ``/v2/health/live``: the process answers."""
         return answer({"live": True})
 
-    async def ready(self, _exchange: Exchange) -> Response:
+    async def ready(self, exchange: Exchange) -> Response:
         """``GET /health/ready`` and ``/v2/health/ready``: a model is served, and the server is not stopping."""
-        ready = bool(self._state.host.serving) and not self._state.draining
+        ready = self._state.ready(exchange)
         return answer({"ready": ready}, 200 if ready else 503)
 
     async def models(self, _exchange: Exchange) -> Response:
@@ -34,7 +34,26 @@ class Operations:
 
     async def metrics(self, _exchange: Exchange) -> Response:
         """``GET /metrics``."""
-        return Response(self._state.metrics.page(), media_type=CONTENT_TYPE)
+        return Response(self._state.metrics.page(), media_type=CONTENT_TYPE.encode())
+
+    async def status(self, _exchange: Exchange) -> Response:
+        """``GET /admin/status``: how the worker fares that answers."""
+        state = self._state
+        names = sorted(state.host.serving)
+        return answer(
+            {
+                "pid": os.getpid(),
+                "draining": state.draining,
+                "under_way": len(state.work),
+                "feature_store": "left alone" if state.reads.breaker.open else "asked",
+                "models": [_described(name, state.host.served(name)) for name in names],
+            }
+        )
+
+    async def refresh(self, _exchange: Exchange) -> Response:
+        """``POST /admin/refresh``: look at the registry now; other workers do within their time."""
+        await asyncio.to_thread(self._state.host.refresh)
+        return await self.models(_exchange)
 
 
 def _described(name: str, served: Served) -> dict[str, Any]:

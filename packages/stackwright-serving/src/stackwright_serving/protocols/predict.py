@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
-from starlette.responses import Response
-
 from stackwright_interfaces.errors import ArtifactError
-from stackwright_serving.exchange import Exchange, Refused, answer
+from stackwright_serving.exchange import Exchange, Response, answer
+from stackwright_serving.reads import Substitutes
+from stackwright_serving.refused import Refused
+from stackwright_serving.served import Served
 from stackwright_serving.sink import Answered
 from stackwright_serving.state import Question, State
 
@@ -26,9 +28,14 @@ class Predict:
 
     async def __call__(self, exchange: Exchange) -> Response:
         """Answer one request."""
+        served = self._state.host.served(exchange.model)
+        exchange.check_json()
+        body = await exchange.body()
+        return await self._state.run(exchange, self._answer, exchange, served, body, size=len(body), reads=True)
+
+    def _answer(self, exchange: Exchange, served: Served, body: bytes) -> Response:
         state = self._state
-        served = state.host.served(exchange.request.path_params.get("model"))
-        rows = self._rows(await exchange.json())
+        rows = self._rows(exchange.document(body))
         now = state.clock()
         asked = self._asked(exchange, now)
         form = served.champion.form
@@ -46,9 +53,7 @@ class Predict:
             request_id=exchange.id,
         )
         answered = state.ask(served, question)
-        response = answer(_reply(answered))
-        state.note(answered, served)
-        return response
+        return answer(_reply(answered), after=partial(state.note, answered, served))
 
     def _rows(self, body: Any) -> list[Any]:
         if isinstance(body, Mapping) and set(body) == {"rows"} and isinstance(body["rows"], list):
@@ -62,14 +67,14 @@ class Predict:
         return rows
 
     def _asked(self, exchange: Exchange, now: datetime) -> datetime:
-        text = exchange.request.query_params.get("at")
+        text = exchange.query.get("at") if exchange.has_query else None
         if text is None:
             return now
         try:
             asked = datetime.fromisoformat(text.replace(" ", "+"))
-        except ValueError as error:
-            raise Refused(400, f"at is {text!r}", "Send 2025-03-01T12:00:00Z, say.") from error
-        asked = asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
+            asked = asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
+        except (ValueError, OverflowError) as error:
+            raise Refused(400, f"at is {text[:100]!r}", "Send 2025-03-01T12:00:00Z, say.") from error
         if asked > now + timedelta(seconds=self._state.settings.clock_skew):
             raise Refused(422, f"at is {text}, which lies in the future", "Ask for now or the past.")
         return asked
@@ -87,7 +92,7 @@ def _reply(answered: Answered) -> dict[str, Any]:
         if row in scored.incomplete:
             item["incomplete"] = list(scored.incomplete[row])
         predictions.append(item)
-    return {
+    reply = {
         "model": model.name,
         "version": model.version,
         "digest": model.digest,
@@ -95,3 +100,4 @@ def _reply(answered: Answered) -> dict[str, Any]:
         "predictions": predictions,
         "request_id": answered.request_id,
     }
+    return {**reply, "degraded": "feature store"} if isinstance(scored.features, Substitutes) else reply

@@ -14,27 +14,29 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from email.message import Message
 from importlib.metadata import version
 from typing import Any, Final
 
 import orjson
-from starlette.responses import PlainTextResponse, Response
 
 from stackwright_interfaces.types import Field
-from stackwright_serving.exchange import Exchange, Refused, answer
+from stackwright_serving.exchange import Exchange, Response, answer
 from stackwright_serving.json_input import InvalidJson, parse
 from stackwright_serving.protocols import mlflow
+from stackwright_serving.reads import Substitutes
+from stackwright_serving.refused import Refused
 from stackwright_serving.served import Served
 from stackwright_serving.sink import Answered
 from stackwright_serving.state import State
-from stackwright_serving.tables import Table, fit, score
+from stackwright_serving.tables import Table, fit, question
 
 JSON: Final = "application/json"
 LINES: Final = "application/jsonlines"
 CSV: Final = "text/csv"
 ANSWERS: Final = (JSON, LINES, CSV)
+PLAIN: Final = b"text/plain; charset=utf-8"
 
 _ALSO: Final = {
     "application/x-jsonlines": LINES,
@@ -43,7 +45,7 @@ _ALSO: Final = {
     "application/ndjson": LINES,
     "application/csv": CSV,
 }
-_MODEL: Final = "x-amzn-sagemaker-custom-attributes"
+_MODEL: Final = b"x-amzn-sagemaker-custom-attributes"
 _MEGABYTE: Final = 1_000_000
 
 
@@ -58,14 +60,13 @@ class Invocations:
         self._state = state
         self._batch = os.environ.get("SAGEMAKER_BATCH", "").lower() == "true" if batch is None else batch
 
-    async def ping(self, _exchange: Exchange) -> Response:
+    async def ping(self, exchange: Exchange) -> Response:
         """``GET /ping`` and ``/health``: 200 where a model is served."""
-        ready = bool(self._state.host.serving) and not self._state.draining
-        return PlainTextResponse("\n", 200 if ready else 503)
+        return Response(b"\n", 200 if self._state.ready(exchange) else 503, PLAIN)
 
     async def version(self, _exchange: Exchange) -> Response:
         """``GET /version``."""
-        return PlainTextResponse(version("stackwright-serving"))
+        return Response(version("stackwright-serving").encode(), media_type=PLAIN)
 
     async def parameters(self, _exchange: Exchange) -> Response:
         """``GET /execution-parameters``: how a batch transform may ask."""
@@ -78,19 +79,30 @@ class Invocations:
         """``POST /invocations`` and ``/invocations/{model}``."""
         kind, parameters = _content(exchange)
         wanted = _accepted(exchange, kind if self._batch and kind in ANSWERS else JSON)
-        served = self._state.host.served(exchange.request.path_params.get("model") or _attribute(exchange))
-        champion = served.champion
+        served = self._state.host.served(exchange.model or _attribute(exchange))
+        body = await exchange.body()
+        form = (kind, parameters, wanted)
+        return await self._state.run(exchange, self._answer, exchange, served, body, form, size=len(body), reads=True)
+
+    def _answer(
+        self, exchange: Exchange, served: Served, body: bytes, form: tuple[str, Mapping[str, str], str]
+    ) -> Response:
+        kind, parameters, wanted = form
+        champion, limit = served.champion, self._state.settings.max_rows
         fields = champion.form.fields if champion.form else ()
         known = {*(field.name for field in fields), *champion.scorer.model.inputs}
-        table = self._table(await exchange.body(), kind, parameters, known)
-        if len(table.rows) > self._state.settings.max_rows and not self._batch:
-            limit = self._state.settings.max_rows
+        table = self._table(body, kind, parameters, known)
+        if len(table.rows) > limit and not self._batch:
             raise Refused(413, f"{len(table.rows)} rows", f"Send at most {limit} a request.")
-        tables = list(_parts(table, self._state.settings.max_rows))
-        if len(tables) > 1:
-            served = Served(champion, shadow=served.shadow)  # so that one version answers all of them
-        parts = [score(self._state, served, fit(some, champion), exchange.id) for some in tables]
-        return _answer(parts, wanted)
+        tables = list(_parts(table, limit))
+        chosen = served if len(tables) == 1 else Served(champion)  # so that one version answers all of them
+        parts = [self._state.ask(chosen, question(self._state, fit(some, champion), exchange.id)) for some in tables]
+
+        def note() -> None:
+            for answered in parts:
+                self._state.note(answered, served)
+
+        return _answer(parts, wanted, note)
 
     def _table(self, body: bytes, kind: str, parameters: Mapping[str, str], known: set[str]) -> Table:
         depth = self._state.settings.max_depth
@@ -107,11 +119,7 @@ class Invocations:
 
 def _content(exchange: Exchange) -> tuple[str, Mapping[str, str]]:
     """Return the content type of a body, JSON where none is given, and its parameters."""
-    headers = exchange.request.headers
-    encoding = headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
-        raise Refused(415, f"the content encoding is {encoding!r}", "Send the body as it is.")
-    kind, parameters = _media(headers.get("content-type") or JSON)
+    kind, parameters = _media(exchange.header(b"content-type") or JSON)
     if kind.endswith("+json"):
         kind = JSON
     if kind not in (*ANSWERS, *mlflow.PARQUET, *mlflow.ARROW):
@@ -137,7 +145,7 @@ def _accepted(exchange: Exchange, default: str) -> str:
     Raises:
         Refused: none of those wanted (406).
     """
-    text = exchange.request.headers.get("accept", "")
+    text = exchange.header(b"accept")
     wanted: list[tuple[float, str]] = []
     for item in text.split(","):
         kind, parameters = _media(item)
@@ -164,7 +172,7 @@ def _within(known: str, range_: str) -> bool:
 
 def _attribute(exchange: Exchange) -> str | None:
     """Return the model that a caller of SageMaker's runtime names: custom attributes are all it can send."""
-    for item in exchange.request.headers.get(_MODEL, "").split(","):
+    for item in exchange.header(_MODEL).split(","):
         name, _, value = item.partition("=")
         if name.strip().lower() == "model" and value.strip():
             return value.strip()
@@ -222,13 +230,15 @@ def _parts(table: Table, size: int) -> Iterable[Table]:
         yield Table(table.rows[start : start + size], table.names, table.text)
 
 
-def _answer(parts: list[Answered], wanted: str) -> Response:
+def _answer(parts: list[Answered], wanted: str, after: Callable[[], None]) -> Response:
     rows = [row for answered in parts for row in _predictions(answered)]
     model = parts[0].model
     if wanted == CSV:
-        return Response("".join(f"{row['value']!r}\n" for row in rows), media_type="text/csv; charset=utf-8")
+        lines = "".join(f"{row['value']!r}\n" for row in rows)
+        return Response(lines.encode(), media_type=b"text/csv; charset=utf-8", after=after)
     if wanted == LINES:
-        return Response(b"".join(orjson.dumps(row) + b"\n" for row in rows), media_type=LINES)
+        lines_of_json = b"".join(orjson.dumps(row) + b"\n" for row in rows)
+        return Response(lines_of_json, media_type=LINES.encode(), after=after)
     document: dict[str, Any] = {
         "predictions": [row["value"] for row in rows],
         "prediction_ids": [row["prediction_id"] for row in rows],
@@ -240,7 +250,9 @@ def _answer(parts: list[Answered], wanted: str) -> Response:
         "arm": parts[0].arm,
         "request_id": parts[0].request_id,
     }
-    return answer(document)
+    if any(isinstance(answered.scored.features, Substitutes) for answered in parts):
+        document["degraded"] = "feature store"
+    return answer(document, after=after)
 
 
 def _predictions(answered: Answered) -> Iterable[dict[str, Any]]:

@@ -40,8 +40,8 @@ __all__ = [
 
 FILE: Final = "blueprint.toml"
 SECTIONS: Final = (
-    "name", "use_case", "feature_store", "models", "registry", "compute", "server", "monitor", "journal", "catalogue",
-    "streams", "deploy",
+    "name", "use_case", "feature_store", "models", "registry", "compute", "server", "serving", "monitor", "journal",
+    "catalogue", "streams", "deploy",
 )  # fmt: skip
 USE_CASES: Final = ("realtime", "batch", "recommender")
 
@@ -132,6 +132,7 @@ class Blueprint:
     registry: Part | None = None
     compute: Part | None = None
     server: Part | None = None
+    serving: Part | None = None
     monitor: MonitorPart = field(default_factory=MonitorPart)
     journal: str = "journal"
     catalogue: CataloguePart | None = None
@@ -209,6 +210,7 @@ class _Reader(Reader):
             registry=self.part(self.section("registry"), document["registry"]) if "registry" in document else None,
             compute=self.part(self.section("compute"), document["compute"]) if "compute" in document else None,
             server=self.part(self.section("server"), document["server"]) if "server" in document else None,
+            serving=self.serving(document["serving"]) if "serving" in document else None,
             monitor=self.monitor(tables["monitor"]),
             journal=self.take(self.section("journal"), tables["journal"], "path", str, "journal"),
             catalogue=self.catalogue(tables["catalogue"]) if "catalogue" in document else None,
@@ -244,6 +246,13 @@ class _Reader(Reader):
             table = {}
         source = self.part(where, {key: value for key, value in table.items() if key != "view"})
         return StreamPart(source=source or Part(where, ""), view=self.required(where, table, "view"))
+
+    def serving(self, table: Any) -> Part:
+        where = self.section("serving")
+        if not isinstance(table, Mapping):
+            self.add(where, f"is {table!r}", "Write a table.")
+            table = {}
+        return Part(where, "serving", dict(table))
 
     def catalogue(self, table: Mapping[str, Any]) -> CataloguePart:
         where = self.section("catalogue")

@@ -29,13 +29,21 @@ def check(part: Part, spec: AdapterSpec) -> list[Problem]:
         needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if needed and item.name not in part.options:
             problems.append(Problem(part.where, f"{item.name} is missing", f"Add: {item.name} = ..."))
-    if problems or any(Secret.parse(value) is not None for value in part.options.values()):
+    if problems or any(map(_holds_secret, part.options.values())):
         return problems  # a secret is not read before its part is built
     try:
         configure(part, spec, Path())
     except BlueprintError as error:
         problems.append(Problem.of(error))
     return problems
+
+
+def _holds_secret(value: Any) -> bool:
+    if Secret.parse(value) is not None:
+        return True
+    if isinstance(value, Mapping):
+        return any(map(_holds_secret, value.values()))
+    return isinstance(value, list) and any(map(_holds_secret, value))
 
 
 def _problem_of(key: str, value: Any, where: str, spec: AdapterSpec) -> Problem | None:
@@ -127,8 +135,16 @@ def _convert(kind: Any, value: Any, where: str, project: Path) -> Any:
     if isinstance(value, str) and Path in _alternatives(kind):
         return project / Path(value).expanduser()
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(_revealed(item, where, project) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _revealed(item, where, project) for key, item in value.items()}
     return value
+
+
+def _revealed(value: Any, where: str, project: Path) -> Any:
+    """Return an item of a list or table, revealed if it is a secret."""
+    secret = Secret.parse(value)
+    return value if secret is None else secret.reveal(where, project)
 
 
 def _name(kind: Any) -> str:

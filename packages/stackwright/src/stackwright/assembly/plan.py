@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from stackwright.assembly import gate_options, options
+from stackwright.assembly import gate_options, options, serving_part
 from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, ModelPart, Part, Problem
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.secrets import Secret
@@ -70,6 +70,8 @@ class Plan:
     def digest(self) -> str:
         """``sha256:`` of adapters and options; secrets count by their place alone."""
         document = {slot: [choice.spec.name, plain(choice.part.options)] for slot, choice in self.choices.items()}
+        if self.blueprint.serving is not None:
+            document["serving"] = ["", plain(self.blueprint.serving.options)]
         return "sha256:" + hashlib.sha256(canonical(document)).hexdigest()
 
 
@@ -90,6 +92,8 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
             choices[slot] = choice
     problems += _needs(blueprint)
     problems += _readers(choices)
+    if blueprint.serving is not None:
+        problems += serving_part.check(blueprint.serving)
     for model in blueprint.models.values():
         problems += _names(model, definitions)
         problems += _task(model, choices.get(f"trainer:{model.name}"), definitions)

@@ -22,7 +22,8 @@ from stackwright.assembly.project import write_json
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.scoring import scorer_of
-from stackwright.workflows.live.serve import METRICS, PLAN, state_over
+from stackwright.workflows.live.serve import METRICS, PLAN
+from stackwright.workflows.live.worker import Guard, Worker
 from stackwright_interfaces.errors import ArtifactError, ProjectError, StackwrightError, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat
 from stackwright_interfaces.registry import ModelVersion
@@ -31,8 +32,7 @@ from stackwright_serving.model import LoadedModel
 from stackwright_serving.probe import probe
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
+    from stackwright_serving.app import Application
     from stackwright_serving.arms import Challenger
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import Scorer
@@ -76,8 +76,9 @@ def serving(blueprint: Blueprint) -> Blueprint:
 class Baked:
     """Where a worker's models come from: folders of the image."""
 
-    def __init__(self, stack: Stack, content: Mapping[str, Any]) -> None:
+    def __init__(self, stack: Stack, content: Mapping[str, Any], guard: Guard | None = None) -> None:
         self._stack = stack
+        self._guard = guard
         self._versions = {item["name"]: _version(item) for item in content["models"]}
 
     def generation(self) -> str:
@@ -98,7 +99,7 @@ class Baked:
         flavour = Manifest.read(folder).flavour
         probe(folder, stack.plugins.adapter(version.ref, flavour, ModelFormat).factory, project=stack.project.folder)
         model = LoadedModel.published(version, folder, stack.model_format(flavour))
-        return scorer_of(stack, model), folder
+        return scorer_of(stack, model, self._guard), folder
 
 
 def _version(item: Mapping[str, Any]) -> ModelVersion:
@@ -133,12 +134,10 @@ def content_of(project: Path) -> dict[str, Any]:
     return content
 
 
-def application() -> Starlette:
+def application() -> Application:
     """Return the application of an image. Opens nothing until its lifespan starts."""
     from stackwright_serving.app import create_app
-    from stackwright_serving.logs import configure
 
-    configure(redact=redact)
     return create_app(_open)
 
 
@@ -146,7 +145,8 @@ def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
     plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
     content = content_of(Path(plan["project"]))
     stack = opened.enter_context(ServingStack(plan["project"], env=content["env"], read_only=True))
-    return state_over(stack, Baked(stack, content), content["blueprint"], opened, metrics)
+    worker = Worker(stack, content["blueprint"], opened, metrics)
+    return worker.state(Baked(stack, content, worker.guarded))
 
 
 def run(project: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets import own_data
@@ -12,6 +14,9 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.model import LoadedModel
 from stackwright_serving.probe import probe
 from stackwright_serving.scorer import Scorer
+
+if TYPE_CHECKING:
+    from stackwright.workflows.live.worker import Guard
 
 
 def resolve(stack: Stack, ref: str | None) -> ModelVersion:
@@ -46,11 +51,12 @@ def _only(stack: Stack) -> str:
     return names[0]
 
 
-def load(stack: Stack, version: ModelVersion, *, probed: bool = False) -> LoadedModel:
+def load(stack: Stack, version: ModelVersion, *, probed: bool = False, seconds: float = 60.0) -> LoadedModel:
     """Fetch and load a version.
 
     Args:
         probed: load it in a child process first.
+        seconds: that the child process may take.
 
     Raises:
         ArtifactError: the folder is not what its manifest says.
@@ -58,12 +64,16 @@ def load(stack: Stack, version: ModelVersion, *, probed: bool = False) -> Loaded
     folder = stack.registry.fetch(version)
     flavour = Manifest.read(folder).flavour
     if probed:
-        probe(folder, stack.plugins.adapter(version.ref, flavour, ModelFormat).factory, project=stack.project.folder)
+        factory = stack.plugins.adapter(version.ref, flavour, ModelFormat).factory
+        probe(folder, factory, project=stack.project.folder, timeout=seconds)
     return LoadedModel.published(version, folder, stack.model_format(flavour))
 
 
-def scorer_of(stack: Stack, model: LoadedModel) -> Scorer:
+def scorer_of(stack: Stack, model: LoadedModel, guard: Guard | None = None) -> Scorer:
     """Return the scorer of a loaded model, over the stack's features where it has an online store.
+
+    Args:
+        guard: makes of the stack's features what the scorer reads.
 
     Raises:
         ModelError: a transform that it reads is other code now than when it learned.
@@ -74,8 +84,10 @@ def scorer_of(stack: Stack, model: LoadedModel) -> Scorer:
         return Scorer(model, RequestStore(service), service=service)
     part = stack.blueprint.models.get(model.name)
     refuse = part is not None and part.missing == "refuse"
-    reads = "online" in stack.plan.choices or "feature_store" in stack.plan.choices
-    return Scorer(model, stack.features if reads else None, refuse_missing=refuse)
+    if "online" not in stack.plan.choices and "feature_store" not in stack.plan.choices:
+        return Scorer(model, None, refuse_missing=refuse)
+    features = stack.features if guard is None else guard(stack.features, refuses_missing=refuse)
+    return Scorer(model, features, refuse_missing=refuse)
 
 
 def _check_code(stack: Stack, model: LoadedModel) -> None:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stackwright.assembly.project import Project, write_json
-from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
-from stackwright.workflows import journal
 from stackwright.workflows.live.scoring import load, model_names, scorer_of
+from stackwright.workflows.live.worker import Guard, Worker, identity, log_as
 from stackwright.workflows.versions.challengers import challenger_of
 from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.model import ModelRef
@@ -25,14 +24,10 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.server import App
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
-    from stackwright_journal.predictions import PredictionLog
+    from stackwright_serving.app import Application
     from stackwright_serving.arms import Challenger
-    from stackwright_serving.host import ModelSource
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import Scorer
-    from stackwright_serving.sink import Answered
     from stackwright_serving.state import State
 
 PLAN: Final = "STACKWRIGHT_PLAN"
@@ -72,6 +67,8 @@ def serve(stack: Stack) -> None:
         write_json(address, {"url": url, "pid": os.getpid()})
         sys.stderr.write(f"Serving on {url} (stop with Ctrl-C)\n")
 
+    options = {} if stack.blueprint.serving is None else stack.blueprint.serving.options
+    log_as(identity(stack, options.get("service", ""), stack.plan.digest), options.get("log_level", "info"))
     if ENDS_WITH_STDIN in os.environ:
         threading.Thread(target=_end_with_stdin, name="stdin", daemon=True).start()
     try:
@@ -99,10 +96,17 @@ def promoted(stack: Stack) -> dict[str, ModelVersion]:
 
 
 class RegistrySource:
-    """Where a worker's models come from: the champions in the registry, each probed in a child process first."""
+    """Where a worker's models come from: the champions in the registry, each probed in a child process first.
 
-    def __init__(self, stack: Stack) -> None:
+    Args:
+        guard: makes of the stack's features what requests read; without it they read them as they are.
+        probe_seconds: seconds that a version may take to be loaded in the child process.
+    """
+
+    def __init__(self, stack: Stack, guard: Guard | None = None, *, probe_seconds: float = 60.0) -> None:
         self._stack = stack
+        self._guard = guard
+        self._probe_seconds = probe_seconds
 
     def generation(self) -> str:
         """Return the registry's generation."""
@@ -119,79 +123,20 @@ class RegistrySource:
 
     def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
         """Probe and load a version."""
-        return scorer_of(self._stack, load(self._stack, version, probed=True)), self._stack.registry.fetch(version)
+        stack = self._stack
+        model = load(stack, version, probed=True, seconds=self._probe_seconds)
+        return scorer_of(stack, model, self._guard), stack.registry.fetch(version)
 
 
-class JournalSink:
-    """Hands answered requests to the prediction log."""
-
-    def __init__(self, log: PredictionLog) -> None:
-        self._log = log
-
-    def append(self, answered: Answered, /) -> bool:
-        """Queue the rows of a request; they are written off the reply path."""
-        from stackwright_journal.records import PredictionRows
-
-        scored, model = answered.scored, answered.model
-        return self._log.append(
-            PredictionRows(
-                prediction_ids=answered.ids,
-                prediction=scored.prediction.value,
-                lower=scored.prediction.lower,
-                upper=scored.prediction.upper,
-                model=model.name,
-                version=model.version,
-                digest=model.digest,
-                features=scored.features,
-                columns=answered.columns,
-                keys=answered.keys,
-                request=answered.request,
-                fallbacks=scored.incomplete,
-                request_id=answered.request_id,
-                blueprint=answered.blueprint,
-                predicted_at=answered.predicted,
-                asked_at=answered.asked,
-                arm=answered.arm,
-            )
-        )
-
-
-def application() -> Starlette:
+def application() -> Application:
     """Return the application of the plan that the environment names. Opens nothing until its lifespan starts."""
     from stackwright_serving.app import create_app
-    from stackwright_serving.logs import configure
 
-    configure(redact=redact)
     return create_app(_open)
 
 
 def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
     plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
     stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
-    return state_over(stack, RegistrySource(stack), plan["blueprint"], opened, metrics)
-
-
-def state_over(stack: Stack, source: ModelSource, blueprint: str, opened: AsyncExitStack, metrics: Metrics) -> State:
-    """Return what a worker's endpoints share.
-
-    Args:
-        source: where models come from.
-        blueprint: digest of the plan.
-        opened: closes what is opened here.
-    """
-    from stackwright_journal.predictions import PredictionLog
-    from stackwright_serving.host import ModelHost
-    from stackwright_serving.settings import Settings
-    from stackwright_serving.state import State
-
-    settings = Settings()
-    log = PredictionLog(journal.segments(stack))
-    opened.callback(log.close)
-    return State(
-        host=ModelHost(source, metrics, {service.ref: service for service in stack.definitions.services}, settings),
-        metrics=metrics,
-        settings=settings,
-        sink=JournalSink(log),
-        clock=stack.clock,
-        blueprint=blueprint,
-    )
+    worker = Worker(stack, plan["blueprint"], opened, metrics)
+    return worker.state(RegistrySource(stack, worker.guarded, probe_seconds=worker.settings.probe))

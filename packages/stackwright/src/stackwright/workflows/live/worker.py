@@ -1,0 +1,184 @@
+"""What a worker of a server opens: settings, logs, the guarded way to features, the prediction log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from stackwright.assembly import serving_part
+from stackwright.assembly.secrets import redact
+from stackwright.assembly.stack import Stack
+from stackwright.workflows import journal
+from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+
+if TYPE_CHECKING:
+    from stackwright_interfaces.feature_store import FeatureStore
+    from stackwright_journal.predictions import PredictionLog
+    from stackwright_serving.host import ModelSource
+    from stackwright_serving.metrics import Metrics
+    from stackwright_serving.scorer import FeatureReader
+    from stackwright_serving.sink import Answered
+    from stackwright_serving.state import State
+
+
+class Worker:
+    """A worker process.
+
+    Args:
+        stack: opened for reading.
+        blueprint: digest of the plan it was started with.
+        opened: closes what is opened here.
+        metrics: of the application.
+    """
+
+    def __init__(self, stack: Stack, blueprint: str, opened: AsyncExitStack, metrics: Metrics) -> None:
+        from stackwright_serving.reads import Reads
+        from stackwright_serving.telemetry import open_tracing
+
+        self.settings = serving_part.settings(stack.blueprint.serving, stack.project.folder)
+        self._stack = stack
+        self._blueprint = blueprint
+        self._opened = opened
+        self._metrics = metrics
+        fields = identity(stack, self.settings.service, blueprint)
+        log_as(fields, self.settings.log_level)
+        tracing = open_tracing(self.settings, fields)
+        self._reads = Reads(self.settings, metrics, tracing)
+        self._services = {service.ref: service for service in stack.definitions.services}
+
+    def guarded(self, features: FeatureStore, *, refuses_missing: bool) -> FeatureReader:
+        """Return a feature store as requests read it.
+
+        Args:
+            refuses_missing: whether the model refuses rows without features, so that defaults cannot stand in.
+        """
+        from stackwright_serving.reads import GuardedReader
+
+        empty = self._empty() if self.settings.fallback and not refuses_missing else None
+        return GuardedReader(features, self._services, self._reads, empty)
+
+    def state(self, source: ModelSource) -> State:
+        """Return what the application's endpoints share.
+
+        Args:
+            source: where models come from.
+        """
+        from stackwright_journal.predictions import PredictionLog
+        from stackwright_serving.host import ModelHost
+        from stackwright_serving.state import State
+
+        log = PredictionLog(journal.segments(self._stack))
+        self._opened.callback(log.close)
+        return State(
+            host=ModelHost(source, self._metrics, self._services, self.settings),
+            metrics=self._metrics,
+            reads=self._reads,
+            settings=self.settings,
+            sink=JournalSink(log),
+            clock=self._stack.clock,
+            blueprint=self._blueprint,
+        )
+
+    def _empty(self) -> FeatureStore:
+        from stackwright_features.store import ComposedFeatureStore
+
+        stack = self._stack
+        return ComposedFeatureStore(
+            None, Nothing(), definitions=stack.definitions, project=stack.project.folder, clock=stack.clock
+        )
+
+
+Guard = Callable[..., "FeatureReader"]
+
+
+class Nothing(OnlineStore):
+    """An online store in which nothing is found."""
+
+    def read(
+        self,
+        views: Sequence[str],
+        keys: Sequence[Sequence[bytes]],
+        *,
+        timeout: float | None = None,
+    ) -> list[list[bytes | None]]:
+        """Find nothing."""
+        del views, timeout
+        return [[None] * len(some) for some in keys]
+
+    def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:
+        """Store nothing."""
+        del view
+        return [False] * len(rows)
+
+    def scan(self, view: str) -> Iterator[OnlineRow]:
+        """Give nothing."""
+        del view
+        return iter(())
+
+    def drop(self, view: str, keys: Any = None) -> int:
+        """Remove nothing."""
+        del view, keys
+        return 0
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class JournalSink:
+    """Hands answered requests to the prediction log."""
+
+    def __init__(self, log: PredictionLog) -> None:
+        self._log = log
+
+    @property
+    def lost(self) -> int:
+        """Rows that were taken and could not be written."""
+        counts = self._log.counts
+        return counts.failed + counts.rejected
+
+    def append(self, answered: Answered, /) -> bool:
+        """Queue the rows of a request; they are written off the reply path."""
+        from stackwright_journal.records import PredictionRows
+
+        scored, model = answered.scored, answered.model
+        return self._log.append(
+            PredictionRows(
+                prediction_ids=answered.ids,
+                prediction=scored.prediction.value,
+                lower=scored.prediction.lower,
+                upper=scored.prediction.upper,
+                model=model.name,
+                version=model.version,
+                digest=model.digest,
+                features=scored.features,
+                columns=answered.columns,
+                keys=answered.keys,
+                request=answered.request,
+                fallbacks=scored.incomplete,
+                request_id=answered.request_id,
+                blueprint=answered.blueprint,
+                predicted_at=answered.predicted,
+                asked_at=answered.asked,
+                arm=answered.arm,
+            )
+        )
+
+
+def identity(stack: Stack, name: str, blueprint: str) -> dict[str, str]:
+    """Return what logs and traces say of a server.
+
+    Args:
+        name: of the service; without it the blueprint's.
+        blueprint: digest of the plan, whose beginning is the version.
+    """
+    return {"service.name": name or stack.blueprint.name, "service.version": blueprint.partition(":")[2][:12]}
+
+
+def log_as(fields: Mapping[str, str], level: str) -> None:
+    """Send the logs of this process to standard error, as JSON lines that hold these fields."""
+    import logging
+
+    from stackwright_serving.logs import configure
+
+    configure(logging.getLevelNamesMapping()[level.upper()], redact=redact, fields=fields)
