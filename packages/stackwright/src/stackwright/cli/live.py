@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stackwright.cli.delivery import DELIVERY
 from stackwright.cli.verb import Options, Verb, one_model, open_stack, pairs, part_of_a_database, time
 
 if TYPE_CHECKING:
@@ -54,17 +55,51 @@ def _image_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _score(options: Options) -> Outcome:
-    from stackwright.workflows.live.predict import score
+    from stackwright.workflows.batch.score import Request, score
 
     with open_stack(options) as stack:
-        return score(stack, options.source, options.out, model=options.model, at=options.at)
+        request = Request(
+            source=options.source,
+            out=options.out,
+            model=options.model,
+            at=options.at,
+            table=options.table,
+            query=options.query,
+            into=options.into,
+            keep=tuple(options.keep),
+            by=tuple(options.by),
+            max_rejected=options.max_rejected,
+            restart=options.restart,
+        )
+        return score(stack, request)
 
 
 def _score_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="IN", help="keys, or whole feature rows: .csv or .parquet")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the same rows with predictions: .csv or .parquet")
+    parser.add_argument("source", metavar="IN", help="keys, or whole feature rows: a source as ingest takes it")
+    parser.add_argument(
+        "out", metavar="OUT", help="a .parquet, .csv or .arrow file, a folder, s3://BUCKET/..., or a database's URL"
+    )
     parser.add_argument("--model", metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS (default: the champion)")
     parser.add_argument("--at", type=time, metavar="TIME", help="the instant that is asked for (default: now)")
+    parser.add_argument("--into", metavar="NAME", help="the table to append to, where OUT is a database")
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="write this column of IN; without it, all of them",
+    )
+    parser.add_argument(
+        "--by", action="append", default=[], metavar="COLUMN", help="cut a folder by it: COLUMN=VALUE/part-....parquet"
+    )
+    parser.add_argument(
+        "--max-rejected",
+        type=float,
+        metavar="SHARE",
+        help="rows that may be set aside (default: 0.05)",
+    )
+    parser.add_argument("--restart", action="store_true", help="forget what an earlier run, cut off, had done")
+    part_of_a_database(parser)
 
 
 def _label(options: Options) -> Outcome:
@@ -123,7 +158,13 @@ LIVE = (
     Verb("predict", "predict once, by the live path, without a server", _predict, _predict_options),
     Verb("serve", "serve the promoted models over HTTP", _serve, _serve_options),
     Verb("image", "write the context of a container image that serves the promoted models", _image, _image_options),
-    Verb("score", "predict for every row of a file", _score, _score_options),
+    *DELIVERY,
+    Verb(
+        "score",
+        "predict for every row of a table, in bounded memory, resumably",
+        _score,
+        _score_options,
+    ),
     Verb("label", "add ground truth, whenever it comes", _label, _label_options),
     Verb("report", "monitor a window: HTML and JSON", _report, _report_options),
     Verb("up", "the whole way, from nothing to a live, monitored model", _up, _up_options),

@@ -110,13 +110,16 @@ def runs(stack: Stack, name: str | None = None) -> Outcome:
     return Outcome(f"{len(found)} runs", {"runs": found}, (Table((*headings, "result"), rows),), notes)
 
 
-def promote(stack: Stack, ref: str, *, alias: str = "", force: bool = False, reason: str = "") -> Outcome:
+def promote(
+    stack: Stack, ref: str, *, alias: str = "", force: bool = False, reason: str = "", compared: bool = True
+) -> Outcome:
     """Point an alias to a version whose gates are green.
 
     Args:
         ref: ``NAME@VERSION``; a bare name is its newest version.
         alias: empty for the one that says what the environment runs.
         force: promote past red or missing gates; needs a reason, and is written into the journal.
+        compared: refuse a version that its gates held against another champion than that of now.
 
     Raises:
         PromotionRefused: the evidence does not allow it, or the version is retired, which no force overrides.
@@ -130,7 +133,7 @@ def promote(stack: Stack, ref: str, *, alias: str = "", force: bool = False, rea
     evidence = gates_of(stack, version)
     refusals = refusals_of(stack, version, evidence)
     before = pointed(stack, version.name, alias)
-    if alias == stack.champion and before != version.version:
+    if compared and alias == stack.champion and before != version.version:
         refusals += _held_against_another(version, evidence, before)
     if refusals and not force:
         raise PromotionRefused(
