@@ -419,15 +419,21 @@ def test_a_model_without_intervals_has_none_to_hold(good: Candidate) -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "state"), [({}, "red"), ({"candidate_recall": 0.95}, "green"), ({"candidate_recall": 0.5}, "red")]
+    ("measured", "state"),
+    [({}, "not applicable"), ({"candidate_recall": 0.95}, "green"), ({"candidate_recall": 0.5}, "red")],
 )
 def test_a_ranking_model_is_judged_by_the_recall_of_its_candidates(
     good: Candidate, measured: dict[str, float], state: str
 ) -> None:
     ranking = bent(good.model, area(good), task="ranking")
     assert judged(made(good, model=ranking, measured=measured), "recall").state == state
-    assert judged(made(good, model=ranking), "baseline").state == "not applicable"
     assert judged(good, "recall").state == "not applicable"
+
+
+def test_a_blueprint_that_names_the_recall_demands_a_trainer_that_measures_it(good: Candidate) -> None:
+    ranking = made(good, model=bent(good.model, area(good), task="ranking"))
+    demanding = made(ranking, part=replace(ranking.part, gates={"recall": {"share": 0.8}}))
+    assert judged(demanding, "recall").state == "red"
 
 
 # Parity and latency

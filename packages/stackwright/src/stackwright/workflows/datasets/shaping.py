@@ -43,6 +43,12 @@ def signature(service: FeatureService, target: Target, dataset: Dataset, horizon
     )
 
 
+def first_of(answer: Any) -> NDArray[np.float64]:
+    """Return what a predictor answers, without its further outputs."""
+    numbers = np.asarray(answer, dtype=np.float64)
+    return numbers if numbers.ndim == 1 else numbers[:, 0]
+
+
 def _within(days: float) -> str:
     return f"within_{days:g}".replace(".", "_")
 

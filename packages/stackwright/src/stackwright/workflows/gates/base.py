@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.gate_options import LEVEL, REFUSE, WARN, configured
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.measures import Measure, measure_of
 from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.gates.champions import Champion, Rival, champion_of, rival_of
 from stackwright.workflows.outcome import finite
@@ -70,6 +71,11 @@ class Candidate:
     def rival(self) -> Rival:
         """The champion's answers for them."""
         return rival_of(self.stack, self.champion, self.model, self.holdout, self.part.service)
+
+    @cached_property
+    def measure(self) -> Measure:
+        """What its answers are measured by."""
+        return measure_of(self.task, self.part.k)
 
     @property
     def task(self) -> str:
@@ -126,21 +132,23 @@ class Gate:
         check: judges a candidate; its keywords are the options of ``GATE_OPTIONS``.
         tasks: the tasks it judges; of none named, all.
         refits: whether it fits the model anew, or needs what was measured in the fit.
+        why: why it has nothing to judge in a model of another task.
     """
 
     check: Check
     tasks: Sequence[str] = ()
     refits: bool = False
+    why: str = ""
 
 
 GATES: dict[str, Gate] = {}
 
 
-def gate(*, tasks: Sequence[str] = (), refits: bool = False) -> Callable[[Check], Check]:
+def gate(*, tasks: Sequence[str] = (), refits: bool = False, why: str = "") -> Callable[[Check], Check]:
     """Register a function as the gate of its name (a decorator)."""
 
     def register(check: Check) -> Check:
-        GATES[check.__name__] = Gate(check, tasks, refits)
+        GATES[check.__name__] = Gate(check, tasks, refits, why)
         return check
 
     return register
@@ -182,7 +190,9 @@ def _judge(candidate: Candidate, name: str, options: Mapping[str, Any]) -> Verdi
         if name not in GATES:
             verdict = judge(candidate, name, options)
         elif GATES[name].tasks and candidate.task not in GATES[name].tasks:
-            return Verdict.inapplicable(f"a {candidate.task} model has nothing to be judged by it")
+            return Verdict.inapplicable(
+                GATES[name].why or f"a {candidate.task.replace('_', ' ')} model has nothing to be judged by it"
+            )
         else:
             verdict = GATES[name].check(candidate, **options)
         evidence = json.loads(json.dumps(verdict.evidence, default=_plain))
@@ -201,12 +211,46 @@ def _plain(value: Any) -> Any:
 
 def spread(rows: Dataset, number: int) -> Dataset:
     """Return at most so many rows, spread evenly."""
-    return rows.take(np.unique(np.linspace(0, len(rows) - 1, min(number, len(rows))).astype(np.int64)))
+    return rows.take(_even(len(rows), number))
 
 
 def newest(rows: Dataset, number: int) -> Dataset:
-    """Return at most so many rows, the last ones."""
-    return rows.take(np.arange(max(0, len(rows) - number), len(rows)))
+    """Return at most so many rows, the last ones; of lists whole ones, one at least."""
+    start = max(0, len(rows) - number)
+    if rows.group is not None and len(rows):
+        whole = rows.starts[rows.starts >= start]
+        start = int(whole[0]) if whole.size else int(rows.starts[-1])
+    return rows.take(np.arange(start, len(rows)))
+
+
+def some(rows: Dataset, number: int) -> Dataset:
+    """Return at most so many rows, spread over the range of the target so that few hold both classes, in their order.
+
+    Of lists whole ones, spread over the time: as many as hold so many rows, one at least.
+    """
+    if rows.group is None:
+        order = np.argsort(rows.target, kind="stable")
+        return rows.take(np.sort(order[_even(len(order), number)]))
+    relevant = np.add.reduceat((rows.target > 0).astype(np.int64), rows.starts) % rows.sizes > 0
+    worth = np.flatnonzero(relevant) if relevant.any() else np.arange(rows.starts.size)
+    chosen = worth[_even(worth.size, max(1, round(number / float(rows.sizes.mean()))))]
+    return rows.take(
+        np.concatenate([np.arange(rows.starts[one], rows.starts[one] + rows.sizes[one]) for one in chosen])
+    )
+
+
+def repeated(rows: Dataset, times: int) -> Dataset:
+    """Return the rows so many times over; lists stay lists."""
+    every = rows.take(np.tile(np.arange(len(rows)), times))
+    if rows.group is None:
+        return every
+    number = np.repeat(np.arange(rows.starts.size), rows.sizes)
+    apart = np.concatenate([number + turn * rows.starts.size for turn in range(times)])
+    return replace(every, group=apart)
+
+
+def _even(count: int, number: int) -> Any:
+    return np.unique(np.linspace(0, count - 1, min(number, count)).astype(np.int64))
 
 
 def relative_difference(before: Any, after: Any) -> float:

@@ -9,15 +9,19 @@ from typing import Any, Final
 import numpy as np
 
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import first_of
 from stackwright.workflows.gates.base import (
     SUPERVISED,
     Candidate,
     gate,
     newest,
     relative_difference,
+    repeated,
+    some,
     spread,
 )
 from stackwright_interfaces.gates import Verdict
+from stackwright_interfaces.trainer import TaskKind
 from stackwright_interfaces.types import Kind
 from stackwright_numerics import metrics
 
@@ -62,15 +66,17 @@ def _unknown(candidate: Candidate, usual: Dataset) -> dict[str, Any]:
     return columns
 
 
-@gate(tasks=SUPERVISED, refits=True)
+@gate(refits=True)
 def smoke(candidate: Candidate, rows: int, seconds: float, gain: float) -> Verdict:
-    """On few rows the fit needs little CPU time, its loss falls, and twenty rows can be learned by heart."""
-    few = candidate.train.take(_over_targets(candidate.train, rows))
+    """On few rows the fit needs little CPU time, its loss falls, and twenty rows can be learned by heart.
+
+    The loss is absolute, of classes logarithmic, of a ranking one minus NDCG, of times one minus the C-index.
+    """
+    few = some(candidate.train, rows)
     started = time.process_time()
     loss, dummy = _training_loss(candidate, few)
     took = time.process_time() - started
-    twenty = candidate.train.take(np.tile(_over_targets(candidate.train, 20), 20))
-    learned, guessed = _training_loss(candidate, twenty)
+    learned, guessed = _training_loss(candidate, repeated(some(candidate.train, 20), 20))
     evidence = {"seconds": took, "loss": loss, "dummy": dummy, "loss_20": learned, "dummy_20": guessed}
     passed = took <= seconds and loss <= (1 - gain) * dummy + _TINY and learned <= 0.5 * guessed + _TINY
     detail = (
@@ -79,18 +85,14 @@ def smoke(candidate: Candidate, rows: int, seconds: float, gain: float) -> Verdi
     return Verdict(passed, detail, evidence)
 
 
-def _over_targets(rows: Dataset, number: int) -> Any:
-    """Return places spread over the range of the target, so that few rows hold both classes."""
-    order = np.argsort(rows.target, kind="stable")
-    return np.sort(order[np.unique(np.linspace(0, len(order) - 1, min(number, len(order))).astype(np.int64))])
-
-
 def _training_loss(candidate: Candidate, rows: Dataset) -> tuple[float, float]:
-    """Return the error on the rows fitted, and that of the best constant: absolute, of classes logarithmic."""
+    """Return the error on the rows fitted, and that of the best constant."""
     data = candidate.shaper(rows)
     fitted = _fit(candidate, rows, threads=1)
-    answer = np.asarray(fitted.predictor().predict(data.inputs))
-    classes = candidate.part.task == "classification"
+    answer = first_of(fitted.predictor().predict(data.inputs))
+    if candidate.task not in SUPERVISED:
+        return candidate.measure.loss(rows, answer), candidate.measure.loss(rows, np.zeros(len(rows)))
+    classes = candidate.task == TaskKind.CLASSIFICATION
     measure, middle = (metrics.log_loss, np.mean) if classes else (metrics.mae, np.median)
     constant = np.full(len(rows), middle(data.target))
     return measure(data.target, answer), measure(data.target, constant)

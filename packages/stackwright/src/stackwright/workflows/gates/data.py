@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright.workflows.datasets.dataset import Dataset
-from stackwright.workflows.gates.base import SUPERVISED, Candidate, gate, spread
+from stackwright.workflows.gates.base import Candidate, gate, spread
 from stackwright.workflows.gates.joining import differing, joined
 from stackwright_interfaces.gates import Verdict
+from stackwright_interfaces.trainer import TaskKind
 from stackwright_numerics import metrics
 from stackwright_numerics.drift import Histogram, Limits, compare
 
@@ -20,18 +21,20 @@ _FEWEST: Final = 5
 _SHOWN: Final = 5
 
 
-@gate(tasks=SUPERVISED)
+@gate()
 def leakage(candidate: Candidate, auc: float, late: float, rows: int) -> Verdict:
     """No input alone gives the target away, no truth is older than its question, no value was written down later.
 
-    A number is judged by the area under its ROC curve for the class, or for a target above its median, and by whether
-    it is there at all; a text by the mean target of its value among the older half of the rows, judged on the newer
-    half. Fewer than five rows of either side tell nothing.
+    A number is judged by the area under its ROC curve for the class, for what is relevant, or for a target above its
+    median, and by whether it is there at all; a text by the mean target of its value among the older half of the rows,
+    judged on the newer half. Fewer than five rows of either side tell nothing. Times are above their median where the
+    event came later, or a row waited longer; rows that have not waited as long are passed over.
     """
     few = spread(candidate.train, rows)
-    positive = (few.target > (0 if candidate.task == "classification" else np.median(few.target))).astype(np.float64)
+    judged_rows, positive = _sides(candidate.task, few)
     areas = {
-        field.name: _area(few.columns[field.name], positive) for field in candidate.model.manifest.signature.inputs
+        field.name: _area(few.columns[field.name][judged_rows], positive)
+        for field in candidate.model.manifest.signature.inputs
     }
     judged = {name: area for name, area in areas.items() if area is not None}
     early = float(np.mean(few.observed < few.asked))
@@ -50,6 +53,16 @@ def leakage(candidate: Candidate, auc: float, late: float, rows: int) -> Verdict
     ]
     shown = f"{telling} has an AUC of {judged[telling]:.3f}, the most of one input" if telling else "no input to judge"
     return Verdict(not problems, "; ".join([*problems, shown, f"{written:.1%} written down later"]), evidence)
+
+
+def _sides(task: str, rows: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which rows are of a side, and 1 for those of the one that inputs should not give away."""
+    every = np.ones(len(rows), dtype=np.bool_)
+    if task in (TaskKind.CLASSIFICATION, TaskKind.RANKING):
+        return every, (rows.target > 0).astype(np.float64)
+    middle = np.median(rows.target if rows.event is None or not rows.event.any() else rows.target[rows.event])
+    known = every if rows.event is None else rows.event | (rows.target > middle)
+    return known, (rows.target[known] > middle).astype(np.float64)
 
 
 def _area(column: NDArray[Any], positive: NDArray[np.float64]) -> float | None:

@@ -12,7 +12,7 @@ import numpy as np
 from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
-from stackwright.workflows.gates.base import Candidate, gate, newest, relative_difference, spread
+from stackwright.workflows.gates.base import Candidate, gate, newest, relative_difference, some, spread
 from stackwright.workflows.gates.champions import columns_for
 from stackwright.workflows.gates.joining import differing, joined
 from stackwright_features.times import to_microseconds
@@ -166,18 +166,19 @@ def _distinct(rows: Dataset, service: FeatureService, number: int) -> Dataset:
 
 @gate()
 def latency(candidate: Candidate, p99_ms: float, ratio: float, rows: int) -> Verdict:
-    """One row is answered in time, in this process, and not much later than by the champion.
+    """One row is answered in time, in this process, and not much later than by the champion; of a ranking one list.
 
     CPU time is measured, which other processes do not disturb: the 99th percentile of a round, and of the rounds the
     median. Rounds of the model and of the champion alternate.
     """
-    few = spread(candidate.holdout, rows)
-    rounds = [_timed(candidate.model, few.columns)]
+    few = candidate.holdout
+    few = spread(few, rows) if few.group is None else some(few, round(rows * float(few.sizes.mean())))
+    rounds = [_timed(candidate.model, few, few.columns)]
     held, name = candidate.champion, ""
     if held is not None and held.model is not None and held.model.digest != candidate.model.digest:
         try:
             columns = columns_for(candidate.stack, held.model, few, candidate.part.service)
-            rounds, name = [*rounds, _timed(held.model, columns)], held.version.ref
+            rounds, name = [*rounds, _timed(held.model, few, columns)], held.version.ref
             next(rounds[1])
         except StackwrightError:  # the gate of that name tells why
             rounds, name = rounds[:1], ""
@@ -185,10 +186,12 @@ def latency(candidate: Candidate, p99_ms: float, ratio: float, rows: int) -> Ver
     evidence = {
         "p99_ms": p99,
         "rows": len(few),
+        **({} if few.group is None else {"lists": few.starts.size}),
         **({"champion": name, "champion_p99_ms": of_champion[0]} if name else {}),
     }
     allowed = min([p99_ms, *(max(ratio * other, other + _SLACK_MS) for other in of_champion)])
-    detail = f"p99 {p99:.2f} ms of CPU for one row, allowed are {allowed:.3g} ms"
+    unit = "row" if few.group is None else f"list of {few.sizes.mean():.0f}"
+    detail = f"p99 {p99:.2f} ms of CPU for one {unit}, allowed are {allowed:.3g} ms"
     if name:
         detail += f"; {name} needs {of_champion[0]:.2f} ms"
     return Verdict(p99 <= allowed, detail, evidence)
@@ -203,10 +206,13 @@ def _while_time(rounds: list[Iterator[float]]) -> list[tuple[float, ...]]:
     return found
 
 
-def _timed(model: LoadedModel, columns: Mapping[str, Any]) -> Iterator[float]:
-    """Give the 99th percentile of the milliseconds of one row, round after round."""
-    count = len(next(iter(columns.values())))
-    singles = [{name: column[row : row + 1] for name, column in columns.items()} for row in range(count)]
+def _timed(model: LoadedModel, rows: Dataset, columns: Mapping[str, Any]) -> Iterator[float]:
+    """Give the 99th percentile of the milliseconds of one row, or one list, round after round."""
+    ends = np.append(rows.starts[1:], len(rows))
+    singles = [
+        {name: column[start:end] for name, column in columns.items()}
+        for start, end in zip(rows.starts.tolist(), ends.tolist(), strict=True)
+    ]
     while True:
         took, started = [], time.monotonic()
         for one in singles:

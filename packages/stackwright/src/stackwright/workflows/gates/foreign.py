@@ -57,4 +57,11 @@ def _answers(model: LoadedModel) -> Predict:
 
 
 def _rows(rows: Dataset) -> GateRows:
-    return GateRows(columns=rows.columns, target=rows.target, asked=rows.asked, keys=rows.keys)
+    return GateRows(
+        columns=rows.columns,
+        target=rows.target,
+        asked=rows.asked,
+        keys=rows.keys,
+        group=rows.group,
+        event=rows.event,
+    )

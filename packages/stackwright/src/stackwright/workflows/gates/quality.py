@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -10,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.measures import Measure
+from stackwright.workflows.datasets.popularity import popularity
 from stackwright.workflows.gates.base import SUPERVISED, Candidate, gate
 from stackwright.workflows.gates.slicing import Slice, slices_of
 from stackwright_interfaces.gates import Verdict
+from stackwright_interfaces.trainer import TaskKind
 from stackwright_interfaces.types import Kind
 from stackwright_numerics import metrics
 from stackwright_numerics.baselines import Dummy, Linear, TaskName
@@ -21,93 +23,79 @@ from stackwright_serving.model import LoadedModel, Prediction
 
 Floats = NDArray[np.float64]
 
-_CLIP: Final = 1e-15
 _CONFIDENCE: Final = 0.95
-_REPLICATES: Final = 500
 _DRAWS: Final = 200
 _SHOWN: Final = 10
 
 
-@gate(tasks=SUPERVISED)
+@gate()
 def baseline(candidate: Candidate, min_gain: float) -> Verdict:
-    """On rows it has not seen, the model beats a constant by a margin and is no worse than a linear model."""
-    signature = candidate.model.manifest.signature
-    train, holdout = (to_matrix(rows.columns, signature) for rows in (candidate.train, candidate.holdout))
-    target = candidate.shaper.target(candidate.train)
-    categorical = [place for place, field in enumerate(signature.inputs) if field.type.kind is Kind.STRING]
-    undo = candidate.model.postprocess
-    task: TaskName = "classification" if candidate.part.task == "classification" else "regression"
-    answers = {
-        "model": candidate.answer.value,
-        "constant": undo(Dummy(task).fit(train, target).predict(holdout)),
-        "linear": undo(Linear(task, categorical=categorical).fit(train, target).predict(holdout)),
-    }
-    loss, measure = loss_of(task, candidate.holdout.target)
-    errors = {name: measure(candidate.holdout.target, answer) for name, answer in answers.items()}
+    """On rows it has not seen, the model beats a constant by a margin and is no worse than what is simple.
+
+    Simple is a linear model; of a ranking, of the grade, and beside it what is popular: the mean relevance that a row's
+    keys had in the rows learned from. A constant puts a list in random order. Of times the line is of the logarithm of
+    the days, a row that waits taken for one whose event came.
+    """
+    measure, holdout = candidate.measure, candidate.holdout
+    answers = {"model": candidate.answer.value, **_simple(candidate)}
+    errors = {name: measure.loss(holdout, answer) for name, answer in answers.items()}
     gain = 1 - errors["model"] / errors["constant"] if errors["constant"] else -np.inf
-    passed = bool(np.isfinite(gain) and gain >= min_gain and errors["model"] <= errors["linear"])
+    simple = [error for name, error in errors.items() if name not in ("model", "constant")]
+    passed = bool(np.isfinite(gain) and gain >= min_gain and errors["model"] <= min(simple))
     shown = ", ".join(f"{name} {error:.4g}" for name, error in errors.items())
-    detail = f"{loss} on {len(candidate.holdout):,} newer rows: {shown}; gain {gain:.1%}, wanted is {min_gain:.1%}"
+    count = f"{len(measure.units(holdout)):,} newer {measure.unit}"
+    loss = measure.name(holdout)
+    detail = f"{loss} on {count}: {shown}; gain {gain:.1%}, wanted is {min_gain:.1%}"
     return Verdict(passed, detail, {**errors, "gain": gain, "metric": loss})
 
 
-def loss_of(task: TaskName, truth: Any) -> tuple[str, Callable[..., float]]:
-    """Return how models are compared, by name: relative errors where every truth is positive, else absolute ones."""
-    if task == "classification":
-        return "log_loss", metrics.log_loss
-    return ("mape", metrics.mape) if (np.asarray(truth) > 0).all() else ("mae", metrics.mae)
+def _simple(candidate: Candidate) -> dict[str, Floats]:
+    """Return the answers of what is simple for the newer rows."""
+    signature = candidate.model.manifest.signature
+    train, holdout = (to_matrix(rows.columns, signature) for rows in (candidate.train, candidate.holdout))
+    target = candidate.shaper.target(candidate.train)
+    if candidate.task == TaskKind.TIME_TO_EVENT:
+        target = np.log1p(target)
+    categorical = [place for place, field in enumerate(signature.inputs) if field.type.kind is Kind.STRING]
+    undo: Any = candidate.model.postprocess if candidate.task in SUPERVISED else np.asarray
+    task: TaskName = "classification" if candidate.task == TaskKind.CLASSIFICATION else "regression"
+    found = {
+        "constant": undo(Dummy(task).fit(train, target).predict(holdout)),
+        "linear": undo(Linear(task, categorical=categorical).fit(train, target).predict(holdout)),
+    }
+    popular = popularity(candidate.train, candidate.holdout)
+    return found if popular is None else {**found, "popular": popular}
 
 
-def losses_of(task: str, truth: Floats, answer: Floats) -> Floats:
-    """Return the loss of each row, whose mean is that of :func:`loss_of`."""
-    if task == "classification":
-        share = np.clip(answer, _CLIP, 1 - _CLIP)
-        return np.asarray(-(truth * np.log(share) + (1 - truth) * np.log1p(-share)))
-    relative = bool((truth > 0).all())
-    return np.abs(metrics.relative_error(truth, answer) if relative else answer - truth)
-
-
-@gate(tasks=SUPERVISED)
+@gate()
 def champion(candidate: Candidate, min_gain: float, rows: int) -> Verdict:
     """On rows that neither has seen, the model is not worse than the champion: a paired bootstrap of the gain.
 
-    The gain is one minus the ratio of their losses; the lower end of its 95 % interval decides.
+    The gain is one minus the ratio of their losses; the lower end of its 95 % interval decides. Of a ranking, lists are
+    drawn, and counted; of times, rows with all their pairs.
     """
     held, answer = candidate.rival.champion, candidate.rival.answer
     if held is None or answer is None:
         return Verdict.inapplicable(candidate.rival.why, {"champion": None if held is None else held.version.ref})
-    truth = candidate.holdout.target
-    unseen = np.isnat(held.learned_until) | (candidate.holdout.asked > held.learned_until)
-    new = int(unseen.sum())
+    measure, holdout = candidate.measure, candidate.holdout
+    unseen = np.isnat(held.learned_until) | (holdout.begun > held.learned_until)
+    fresh = holdout.take(unseen)
+    new = len(measure.units(fresh)) if len(fresh) else 0
     if new < rows:
-        detail = f"{new} rows are new to {held.version.ref} too; {rows} are needed to tell them apart"
+        detail = f"{new} {measure.unit} are new to {held.version.ref} too; {rows} are needed to tell them apart"
         return Verdict.inapplicable(detail, {"champion": held.version.ref, "rows": new})
-    mine, theirs = (losses_of(candidate.task, truth, value)[unseen] for value in (candidate.answer.value, answer.value))
-    gain, (low, high) = _gain(mine, theirs), _interval(mine, theirs)
-    name, _ = loss_of("classification" if candidate.task == "classification" else "regression", truth)
+    found = measure.compare(fresh, candidate.answer.value[unseen], answer.value[unseen])
+    name = measure.name(fresh)
     evidence = {
-        "champion": held.version.ref, "rows": new, "metric": name, "model": float(mine.mean()),
-        "champion_loss": float(theirs.mean()), "gain": gain, "low": low, "high": high,
+        "champion": held.version.ref, "rows": new, "metric": name, "model": found.mine, "champion_loss": found.theirs,
+        "gain": found.gain, "low": found.low, "high": found.high,
     }  # fmt: skip
-    shown = f"{name} {mine.mean():.4g}, of {held.version.ref} {theirs.mean():.4g}"
-    detail = f"{shown}, on {new:,} rows: gain {gain:.2%}, surely {low:.2%}, wanted is {min_gain:.2%}"
-    return Verdict(low >= min_gain, detail, evidence)
+    shown = f"{name} {found.mine:.4g}, of {held.version.ref} {found.theirs:.4g}"
+    told = f"gain {found.gain:.2%}, surely {found.low:.2%}, wanted is {min_gain:.2%}"
+    return Verdict(found.low >= min_gain, f"{shown}, on {new:,} {measure.unit}: {told}", evidence)
 
 
-def _gain(mine: Floats, theirs: Floats) -> float:
-    mean = float(theirs.mean())
-    return 1 - float(mine.mean()) / mean if mean > 0 else (0.0 if not mine.any() else -float("inf"))
-
-
-def _interval(mine: Floats, theirs: Floats) -> tuple[float, float]:
-    if not theirs.any():
-        return (_gain(mine, theirs),) * 2
-    return metrics.bootstrap(
-        lambda drawn: _gain(mine[drawn], theirs[drawn]), len(mine), level=_CONFIDENCE, replicates=_REPLICATES
-    )
-
-
-@gate(tasks=SUPERVISED)
+@gate()
 def slices(candidate: Candidate, ratio: float, rows: int, by: list[str]) -> Verdict:
     """In no slice of the newer rows the error is more than so many times that of all, by more than chance explains.
 
@@ -115,16 +103,24 @@ def slices(candidate: Candidate, ratio: float, rows: int, by: list[str]) -> Verd
     Losses of a class are taken in proportion to the entropy of the share of ones in the slice, and those of all rows to
     the mean of that over the slices of the column. Chance is a one-sided 95 %, divided by the number of slices. A slice
     in which the champion errs no less is told, and no reason to keep the champion.
+
+    Of a ranking, lists are sliced, by columns of which a list has one value alone: those of the search and of who
+    searched, not those of what was found.
     """
-    holdout = candidate.holdout
-    found = list(slices_of(holdout, candidate.model.manifest.signature.inputs, by, rows))
+    measure, holdout = candidate.measure, candidate.holdout
+    units = measure.units(holdout)
+    found = list(
+        slices_of(units, candidate.model.manifest.signature.inputs, by, rows, {**holdout.keys, **holdout.columns})
+    )
     if not found:
-        return Verdict.inapplicable(f"no slice has {rows} of the {len(holdout):,} newer rows")
-    losses = losses_of(candidate.task, holdout.target, candidate.answer.value)
+        return Verdict.inapplicable(f"no slice has {rows} of the {len(units):,} newer {measure.unit}")
+    losses = measure.losses(holdout, candidate.answer.value)
     if not losses.any():
         return Verdict(passed=True, detail="there is no error to be divided", evidence={"slices": len(found)})
     doubt = NormalDist().inv_cdf(1 - (1 - _CONFIDENCE) / len(found))
-    judged = sorted((_judged(candidate, item, losses, doubt) for item in found), key=_by_ratio)
+    rival = candidate.rival.answer
+    theirs = None if rival is None else measure.losses(holdout, rival.value)
+    judged = sorted((_judged(measure, item, units.target, losses, theirs, doubt) for item in found), key=_by_ratio)
     over = [item for item in judged if item["surely"] > ratio]
     worse = [item for item in over if item["champion"] is None or item["champion"] < item["loss"]]
     evidence = {"slices": len(judged), "overall": float(losses.mean()), "worst": judged[:_SHOWN], "n_red": len(worse)}
@@ -138,28 +134,21 @@ def _by_ratio(item: dict[str, Any]) -> float:
     return -float(item["ratio"])
 
 
-def _judged(candidate: Candidate, item: Slice, losses: Floats, doubt: float) -> dict[str, Any]:
-    task, truth, rival = candidate.task, candidate.holdout.target, candidate.rival.answer
+def _judged(
+    measure: Measure, item: Slice, truth: Floats, losses: Floats, theirs: Floats | None, doubt: float
+) -> dict[str, Any]:
     own = losses[item.rows]
-    peers = sum(_inherent(task, truth[places]) * places.size for places in item.peers) / losses.size
-    scale = peers / (float(losses.mean()) * _inherent(task, truth[item.rows]))
-    ratio, spread = float(own.mean()) * scale, float(own.std(ddof=1)) * scale / np.sqrt(own.size)
-    theirs = None if rival is None else float(losses_of(task, truth[item.rows], rival.value[item.rows]).mean())
+    peers = sum(measure.inherent(truth[places]) * places.size for places in item.peers) / losses.size
+    scale = peers / (float(losses.mean()) * measure.inherent(truth[item.rows]))
+    ratio, spread = float(own.mean()) * scale, measure.spread(own) * scale
+    rival = None if theirs is None else float(theirs[item.rows].mean())
     return {
-        "slice": item.name, "n": int(own.size), "ratio": ratio, "surely": ratio - doubt * float(spread),
-        "loss": float(own.mean()), "champion": theirs,
+        "slice": item.name, "n": int(own.size), "ratio": ratio, "surely": ratio - doubt * spread,
+        "loss": float(own.mean()), "champion": rival,
     }  # fmt: skip
 
 
-def _inherent(task: str, truth: Floats) -> float:
-    """Return the entropy of the share of ones, half a row of each class added; for numbers 1."""
-    if task != "classification":
-        return 1.0
-    share = (float(truth.sum()) + 0.5) / (truth.size + 1)
-    return float(-(share * np.log(share) + (1 - share) * np.log1p(-share)))
-
-
-@gate(tasks=SUPERVISED)
+@gate(tasks=SUPERVISED, why="scores and expected times promise no probability, and have no intervals")
 def calibration(candidate: Candidate, ece: float, coverage: float, rows: int) -> Verdict:
     """On newer rows probabilities come true as often as they say, and intervals hold as many truths.
 
@@ -218,10 +207,15 @@ def _ece_noise(share: Floats) -> float:
     return float(np.quantile(drawn, _CONFIDENCE))
 
 
-@gate(tasks=("ranking",), refits=True)
+@gate(tasks=(TaskKind.RANKING,), refits=True)
 def recall(candidate: Candidate, share: float) -> Verdict:
-    """Of what proved relevant, the retrievers found enough for the ranker to choose from, as the trainer measured."""
+    """Of what proved relevant, the retrievers found enough for the ranker to choose from, as the trainer measured.
+
+    A trainer that ranks the lists it is given has no retrievers; where the blueprint names this gate, it needs some.
+    """
     found = candidate.measured.get("candidate_recall")
+    if found is None and "recall" not in candidate.part.gates:
+        return Verdict.inapplicable("the trainer ranks the lists it is given: it measured no candidate_recall")
     if found is None:
         return Verdict(passed=False, detail="the trainer measured no candidate_recall")
     return Verdict(found >= share, f"{found:.1%} of the relevant are among the candidates", {"recall": found})

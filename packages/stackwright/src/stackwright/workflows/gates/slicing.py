@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -33,12 +33,15 @@ class Slice:
     peers: Sequence[NDArray[np.intp]]
 
 
-def slices_of(rows: Dataset, inputs: Sequence[Field], by: Sequence[str], minimum: int) -> Iterator[Slice]:
+def slices_of(
+    rows: Dataset, inputs: Sequence[Field], by: Sequence[str], minimum: int, every: Collection[str] = ()
+) -> Iterator[Slice]:
     """Give the slices of at least so many rows, unless they are all rows.
 
     Args:
         inputs: the model's inputs, of which texts and booleans are sliced.
         by: other columns to slice by, also keys and request fields.
+        every: columns that there are, of which ``rows`` may have some alone; the others are passed over.
 
     Raises:
         UsageError: there is no such column.
@@ -46,6 +49,8 @@ def slices_of(rows: Dataset, inputs: Sequence[Field], by: Sequence[str], minimum
     known = {**rows.keys, **rows.columns}
     plain = [field.name for field in inputs if field.type.kind in (Kind.STRING, Kind.BOOL)]
     for name in dict.fromkeys([*plain, *by]):
+        if name in every and name not in known:
+            continue
         if name not in known:
             raise UsageError("gate slices", f"no column {name!r}", did_you_mean(name, known) or "Name another.")
         groups = dict(_groups(known[name]))

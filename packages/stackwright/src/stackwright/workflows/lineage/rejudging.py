@@ -25,7 +25,7 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_numerics.split import TemporalSplit
 from stackwright_serving.model import LoadedModel
 
-_OF_THE_FIT: Final = ("seed", "threads", "half_life", "where", "rules")
+_OF_THE_FIT: Final = ("seed", "threads", "half_life", "where", "rules", "k", "horizons")
 
 
 @dataclass
@@ -95,11 +95,11 @@ class Rejudged:
                 return built.learned, holdout
         known = building.build(self.stack, self.part)
         last = np.datetime64(str(manifest.data["last"]).removesuffix("Z"), "us")
-        newer = known.take(known.asked > last)
+        newer = known.take(known.begun > last)
         if not len(newer):
             todo = "Bring labels of later times: stackwright label SOURCE"
             raise TrainingError(self.version.ref, "no labelled row is newer than those it learned from", todo)
-        return known.take(known.asked <= last), newer
+        return known.take(known.begun <= last).as_known(last), newer
 
     def close(self) -> None:
         """Release the models that were loaded."""

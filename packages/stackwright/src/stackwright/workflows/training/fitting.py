@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright.workflows.datasets.dataset import Dataset
-from stackwright.workflows.datasets.shaping import Shaper, recency
+from stackwright.workflows.datasets.shaping import Shaper, first_of, recency
 from stackwright_interfaces.compute import cores
 from stackwright_interfaces.trainer import FittedModel, Report
 from stackwright_numerics import conformal
@@ -71,7 +71,7 @@ class Fitter:
     def predict(self, fitted: FittedModel, rows: Dataset) -> NDArray[np.float64]:
         """Return answers, the transform of the target undone."""
         undo = compile_steps(self.shaper.postprocess)
-        return undo(np.asarray(fitted.predictor().predict(self.shaper.inputs(rows)), dtype=np.float64))
+        return undo(first_of(fitted.predictor().predict(self.shaper.inputs(rows))))
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,27 @@ class Forward:
         return float(np.exp(weighted_quantile(error, 0.5, recency(self.rows.asked, half_life))))
 
 
-def forward(fitter: Fitter, rows: Dataset, parameters: Mapping[str, Any], progress: Progress) -> Forward:
-    """Predict the newer half of the rows, fold by fold, each by a model of what was known before it."""
+def _all(rows: Dataset) -> Dataset:
+    return rows
+
+
+def forward(
+    fitter: Fitter,
+    rows: Dataset,
+    parameters: Mapping[str, Any],
+    progress: Progress,
+    learned: Callable[[Dataset], Dataset] = _all,
+) -> Forward:
+    """Predict the newer half of the rows, fold by fold, each by a model of what was known before it.
+
+    Args:
+        rows: as they come, what is not learned from among them: a model in use is asked about such rows too.
+        learned: takes out of older rows what is not learned from.
+    """
     later, answers = [], []
     for fold, (older, newer) in enumerate(rows.split(TemporalSplit(folds=FOLDS, holdout=SHARE))):
         progress("intervals", fold, FOLDS)
         later.append(newer)
-        answers.append(fitter.predict(fitter.fit(older, parameters), newer))
+        answers.append(fitter.predict(fitter.fit(learned(older), parameters), newer))
     progress("intervals", FOLDS, FOLDS)
     return Forward(np.concatenate(answers), Dataset.together(later), fitter.shaper)

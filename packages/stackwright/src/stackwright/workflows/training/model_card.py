@@ -11,8 +11,7 @@ from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.labelled_rows import references
 from stackwright.workflows.outcome import show
-from stackwright.workflows.training.publishing import Fitted
-from stackwright_numerics import metrics
+from stackwright.workflows.training.publishing import Fitted, measured
 
 
 def card(stack: Stack, part: ModelPart, fitted: Fitted, origin: Mapping[str, Any], about: Mapping[str, str]) -> str:
@@ -23,7 +22,7 @@ def card(stack: Stack, part: ModelPart, fitted: Fitted, origin: Mapping[str, Any
         about: heading → text, in the words of whoever publishes it.
     """
     service, target = stack.service(part.service), stack.target(part.target)
-    measured = metrics.score(part.task, fitted.holdout.target, fitted.answers(fitted.holdout))
+    found = measured(part, fitted.holdout, fitted.answers(fitted.holdout))
     places = references(service)
     learned, kept = fitted.train.fingerprint(), fitted.holdout.fingerprint()
     lines = [
@@ -49,7 +48,7 @@ def card(stack: Stack, part: ModelPart, fitted: Fitted, origin: Mapping[str, Any
         "",
         "| metric | value |",
         "|---|---|",
-        *(f"| {name} | {show(value)} |" for name, value in measured.items() if np.isfinite(value)),
+        *(f"| {name} | {show(value)} |" for name, value in found.items()),
         "",
         "What the gates found lies with the version's evidence.",
         "",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.shaping import first_of
 from stackwright.workflows.gates import Candidate, run_gates
 from stackwright.workflows.identity import who
 from stackwright.workflows.training.fitting import Fitter
@@ -25,7 +26,7 @@ from stackwright.workflows.versions import evidence
 from stackwright_interfaces.catalogue import meaning
 from stackwright_interfaces.model import Manifest, Signature, describe_files
 from stackwright_interfaces.registry import ModelVersion
-from stackwright_interfaces.trainer import FittedModel
+from stackwright_interfaces.trainer import FittedModel, TaskKind
 from stackwright_numerics import metrics
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_numerics.drift import Histogram
@@ -63,8 +64,18 @@ class Fitted:
 
     def answers(self, rows: Dataset) -> NDArray[np.float64]:
         """Return the model's answers, every step after it done."""
-        raw = self.model.predictor().predict(self.fitter.shaper.inputs(rows))
-        return compile_steps(self.postprocess)(np.asarray(raw, dtype=np.float64))
+        return compile_steps(self.postprocess)(first_of(self._raw(rows)))
+
+    def further(self, rows: Dataset) -> dict[str, NDArray[np.float64]]:
+        """Return what the model answers beyond its first output."""
+        names = [field.name for field in self.signature.outputs[1:]]
+        if not names:
+            return {}
+        raw = self._raw(rows)
+        return {name: np.asarray(raw[:, place], dtype=np.float64) for place, name in enumerate(names, 1)}
+
+    def _raw(self, rows: Dataset) -> Any:
+        return self.model.predictor().predict(self.fitter.shaper.inputs(rows))
 
 
 def judge_and_publish(
@@ -118,7 +129,8 @@ def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manife
     folder.mkdir()
     fitted.model.save(folder)
     chosen = fitted.holdout.take(_golden_rows(fitted.holdout))
-    golden.write(folder, chosen.columns, fitted.signature.inputs, fitted.answers(chosen))
+    answers, further = fitted.answers(chosen), fitted.further(chosen)
+    golden.write(folder, chosen.columns, fitted.signature.inputs, answers, further)
     manifest = Manifest(
         flavour=fitted.model.flavour,
         files=describe_files(folder),
@@ -143,6 +155,8 @@ def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manife
             "threads": fitted.fitter.threads,
             "half_life": part.half_life,
             "where": {name: list(limits) for name, limits in part.where.items()},
+            **({"k": part.k} if part.task == TaskKind.RANKING else {}),
+            **({"horizons": list(part.horizons)} if part.horizons else {}),
             **fitted.rules,
         },
     )
@@ -165,9 +179,8 @@ def _histograms(fitted: Fitted) -> dict[str, Any]:
 
 def _record(part: ModelPart, fitted: Fitted, model: LoadedModel) -> dict[str, Any]:
     answer = model.predict(fitted.holdout.columns)
-    measured = metrics.score(part.task, fitted.holdout.target, answer.value, lower=answer.lower, upper=answer.upper)
     return {
-        "metrics": {name: value for name, value in measured.items() if np.isfinite(value)},
+        "metrics": measured(part, fitted.holdout, answer.value, answer.lower, answer.upper),
         "parameters": dict(fitted.model.parameters),
         "trials": fitted.trials,
         "tuned": dict(fitted.tuned),
@@ -175,6 +188,14 @@ def _record(part: ModelPart, fitted: Fitted, model: LoadedModel) -> dict[str, An
         "owner": who(),
         "python": platform.python_version(),
     }
+
+
+def measured(part: ModelPart, rows: Dataset, answer: Any, lower: Any = None, upper: Any = None) -> dict[str, float]:
+    """Return every metric of a model's answers."""
+    found = metrics.score(
+        part.task, rows.target, answer, lower=lower, upper=upper, group=rows.group, event=rows.event, k=part.k
+    )
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def versions(flavour: str) -> dict[str, str]:

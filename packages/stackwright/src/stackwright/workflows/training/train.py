@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 
 from stackwright.assembly import options
@@ -31,10 +32,11 @@ from stackwright_interfaces.catalogue import canonical, meaning
 from stackwright_interfaces.errors import ModelNotFound, TrainingError
 from stackwright_interfaces.model import ModelRef
 from stackwright_interfaces.registry import ModelVersion
-from stackwright_interfaces.trainer import Trainer
+from stackwright_interfaces.trainer import TaskKind, Trainer
 from stackwright_numerics.split import TemporalSplit
 
 MIN_ROWS: Final = 100
+MIN_LISTS: Final = 20
 STOPPING: Final = 0.2
 """Share of the rows, the newest, that a fit is stopped by."""
 
@@ -65,10 +67,7 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
             rows = building.build(stack, part)
             pa.default_memory_pool().release_unused()  # Arrow would keep for itself what the rows were read into
         stack.progress("training set", 1, 1)
-        if len(rows) < MIN_ROWS:
-            found = f"{len(rows)} labelled rows, at least {MIN_ROWS} are needed"
-            todo = "Bring more rows." if part.data else "Bring more labels: stackwright label FILE"
-            raise TrainingError(f"model {part.name!r}", found, todo)
+        _check_enough(part, rows)
         run.inputs["data"] = rows.fingerprint()
         key = _key(stack, part, rows)
         known = None if force else trained_on(stack, part.name, key)
@@ -88,6 +87,29 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
     return replace(outcome, data={**outcome.data, "seconds": dict(run.seconds), "run": run.to_json()})
 
 
+def _check_enough(part: ModelPart, rows: Dataset) -> None:
+    """See that there is something to learn from.
+
+    Raises:
+        TrainingError: there are too few rows, too few lists with something relevant beside something that is not, or
+            no event.
+    """
+    found = ""
+    if len(rows) < MIN_ROWS:
+        found = f"{len(rows)} labelled rows, at least {MIN_ROWS} are needed"
+    elif rows.group is not None:
+        taken = np.add.reduceat((rows.target > 0).astype(np.int64), rows.starts)
+        telling = int(((taken > 0) & (taken < rows.sizes)).sum())
+        if telling < MIN_LISTS:
+            what = "hold something relevant and something that is not"
+            found = f"{telling} of {rows.starts.size} lists {what}, at least {MIN_LISTS} are needed"
+    elif rows.event is not None and not rows.event.any():
+        found = "no event has come in any row"
+    if found:
+        todo = "Bring more rows." if part.data else "Bring more labels: stackwright label FILE"
+        raise TrainingError(f"model {part.name!r}", found, todo)
+
+
 def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: TrialLog, trainer: Trainer) -> Fitted:
     """Fit on the older rows, everything around the fit included; the newer ones are kept back to judge it.
 
@@ -100,9 +122,9 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
         TrainingError: the rows cannot be cut by time, or the fit fails.
     """
     service, target = stack.service(part.service), stack.target(part.target)
-    ((learned, holdout),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
-    rules = Learned.of(part, learned)
-    learned = rules(learned)
+    ((older, holdout),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
+    rules = Learned.of(part, older)
+    learned = rules(older)
     takes = signature(service, target, learned, part.horizons)
     shaper = Shaper.of(trainer, part, takes, rules.clips)
     fitter = Fitter(shaper, part.seed, threads_for(len(learned)))
@@ -112,7 +134,7 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     table, postprocess = None, (*shaper.postprocess, *rules.postprocess)
     if part.task == "regression" and (part.interval or part.level):
         with run.step("intervals"):
-            found = forward(fitter, learned, parameters, stack.progress)
+            found = forward(fitter, older, parameters, stack.progress, rules)
             steps = rules.postprocess
             if part.level:
                 steps = ({"op": "scale", "by": found.scale(part.interval_half_life)}, *steps)
@@ -150,7 +172,7 @@ def _tuned(stack: Stack, part: ModelPart, fitter: Fitter, rows: Dataset, run: Re
     space = fitter.shaper.trainer.space(fitter.shaper.task) if part.tune.trials else {}
     if not space:
         return tuning.Tuned()
-    judge = Judge(part.task, part.tune.metric, part.tune.folds, part.tune.gap)
+    judge = Judge(part.task, part.tune.metric, part.tune.folds, part.tune.gap, part.k)
     with run.step("tune"), workbench_of(stack, part, fitter, rows) as bench:
         found = tuning.tune(
             part.tune,
@@ -197,6 +219,8 @@ def _depends_on(stack: Stack, part: ModelPart, rows: Dataset) -> dict[str, Any]:
         "service": meaning(stack.service(part.service)),
         "target": meaning(stack.target(part.target)),
         "model": {name: getattr(part, name) for name in ("task", "transform", "holdout", "seed")},
+        **({"k": part.k} if part.task == TaskKind.RANKING else {}),
+        **({"horizons": list(part.horizons)} if part.horizons else {}),
         "selection": {"half_life": part.half_life, "where": {name: list(rule) for name, rule in part.where.items()}},
         "trainer": [part.trainer.adapter, dict(part.trainer.options), dict(stack.trainer(part).code())],
         "code": versions(part.trainer.adapter),

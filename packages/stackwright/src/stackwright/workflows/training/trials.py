@@ -20,12 +20,13 @@ import numpy as np
 import pyarrow as pa
 
 from stackwright.workflows.datasets.dataset import Dataset
-from stackwright.workflows.datasets.shaping import Shaper
+from stackwright.workflows.datasets.shaping import Shaper, first_of
 from stackwright.workflows.training.fitting import Fitter
 from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.plugin import Context
-from stackwright_interfaces.trainer import FittedModel, StopFit
+from stackwright_interfaces.trainer import FittedModel, StopFit, TaskKind
 from stackwright_numerics import metrics
+from stackwright_numerics.lists import PLACES
 from stackwright_numerics.split import TemporalSplit
 
 PERIOD: Final = 0.15
@@ -33,6 +34,13 @@ PERIOD: Final = 0.15
 
 CHECKS: Final = 4
 """How often a trial is compared to others in each fold: at every quarter of a fit's steps, then by its answers."""
+
+_USUAL: Final = {
+    "regression": "mae",
+    "classification": "log_loss",
+    "ranking": "ndcg",
+    "time_to_event": "c_index",
+}
 
 _ROWS: Final = "rows.arrow"
 _TIMES: Final = ("asked", "observed")
@@ -43,21 +51,29 @@ class Judge:
     """How trials are compared.
 
     Args:
-        task: regression or classification.
-        metric: by name; empty takes the mean absolute error of the transformed target, of classes the logarithmic loss.
+        task: regression, classification, ranking or time to event.
+        metric: by name; empty takes the mean absolute error of the transformed target, of classes the logarithmic loss,
+            of a ranking ``ndcg``, of times ``c_index``.
         folds: newer periods.
         gap: days between the rows fitted on and a period.
+        k: of a ranking, the places that count.
     """
 
     task: str
     metric: str = ""
     folds: int = 3
     gap: float = 0.0
+    k: int = PLACES
+
+    @property
+    def compared(self) -> str:
+        """The name of what is compared."""
+        return self.metric or _USUAL[self.task]
 
     @property
     def sign(self) -> float:
         """-1 where a higher value is better."""
-        return -1.0 if self.metric in metrics.HIGHER_IS_BETTER else 1.0
+        return -1.0 if self.compared in metrics.HIGHER_IS_BETTER else 1.0
 
     def split(self, rows: Dataset) -> Iterator[tuple[Dataset, Dataset]]:
         """Give (older, newer) rows, the truth of the older known when the newer were asked for.
@@ -71,11 +87,12 @@ class Judge:
 
     def value(self, fitter: Fitter, fitted: FittedModel, newer: Dataset) -> float:
         """Return the metric of answers for newer rows; NaN where it cannot be had."""
-        if self.metric:
-            found = metrics.score(self.task, newer.target, fitter.predict(fitted, newer))
-            return float(found.get(self.metric, np.nan))
+        if self.metric or self.task in (TaskKind.RANKING, TaskKind.TIME_TO_EVENT):
+            answer = fitter.predict(fitted, newer)
+            found = metrics.score(self.task, newer.target, answer, group=newer.group, event=newer.event, k=self.k)
+            return float(found.get(self.compared, np.nan))
         data = fitter.shaper(newer)
-        answer = np.asarray(fitted.predictor().predict(data.inputs), dtype=np.float64)
+        answer = first_of(fitted.predictor().predict(data.inputs))
         measure = metrics.log_loss if self.task == "classification" else metrics.mae
         return float(measure(data.target, answer))
 
@@ -210,7 +227,8 @@ def _opened(by_folder: _ByFolder) -> tuple[Fitter, Dataset]:
 
 def _write(path: Path, rows: Dataset) -> None:
     columns = {f"column {name}": column for name, column in rows.columns.items()}
-    table = pa.table({**columns, "target": rows.target, "asked": rows.asked, "observed": rows.observed})
+    about = {f"about {name}": values for name, values in rows.about.items()}
+    table = pa.table({**columns, **about, "target": rows.target, "asked": rows.asked, "observed": rows.observed})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
@@ -219,8 +237,10 @@ def _read(path: Path) -> Dataset:
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     arrays = {name: _array(table.column(name)) for name in table.column_names}
     own = {name: arrays.pop(name) for name in ("target", *_TIMES)}
+    about = {name: arrays.pop(name) for name in tuple(arrays) if name.startswith("about ")}
     columns = {name.removeprefix("column "): array for name, array in arrays.items()}
-    return Dataset(columns, own["target"], own["asked"], own["observed"], keys={})
+    told = {name.removeprefix("about "): array for name, array in about.items()}
+    return Dataset(columns, own["target"], own["asked"], own["observed"], keys={}, **told)
 
 
 def _array(column: pa.ChunkedArray) -> Any:

@@ -263,7 +263,7 @@ class _Search:
             "number": entry["number"],
             "parameters": self._values(entry["drawn"]),
             "state": entry["state"],
-            "metric": self._judge.metric or ("log_loss" if self._judge.task == "classification" else "mae"),
+            "metric": self._judge.compared,
             "value": None if loss is None else self._judge.sign * loss,
             "seconds": entry["seconds"],
             "best": entry is best,

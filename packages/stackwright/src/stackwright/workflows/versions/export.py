@@ -19,6 +19,7 @@ from stackwright.workflows.versions.resolving import find
 from stackwright_interfaces.errors import ModelError, ProjectError, UsageError
 from stackwright_interfaces.model import GOLDEN, Manifest
 from stackwright_interfaces.registry import ModelVersion
+from stackwright_interfaces.trainer import TaskKind
 
 PAYLOADS: Final[Mapping[str, str]] = {"lightgbm": "model.txt"}
 """Flavours that can be exported → their payload, which is its library's own portable form."""
@@ -40,7 +41,7 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
 
     Raises:
         ModelNotFound: there is no such version.
-        UsageError: the folder is there already, or models of this flavour cannot be exported.
+        UsageError: the folder is there already, or models of this flavour or task cannot be exported.
         ProjectError: it cannot be written.
         ModelError: what was exported does not give the golden predictions.
     """
@@ -50,6 +51,9 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
     if manifest.flavour not in PAYLOADS:
         todo = f"Train it with one of: {', '.join(PAYLOADS)}."
         raise UsageError(version.ref, f"models of flavour {manifest.flavour!r} have no portable form", todo)
+    if manifest.task == TaskKind.TIME_TO_EVENT:
+        todo = "Serve it with stackwright."
+        raise UsageError(version.ref, "models of times to an event have no portable form", todo)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(str(out), "is there already", "Name a folder that is not there yet.")
     try:
