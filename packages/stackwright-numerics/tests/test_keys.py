@@ -34,7 +34,7 @@ def test_different_keys_have_different_bytes_and_their_order(column_of, data):
     assert len(set(keys)) == len(set(rows))
 
 
-@given(st.data(), st.sampled_from([INT64, STRING]), st.sampled_from([1, 2, 49, 50, 200]))
+@given(st.data(), st.sampled_from([INT64, STRING]), st.sampled_from([1, 2, 20]))
 def test_plain_values_give_the_bytes_of_a_column_of_them(column_of, data, type_, count):
     few = data.draw(st.lists(PARTS[type_], min_size=1, max_size=5))
     values = [few[place % len(few)] for place in range(count)]
@@ -42,14 +42,14 @@ def test_plain_values_give_the_bytes_of_a_column_of_them(column_of, data, type_,
     assert encode_plain(values, type_) == encode(column_of, [(value,) for value in values], [type_]) == one_by_one
 
 
-@pytest.mark.parametrize("count", [1, 60])
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("value", [True, 1.5, 2**63, -(2**63) - 1, None, "1", np.int64(1)])
 def test_anything_but_a_plain_integer_is_not_encoded_as_one(value, count):
     assert encode_plain([1] * (count - 1) + [value], INT64) is None
     assert encode_plain((1,), INT64) is None
 
 
-@pytest.mark.parametrize("count", [1, 60])
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float64, object])
 def test_a_column_of_other_numbers_is_refused(count, dtype):
     values = np.full(count, 1.5, dtype)

@@ -27,30 +27,15 @@ from stackwright_numerics.columns import Column
 
 _INT = struct.Struct(">BQ")
 _SIGN = 1 << 63
-_MANY: Final = 50
-"""Keys from which on an array of them is faster than one after the other."""
-_INTS: Final = np.dtype([("tag", "u1"), ("value", ">i8")])
 
 
 def _bools(values: NDArray[Any]) -> list[bytes]:
     return [b"\x01\x01" if value else b"\x01\x00" for value in values.tolist()]
 
 
-def _few_ints(values: list[int]) -> list[bytes]:
+def _plain_ints(values: list[int]) -> list[bytes]:
     pack = _INT.pack
     return [pack(2, value + _SIGN) for value in values]
-
-
-def _many_ints(values: NDArray[np.int64]) -> list[bytes]:
-    parts = np.empty(len(values), _INTS)
-    parts["tag"] = 2
-    parts["value"] = values ^ np.int64(-_SIGN)
-    keys: list[bytes] = parts.view(f"V{_INTS.itemsize}").tolist()
-    return keys
-
-
-def _plain_ints(values: list[int]) -> list[bytes]:
-    return _few_ints(values) if len(values) < _MANY else _many_ints(np.array(values, np.int64))
 
 
 def _plain_strings(values: list[str]) -> list[bytes]:
@@ -58,9 +43,7 @@ def _plain_strings(values: list[str]) -> list[bytes]:
 
 
 def _ints(values: NDArray[Any]) -> list[bytes]:
-    if len(values) < _MANY or values.dtype != np.int64:
-        return _few_ints(values.tolist())
-    return _many_ints(values)
+    return _plain_ints(values.tolist())
 
 
 def _strings(values: NDArray[Any]) -> list[bytes]:
@@ -91,7 +74,7 @@ def encode_plain(values: Any, type: Type) -> list[bytes] | None:
         return None
     try:
         return encoder[1](values)
-    except (struct.error, OverflowError, UnicodeEncodeError):
+    except (struct.error, UnicodeEncodeError):
         return None
 
 
