@@ -205,3 +205,12 @@ def test_without_a_project_a_function_in_a_file_is_refused() -> None:
     step = Transform(name="step", inputs=("at",), type=FLOAT64, function="features.py:step", code="0" * 64)
     with pytest.raises(DefinitionError, match="no project is given"):
         load_transforms(FeatureService(name="s", transforms=(step,), outputs=()), None)
+
+
+def test_the_hash_is_the_same_on_every_version_of_python(hash_of: HashOf) -> None:
+    text = """
+SHOWN = "\\U0001fae8 ä"
+def told(row, width=9):
+    return f"it's {row['a']!r:>{width}}" + f'{row:"^9}\\n' + SHOWN
+""" + PLAIN.replace("    return", "    if price is None:\n        raise ValueError(told(price))\n    return")
+    assert hash_of(text) == "b7710640f247a38d844b00a0870b21e59eb6207752fdbb45ce378510088d2c35"

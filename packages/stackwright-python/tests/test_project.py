@@ -1,4 +1,4 @@
-"""The project's code: what its hash covers, and that other code is refused before it runs."""
+"""The project's code: other code than a model was trained with is refused before it runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from stackwright_interfaces.errors import ArtifactError, ProjectError
+from stackwright_interfaces.errors import ArtifactError
 from stackwright_interfaces.model import Manifest, describe_files
+from stackwright_interfaces.project.hashing import module_hash
+from stackwright_interfaces.project.modules import Project
 from stackwright_python.format import PythonFormat
-from stackwright_python.project import Project
 
 MODEL = '''
 """A model."""
@@ -43,47 +44,6 @@ def project(desk: Any) -> Project:
     return Project(desk.project)
 
 
-def test_comments_docstrings_and_layout_leave_the_hash_as_it_was(desk: Any, project: Project) -> None:
-    before = project.code("my_model")
-    desk.write(
-        MODEL.replace("A model.", "My model.").replace("  # a comment", "").replace("[help", "[\n            help")
-    )
-    assert project.code("my_model") == before
-
-
-@pytest.mark.parametrize(
-    ("file", "source"),
-    [
-        ("helpers.py", "def answer():\n    return 2.0\n"),
-        ("shapes/__init__.py", "from sys import path\n"),
-        ("shapes/base.py", "side = 3.0\n"),
-    ],
-)
-def test_code_that_the_module_imports_changes_the_hash(desk: Any, project: Project, file: str, source: str) -> None:
-    before = project.code("my_model")
-    desk.write(source, file)
-    assert project.code("my_model") != before
-
-
-def test_code_that_the_module_does_not_import_leaves_the_hash(desk: Any, project: Project) -> None:
-    before = project.code("my_model")
-    desk.write("unused = 2\n", "features.py")
-    assert project.code("my_model") == before
-
-
-def test_an_import_of_the_project_inside_a_function_is_refused(desk: Any) -> None:
-    desk.write("def answer():\n    return 1\n", "helpers.py")
-    desk.write("def f():\n    import json\n    from helpers import answer\n")
-    with pytest.raises(ProjectError, match=r"my_model\.py:3: a function imports 'helpers' of the project"):
-        Project(desk.project).code("my_model")
-
-
-def test_modules_that_import_each_other_are_hashed(desk: Any) -> None:
-    desk.write("import helpers\n")
-    desk.write("import my_model\n", "helpers.py")
-    assert len(Project(desk.project).code("my_model")) == 64
-
-
 def test_a_model_is_loaded_with_the_code_that_it_was_trained_with(desk: Any, project: Project) -> None:
     loaded = desk.load(desk.save(desk.fit(MODEL)))
     assert loaded.predict({name: [1.0] for name in ("area", "rooms", "place", "new")}).tolist() == [5.0]
@@ -112,7 +72,7 @@ def test_a_hash_in_the_manifest_counts_as_well(desk: Any, project: Project) -> N
 
 def test_the_trainer_tells_the_hash_without_running_anything(desk: Any) -> None:
     desk.write("raise SystemExit('it ran')\nclass MyModel: ...\n")
-    assert desk.trainer().code() == {"my_model:MyModel": Project(desk.project).code("my_model")}
+    assert desk.trainer().code() == {"my_model:MyModel": module_hash(Project(desk.project), "my_model")}
 
 
 def test_each_fit_runs_the_code_as_it_is_by_then(desk: Any, project: Project, columns: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TypeAlias, cast
 
 from stackwright_interfaces.definitions import computed, transform
+from stackwright_interfaces.project.source import drop_docstring
 
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
 
@@ -56,8 +58,7 @@ def bare(definition: Definition, names: Mapping[str, Any]) -> ast.AST:
         definition: the definition.
         names: its globals, which say what a decorator is.
     """
-    copied = ast.parse(ast.unparse(definition)).body[0]
-    tree: ast.AST = ast.fix_missing_locations(_Bare(names).visit(copied))
+    tree: ast.AST = ast.fix_missing_locations(_Bare(names).visit(deepcopy(definition)))
     return tree
 
 
@@ -122,7 +123,7 @@ class _Bare(ast.NodeTransformer):
         return self._function(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.body = _without_docstring(node.body)
+        drop_docstring(node)
         return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
@@ -139,7 +140,7 @@ class _Bare(ast.NodeTransformer):
     def _function(self, node: Any) -> ast.AST:
         node.returns = None
         node.decorator_list = [item for item in node.decorator_list if not self._is_ours(item)]
-        node.body = _without_docstring(node.body)
+        drop_docstring(node)
         self._depth += 1
         visited = self.generic_visit(node)
         self._depth -= 1
@@ -150,10 +151,3 @@ class _Bare(ast.NodeTransformer):
         if isinstance(called, ast.Attribute):
             return called.attr in {decorate.__name__ for decorate in _OURS}
         return isinstance(called, ast.Name) and any(self._names.get(called.id) is decorate for decorate in _OURS)
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        return body[1:] or [ast.Pass()]
-    return body

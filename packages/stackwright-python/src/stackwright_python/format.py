@@ -12,11 +12,13 @@ import numpy as np
 from stackwright_interfaces.errors import ArtifactError, PredictionError, ProjectError, TrainingError
 from stackwright_interfaces.model import Manifest, ModelFormat, Predictor, Signature
 from stackwright_interfaces.plugin import Context
+from stackwright_interfaces.project.hashing import module_hash
+from stackwright_interfaces.project.modules import Project
 from stackwright_interfaces.trainer import TaskKind
 from stackwright_python import state
 from stackwright_python.hooks import Hooks
 from stackwright_python.plugin import PythonFormatConfig
-from stackwright_python.project import Project
+from stackwright_python.project import loaded
 from stackwright_python.rows import Shape
 
 HEAD: Final = "model.json"
@@ -176,7 +178,7 @@ def _read_head(path: Path) -> Mapping[str, Any]:
 def _check_code(project: Project, head: Mapping[str, Any], manifest: Manifest) -> None:
     reference = head["class"]
     try:
-        code = project.code(reference.partition(":")[0])
+        code = module_hash(project, reference.partition(":")[0])
     except ProjectError as error:
         raise ArtifactError(error.where, error.found, error.todo) from error
     if code != head["code"] or code != manifest.code.get(reference, code):
@@ -185,7 +187,7 @@ def _check_code(project: Project, head: Mapping[str, Any], manifest: Manifest) -
 
 
 def _class_of(project: Project, reference: str) -> type:
-    found = project.loaded(reference)
+    found = loaded(project, reference)
     if not isinstance(found, type):
         raise LookupError(reference)
     return found

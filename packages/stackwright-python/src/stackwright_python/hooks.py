@@ -19,8 +19,9 @@ from stackwright_interfaces.errors import (
     TrainingError,
     did_you_mean,
 )
+from stackwright_interfaces.project.modules import Project
 from stackwright_python.parameters import Parameters
-from stackwright_python.project import Project
+from stackwright_python.project import load
 
 _NEEDED: Final = ("train", "get_parameters")
 _FORMS: Final = ("pandas", "numpy")
@@ -46,7 +47,7 @@ class Hooks:
         self.project = project
         self.reference = reference
         self.config = dict(config)
-        found = project.load(reference)
+        found = load(project, reference)
         if not isinstance(found, type):
             raise TrainingError(reference, f"a {type(found).__name__}, not a class", "Name the class.")
         self.kind: type = found

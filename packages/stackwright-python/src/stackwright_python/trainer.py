@@ -15,6 +15,8 @@ import pandas as pd
 from stackwright_interfaces.errors import PredictionError, ProjectError, TrainingError
 from stackwright_interfaces.model import Predictor
 from stackwright_interfaces.plugin import Context
+from stackwright_interfaces.project.hashing import module_hash
+from stackwright_interfaces.project.modules import Project
 from stackwright_interfaces.trainer import (
     Distribution,
     FittedModel,
@@ -31,7 +33,7 @@ from stackwright_python.format import ARTIFACTS, HEAD, PythonFormat, PythonPredi
 from stackwright_python.hooks import Hooks
 from stackwright_python.parameters import checked
 from stackwright_python.plugin import PythonConfig
-from stackwright_python.project import Project
+from stackwright_python.project import loaded
 from stackwright_python.rows import Shape, check_rows
 
 _SEEDS: Final = 2**32
@@ -81,7 +83,7 @@ class PythonModel(FittedModel):
         (folder / HEAD).write_text(json.dumps(head, sort_keys=True) + "\n", encoding="utf-8")
 
     def _is_kept(self, kind: type) -> bool:
-        return self._hooks.project.loaded(f"{kind.__module__}:{kind.__qualname__}") is kind
+        return loaded(self._hooks.project, f"{kind.__module__}:{kind.__qualname__}") is kind
 
 
 class PythonTrainer(Trainer):
@@ -103,7 +105,7 @@ class PythonTrainer(Trainer):
         """
         reference = self._config.reference
         with _as_training_error():
-            return {reference: self._project.code(reference.partition(":")[0])}
+            return {reference: module_hash(self._project, reference.partition(":")[0])}
 
     def space(self, task: Task) -> Mapping[str, Distribution]:
         """Return the ranges of ``get_parameters``."""

@@ -49,12 +49,12 @@ class PipelineTrainer(Trainer):
         self._project = project
 
     def code(self) -> Mapping[str, str]:
-        """Return ``module:function`` → SHA-256 of the project's code that builds the pipeline.
+        """Return ``module:function`` → SHA-256 of the project's code that builds the pipeline. Nothing is run for it.
 
         Raises:
-            TrainingError: the function is not there, or its module fails.
+            TrainingError: the module is not there, or cannot be parsed.
         """
-        return {self._config.pipeline: ProjectFunction(self._config.pipeline, self._project).code}
+        return {self._config.pipeline: ProjectFunction(self._config.pipeline, self._project).code()}
 
     def space(self, task: Task) -> Mapping[str, Distribution]:
         """Return nothing: what a pipeline's parameters mean is not known here."""
