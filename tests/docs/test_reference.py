@@ -14,8 +14,11 @@ from stackwright.assembly.blueprint import (
     CataloguePart,
     DataPart,
     DeployPart,
+    DestinationPart,
+    ExperimentPart,
     ModelPart,
     MonitorPart,
+    RulePart,
     RulesPart,
     TunePart,
 )
@@ -71,6 +74,9 @@ def test_the_first_page_names_every_verb() -> None:
         (Blueprint, {"path", "offline", "online", "models"}),
         (ModelPart, {"name", "place"}),
         (MonitorPart, set()),
+        (RulePart, set()),
+        (DestinationPart, {"where"}),
+        (ExperimentPart, {"where"}),
         (CataloguePart, set()),
         (TunePart, set()),
         (RulesPart, set()),
@@ -78,7 +84,20 @@ def test_the_first_page_names_every_verb() -> None:
         (DeployPart, set()),
         (Settings, set()),
     ],
-    ids=["blueprint", "model", "monitor", "catalogue", "tune", "rules", "data", "deploy", "serving"],
+    ids=[
+        "blueprint",
+        "model",
+        "monitor",
+        "rule",
+        "destination",
+        "experiment",
+        "catalogue",
+        "tune",
+        "rules",
+        "data",
+        "deploy",
+        "serving",
+    ],
 )
 def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None:
     text = page("blueprint.md")

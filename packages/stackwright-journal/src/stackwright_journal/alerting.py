@@ -110,8 +110,15 @@ class Situation:
             case "window":
                 self.windows.setdefault((data["start"], data["end"]), event)
             case "opened":
-                about = [data[name] for name in ("key", "rule", "version", "since", "action")]
-                self.open[data["rule"]] = Alert(*about, event.number, data.get("words", ""))
+                self.open[data["rule"]] = Alert(
+                    key=data["key"],
+                    rule=data["rule"],
+                    version=data["version"],
+                    since=data["since"],
+                    action=data["action"],
+                    number=event.number,
+                    words=data.get("words", ""),
+                )
             case "closed":
                 self.open.pop(data["rule"], None)
             case "action":

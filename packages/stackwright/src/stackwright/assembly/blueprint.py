@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from stackwright.assembly.environments import SECTION, overlaid
 from stackwright.assembly.model_part import TASKS, TRANSFORMS, DataPart, ModelPart, TunePart, read_model
+from stackwright.assembly.monitor_part import DestinationPart, ExperimentPart, MonitorPart, RulePart, read_monitor
 from stackwright.assembly.reading import BlueprintProblems, Part, Problem, Reader
 from stackwright.assembly.rules import OutlierRule, RulesPart
 from stackwright.assembly.secrets import Secret
@@ -27,11 +28,14 @@ __all__ = [
     "CataloguePart",
     "DataPart",
     "DeployPart",
+    "DestinationPart",
+    "ExperimentPart",
     "ModelPart",
     "MonitorPart",
     "OutlierRule",
     "Part",
     "Problem",
+    "RulePart",
     "RulesPart",
     "StreamPart",
     "TunePart",
@@ -47,23 +51,6 @@ USE_CASES: Final = ("realtime", "batch", "recommender")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MonitorPart:
-    """``[monitor]``: the reporters, and when the numbers that decide speak up.
-
-    Args:
-        reports: the reporters, in order.
-        psi: population stability index from which a column drifts.
-        missing: growth of a column's share of nulls that matters.
-        min_rows: rows a window needs before anything is decided.
-    """
-
-    reports: tuple[Part, ...] = ()
-    psi: float = 0.2
-    missing: float = 0.05
-    min_rows: int = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +121,7 @@ class Blueprint:
     server: Part | None = None
     serving: Part | None = None
     monitor: MonitorPart = field(default_factory=MonitorPart)
-    journal: str = "journal"
+    journal: str | Secret = "journal"
     catalogue: CataloguePart | None = None
     streams: Mapping[str, StreamPart] = field(default_factory=dict)
     deploy: DeployPart = field(default_factory=DeployPart)
@@ -211,8 +198,8 @@ class _Reader(Reader):
             compute=self.part(self.section("compute"), document["compute"]) if "compute" in document else None,
             server=self.part(self.section("server"), document["server"]) if "server" in document else None,
             serving=self.serving(document["serving"]) if "serving" in document else None,
-            monitor=self.monitor(tables["monitor"]),
-            journal=self.take(self.section("journal"), tables["journal"], "path", str, "journal"),
+            monitor=read_monitor(self, tables["monitor"]),
+            journal=self.journal(tables["journal"]),
             catalogue=self.catalogue(tables["catalogue"]) if "catalogue" in document else None,
             streams={name: self.stream(name, table) for name, table in tables["streams"].items()},
             deploy=self.deploy(tables["deploy"]),
@@ -254,6 +241,11 @@ class _Reader(Reader):
             table = {}
         return Part(where, "serving", dict(table))
 
+    def journal(self, table: Mapping[str, Any]) -> str | Secret:
+        secret = Secret.parse(table.get("path"))
+        found: str = self.take(self.section("journal"), table, "path", str, "journal") if secret is None else ""
+        return found if secret is None else secret
+
     def catalogue(self, table: Mapping[str, Any]) -> CataloguePart:
         where = self.section("catalogue")
         self.keys(where, table, tuple(CataloguePart.__dataclass_fields__))
@@ -261,14 +253,3 @@ class _Reader(Reader):
         if namespace and not _NAMESPACE.fullmatch(namespace):
             self.add(where, f"namespace is {namespace!r}", "Use letters, digits and underscores.")
         return CataloguePart(url=url, namespace=namespace)
-
-    def monitor(self, table: Mapping[str, Any]) -> MonitorPart:
-        where = self.section("monitor")
-        self.keys(where, table, tuple(MonitorPart.__dataclass_fields__))
-        reports = [self.part(f"{where} reports", item) for item in self.take(where, table, "reports", list, [])]
-        return MonitorPart(
-            reports=tuple(report for report in reports if report is not None),
-            psi=self.number(where, table, "psi", 0.2, 0.0, 100.0),
-            missing=self.number(where, table, "missing", 0.05, 0.0, 1.0),
-            min_rows=int(self.number(where, table, "min_rows", 200, 1, 10**9)),
-        )

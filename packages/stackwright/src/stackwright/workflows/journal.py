@@ -4,27 +4,54 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stackwright.assembly.secrets import Secret
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.identity import who
 from stackwright_interfaces.definitions import Target
+from stackwright_interfaces.storage import Storage
+from stackwright_journal.decisions import DecisionLog
 from stackwright_journal.labels import LabelLog
 from stackwright_journal.places import open_reader, open_segments
 from stackwright_journal.reading import PredictionReader
 from stackwright_journal.segments import Segments
+from stackwright_storage import open_storage
+
+
+def url_of(stack: Stack) -> str:
+    """Return where the journal is.
+
+    Raises:
+        BlueprintError: the secret that holds it cannot be read.
+    """
+    place = stack.blueprint.journal
+    if isinstance(place, Secret):
+        return place.reveal("blueprint.toml [journal] path", stack.project.folder)
+    return stack.url(place)
+
+
+def storage(stack: Stack) -> Storage:
+    """Return the storage of the journal."""
+    return open_storage(url_of(stack))
+
+
+def decisions(stack: Stack, model: str) -> DecisionLog:
+    """Return what was found, decided and done about a model."""
+    return DecisionLog(storage(stack), model, clock=stack.clock, who=who())
 
 
 def segments(stack: Stack) -> Segments:
     """Return where a prediction log writes to; what is no folder is written here first and shipped then."""
-    return open_segments(stack.url(stack.blueprint.journal), spool=_spool(stack))
+    return open_segments(url_of(stack), spool=_spool(stack))
 
 
 def predictions(stack: Stack) -> PredictionReader:
     """Return the reader of the predictions, those included that wait here to be shipped."""
-    return open_reader(stack.url(stack.blueprint.journal), spool=_spool(stack))
+    return open_reader(url_of(stack), spool=_spool(stack))
 
 
 def labels(stack: Stack, target: Target) -> LabelLog:
     """Return the label log of a target."""
-    return LabelLog(stack.context.storage(stack.blueprint.journal), target, clock=stack.clock)
+    return LabelLog(storage(stack), target, clock=stack.clock)
 
 
 def _spool(stack: Stack) -> Path:

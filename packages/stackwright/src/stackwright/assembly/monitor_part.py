@@ -1,0 +1,347 @@
+"""``[monitor]``, read into frozen data: reporters, windows, alert rules, who is told, experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from stackwright.assembly.reading import Part, Problem, Reader
+from stackwright.assembly.secrets import Secret
+from stackwright_interfaces.definitions import Definitions
+from stackwright_interfaces.errors import did_you_mean
+
+ACTIONS: Final = ("alert", "investigate", "retrain", "rollback")
+BASES: Final = ("matured", "estimated")
+KINDS: Final = ("ratio", "rise", "fall")
+METRICS: Final = (
+    *("mdape", "signed_median_error", "mape", "mae", "rmse", "ppe5", "ppe10", "ppe20", "hit_rate"),
+    *("interval_coverage", "median_relative_width", "auc", "log_loss", "ece"),
+    *("ndcg", "map", "mrr", "recall", "precision", "c_index"),
+)
+WATCHED: Final = (
+    *("performance", "data", "parity", "fallbacks", "silence", "psi", "ks", "missing", "new", "outside"),
+    *METRICS,
+)
+DESTINATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "log": (),
+    "webhook": ("url",),
+    "slack": ("url",),
+    "email": ("host", "sender", "to"),
+}
+"""Kind of destination → what it needs to be told."""
+
+_NAME: Final = "Use letters, digits, underscores and hyphens."
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulePart:
+    """``[monitor.rules.NAME]``: what is watched in each window, from where on it alarms, and what is done then.
+
+    Args:
+        watch: a metric, or ``performance``, ``data``, ``psi``, ``ks``, ``missing``, ``new``, ``outside``, ``parity``,
+            ``fallbacks`` or ``silence``.
+        limit: from where on it alarms; ``None`` takes the usual one.
+        kind: how the loss of a metric is counted; empty takes the usual way.
+        against: ``training``, ``previous`` or a number.
+        basis: ``matured`` or ``estimated``.
+        by: text features whose values are judged as well.
+        columns: columns of the data; none named takes all.
+        min_rows: rows below which it says nothing.
+        level: nominal coverage of the interval by which a loss must be proven.
+        windows: windows in a row that must alarm.
+        clear: windows in a row that must be ok for the alert to close.
+        action: what an alert calls for.
+        cooldown: days between two actions of one kind on one model.
+        notify: destinations; none named takes all.
+        models: the models it is for; none named takes all.
+    """
+
+    watch: str
+    limit: float | None = None
+    kind: str = ""
+    against: str | float = "training"
+    basis: str = "matured"
+    by: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    min_rows: int = 100
+    level: float = 0.95
+    windows: int = 2
+    clear: int = 2
+    action: str = "alert"
+    cooldown: float = 7.0
+    notify: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationPart:
+    """``[monitor.destinations.NAME]``: who is told of alerts.
+
+    Args:
+        where: the place in the blueprint.
+        kind: ``log``, ``webhook``, ``slack`` or ``email``.
+        url: of a webhook; a secret may hold it.
+        host: of the mail server.
+        port: of the mail server.
+        sender: address that mail comes from.
+        to: addresses that it goes to.
+        user: name for the mail server, where it asks for one.
+        password: a secret.
+        tls: ``starttls``, ``tls`` from the start, or ``none``.
+        timeout: seconds that a delivery may take.
+    """
+
+    where: str
+    kind: str
+    url: str | Secret = ""
+    host: str = ""
+    port: int = 587
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    user: str = ""
+    password: str | Secret = ""
+    tls: str = "starttls"
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentPart:
+    """``[monitor.experiments.NAME]``: arms compared on what they are for.
+
+    Args:
+        where: the place in the blueprint.
+        goal: a metric, or ``mean:TARGET``, the mean truth of another target of the same entity.
+        better: ``higher`` or ``lower``; empty takes what the metric says.
+        least: the smallest gain that is worth having.
+        model: the model; empty takes the only one.
+        arms: the arm that others are held against, then those.
+        guardrails: metric, ``mean:TARGET`` or ``fallbacks`` → how much worse it may become.
+        days: days that it runs; before, nothing is concluded.
+        min_rows: truths an arm needs.
+        level: nominal coverage of the intervals.
+        shares: arm → share of the entities it was given, checked where it is said.
+    """
+
+    where: str
+    goal: str
+    better: str = ""
+    least: float = 0.0
+    model: str = ""
+    arms: tuple[str, ...] = ("live", "canary")
+    guardrails: Mapping[str, float] = field(default_factory=dict)
+    days: float = 0.0
+    min_rows: int = 100
+    level: float = 0.95
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorPart:
+    """``[monitor]``: the reporters, and when the numbers that decide speak up.
+
+    Args:
+        reports: the reporters, in order.
+        psi: population stability index from which a column drifts.
+        missing: growth of a column's share of nulls that matters.
+        min_rows: rows a window needs before anything is decided.
+        window: days of a window.
+        parity: answers of a window that are computed again offline; 0 compares none.
+        rules: alert rules; without any, a proven loss retrains, drift and skew open an investigation.
+        destinations: who is told; the log is told without any.
+        experiments: arms that are compared.
+    """
+
+    reports: tuple[Part, ...] = ()
+    psi: float = 0.2
+    missing: float = 0.05
+    min_rows: int = 200
+    window: float = 7.0
+    parity: int = 200
+    rules: Mapping[str, RulePart] = field(default_factory=dict)
+    destinations: Mapping[str, DestinationPart] = field(default_factory=dict)
+    experiments: Mapping[str, ExperimentPart] = field(default_factory=dict)
+
+
+def read_monitor(reader: Reader, table: Mapping[str, Any]) -> MonitorPart:
+    """Read ``[monitor]``, noting what is wrong with it."""
+    where = reader.section("monitor")
+    reader.keys(where, table, tuple(MonitorPart.__dataclass_fields__))
+    reports = [reader.part(f"{where} reports", item) for item in reader.take(where, table, "reports", list, [])]
+    destinations = {
+        name: _destination(reader, name, item) for name, item in _tables(reader, where, table, "destinations")
+    }
+    rules = {name: _rule(reader, name, item, destinations) for name, item in _tables(reader, where, table, "rules")}
+    experiments = {name: _experiment(reader, name, item) for name, item in _tables(reader, where, table, "experiments")}
+    return MonitorPart(
+        reports=tuple(report for report in reports if report is not None),
+        psi=reader.number(where, table, "psi", 0.2, 0.0, 100.0),
+        missing=reader.number(where, table, "missing", 0.05, 0.0, 1.0),
+        min_rows=int(reader.number(where, table, "min_rows", 200, 1, 10**9)),
+        window=reader.number(where, table, "window", 7.0, 1e-3, 3650.0),
+        parity=int(reader.number(where, table, "parity", 200, 0, 100_000)),
+        rules=rules,
+        destinations=destinations,
+        experiments=experiments,
+    )
+
+
+def check(
+    monitor: MonitorPart, models: Mapping[str, str], definitions: Definitions, where: str = "blueprint.toml [monitor"
+) -> Iterator[Problem]:
+    """Give what rules and experiments name and is not there; features and targets once something was applied.
+
+    Args:
+        models: model → its service, empty for one that learns from rows of its own.
+    """
+    targets = [target.name for target in definitions.targets]
+    for name, rule in monitor.rules.items():
+        place = f"{where}.rules.{name}]"
+        for model in rule.models:
+            yield from _unknown(place, "model", model, list(models))
+        read = [models[model] for model in rule.models or models if models.get(model)]
+        known = [
+            field.name for service in definitions.services if service.ref in read for field in service.output_fields
+        ]
+        for column in (*rule.by, *rule.columns) if known else ():
+            yield from _unknown(place, "feature", column, [*known, "prediction"])
+    for name, experiment in monitor.experiments.items():
+        place = f"{where}.experiments.{name}]"
+        if experiment.model:
+            yield from _unknown(place, "model", experiment.model, list(models))
+        for measured in (experiment.goal, *experiment.guardrails):
+            kind, _, target = measured.partition(":")
+            if kind == "mean" and targets:
+                yield from _unknown(place, "target", target, targets)
+
+
+def _unknown(where: str, kind: str, name: str, known: Sequence[str]) -> Iterator[Problem]:
+    if name not in known:
+        todo = did_you_mean(name, known) or f"Known: {', '.join(known) or 'none'}."
+        yield Problem(where, f"there is no {kind} {name!r}", todo)
+
+
+def _tables(reader: Reader, where: str, table: Mapping[str, Any], key: str) -> list[tuple[str, Mapping[str, Any]]]:
+    found = []
+    for name, item in reader.take(where, table, key, dict, {}).items():
+        place = f"{where} {key}.{name}"
+        if not name.replace("-", "_").isidentifier():
+            reader.add(place, f"{name!r} is not a usable name", _NAME)
+        if isinstance(item, Mapping):
+            found.append((name, item))
+        else:
+            reader.add(place, f"is {item!r}", "Write a table.")
+    return found
+
+
+def _rule(reader: Reader, name: str, table: Mapping[str, Any], destinations: Mapping[str, Any]) -> RulePart:
+    where = reader.section(f"monitor.rules.{name}")
+    reader.keys(where, table, tuple(RulePart.__dataclass_fields__))
+    watch = reader.required(where, table, "watch")
+    if watch and watch not in WATCHED:
+        reader.add(where, f"watch is {watch!r}", did_you_mean(watch, WATCHED) or f"Choose from: {', '.join(WATCHED)}.")
+    against = table.get("against", "training")
+    if isinstance(against, bool) or not (isinstance(against, int | float) or against in ("training", "previous")):
+        reader.add(where, f"against is {against!r}", 'Give "training", "previous" or a number.')
+        against = "training"
+    notify = _texts(reader, where, table, "notify")
+    for wanted in notify:
+        if wanted not in destinations:
+            todo = did_you_mean(wanted, destinations) or f"Add [monitor.destinations.{wanted}]."
+            reader.add(where, f"notify names {wanted!r}, which is no destination", todo)
+    limit = reader.take(where, table, "limit", (int, float), None)
+    return RulePart(
+        watch=watch,
+        limit=None if limit is None else float(limit),
+        kind=reader.choice(where, table, "kind", KINDS, ""),
+        against=against if isinstance(against, str) else float(against),
+        basis=reader.choice(where, table, "basis", BASES, "matured"),
+        by=_texts(reader, where, table, "by"),
+        columns=_texts(reader, where, table, "columns"),
+        min_rows=int(reader.number(where, table, "min_rows", 100, 1, 10**9)),
+        level=reader.number(where, table, "level", 0.95, 0.5, 0.99999),
+        windows=int(reader.number(where, table, "windows", 2, 1, 100)),
+        clear=int(reader.number(where, table, "clear", 2, 1, 100)),
+        action=reader.choice(where, table, "action", ACTIONS, "alert"),
+        cooldown=reader.number(where, table, "cooldown", 7.0, 0.0, 3650.0),
+        notify=notify,
+        models=_texts(reader, where, table, "models"),
+    )
+
+
+def _destination(reader: Reader, name: str, table: Mapping[str, Any]) -> DestinationPart:
+    where = reader.section(f"monitor.destinations.{name}")
+    reader.keys(where, table, [key for key in DestinationPart.__dataclass_fields__ if key != "where"])
+    kind = reader.choice(where, table, "kind", tuple(DESTINATIONS), "")
+    if not kind and "kind" not in table:
+        reader.add(where, "kind is missing", f"Choose from: {', '.join(DESTINATIONS)}.")
+    for key in DESTINATIONS.get(kind, ()):
+        if key not in table:
+            reader.add(where, f"a {kind} needs {key}", f"Add: {key} = ...")
+    return DestinationPart(
+        where=where,
+        kind=kind,
+        url=_secret(reader, where, table, "url"),
+        host=reader.take(where, table, "host", str, ""),
+        port=int(reader.number(where, table, "port", 587, 1, 65_535)),
+        sender=reader.take(where, table, "sender", str, ""),
+        to=_texts(reader, where, table, "to"),
+        user=reader.take(where, table, "user", str, ""),
+        password=_secret(reader, where, table, "password"),
+        tls=reader.choice(where, table, "tls", ("starttls", "tls", "none"), "starttls"),
+        timeout=reader.number(where, table, "timeout", 10.0, 0.1, 300.0),
+    )
+
+
+def _experiment(reader: Reader, name: str, table: Mapping[str, Any]) -> ExperimentPart:
+    where = reader.section(f"monitor.experiments.{name}")
+    reader.keys(where, table, [key for key in ExperimentPart.__dataclass_fields__ if key != "where"])
+    goal, better = reader.required(where, table, "goal"), reader.choice(where, table, "better", ("higher", "lower"), "")
+    guardrails = _numbers(reader, where, table, "guardrails")
+    for measured in (goal, *guardrails):
+        if measured and measured not in (*METRICS, "fallbacks") and not measured.startswith("mean:"):
+            known = [*METRICS, "fallbacks", "mean:TARGET"]
+            reader.add(
+                where, f"{measured!r} is no metric", did_you_mean(measured, known) or f"Known: {', '.join(known)}."
+            )
+    if goal.startswith("mean:") and not better:
+        reader.add(where, f"goal is {goal!r}, and nothing says what is better", 'Add: better = "higher"')
+    arms = _texts(reader, where, table, "arms") or ("live", "canary")
+    if len(arms) < 2:
+        reader.add(where, f"arms is {list(arms)!r}", "Name the arm to hold others against, and another.")
+    return ExperimentPart(
+        where=where,
+        goal=goal,
+        better=better,
+        least=reader.number(where, table, "least", 0.0, 0.0, 1e12),
+        model=reader.take(where, table, "model", str, ""),
+        arms=arms,
+        guardrails=guardrails,
+        days=reader.number(where, table, "days", 0.0, 0.0, 3650.0),
+        min_rows=int(reader.number(where, table, "min_rows", 100, 2, 10**9)),
+        level=reader.number(where, table, "level", 0.95, 0.5, 0.99999),
+        shares=_numbers(reader, where, table, "shares"),
+    )
+
+
+def _texts(reader: Reader, where: str, table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found: Sequence[Any] = reader.take(where, table, key, list, [])
+    if not all(isinstance(item, str) for item in found):
+        reader.add(where, f"{key} is {found!r}", "Give a list of texts.")
+    return tuple(str(item) for item in found)
+
+
+def _numbers(reader: Reader, where: str, table: Mapping[str, Any], key: str) -> dict[str, float]:
+    found: Mapping[str, Any] = reader.take(where, table, key, dict, {})
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            reader.add(f"{where} {key}", f"{name} is {value!r}", "Give a number.")
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def _secret(reader: Reader, where: str, table: Mapping[str, Any], key: str) -> str | Secret:
+    secret = Secret.parse(table.get(key))
+    if secret is not None:
+        return secret
+    found: str = reader.take(where, table, key, str, "")
+    return found
