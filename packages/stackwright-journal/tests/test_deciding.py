@@ -152,6 +152,13 @@ def test_versions_and_arms_are_judged_apart_and_a_shadow_does_not_alarm():
     assert result["performance"]["state"] == "ok"
 
 
+@pytest.mark.parametrize("arm", ["shadow", "test"])
+def test_rows_whose_answers_nobody_saw_are_no_sign_of_drift(arm):
+    result = run(together(joined(), joined(area=10, arm=arm, seed=1)))
+    assert (result["data"]["state"], result["data"]["n"]) == ("ok", 600)
+    assert result["performance"]["state"] == "ok"
+
+
 def test_a_shifted_feature_alarms_by_name():
     result = run(joined(area=10))
     columns = result["data"]["columns"]

@@ -12,7 +12,7 @@ import pytest
 
 from stackwright_interfaces.definitions import Entity, FeatureService, FeatureView
 from stackwright_interfaces.feature_store import FeatureRows, FeatureStore, Status, Watermark
-from stackwright_interfaces.model import Manifest, ModelFormat, Predictor, Signature, describe_files
+from stackwright_interfaces.model import Contributions, Manifest, ModelFormat, Predictor, Signature, describe_files
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.types import FLOAT64, INT64, STRING, Field
 from stackwright_numerics import conformal
@@ -44,6 +44,10 @@ class Linear(Predictor):
 
     def predict(self, inputs: Any) -> Any:
         return np.nan_to_num(inputs, posinf=np.inf) @ np.array([self.factor, 1.0, 10.0])
+
+    def contributions(self, inputs: Any) -> Contributions:
+        values = np.nan_to_num(inputs, posinf=np.inf) * np.array([self.factor, 1.0, 10.0])
+        return Contributions(values=values, base=np.zeros(len(values)))
 
 
 class LinearFormat(ModelFormat):

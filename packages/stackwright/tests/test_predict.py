@@ -320,3 +320,22 @@ def test_a_model_that_cannot_answer_leaves_the_old_file(
     with pytest.raises(kind):
         stack.score(written(tmp_path / "in.csv", some_keys(2)), tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text() == "old"
+
+
+def test_an_explanation_adds_up_and_says_how_old_the_features_are(stack: Any) -> None:
+    plain = stack.predict(home_id="0007", rooms=3, at=AT).data
+    outcome = stack.predict(home_id="0007", rooms=3, at=AT, explain=True)
+    assert outcome.data | {"explanation": 0} == plain | {"explanation": 0}
+    found = outcome.data["explanation"]
+    assert set(found["contributions"]) == {"area", "kind", "rooms", "room_size", "visits_30d"}
+    assert found["base"] + sum(found["contributions"].values()) == pytest.approx(found["raw"], rel=1e-12)
+    assert (found["link"], found["steps"][0]) == ("identity", {"op": "exp"})
+    assert np.exp(found["raw"]) == pytest.approx(plain["prediction"], rel=1e-9)
+    assert found["ages"]["homes@1"] > 0
+    assert "with nothing known" in str(outcome)
+
+
+def test_explain_is_an_option_of_the_command_line(served: Path, run: Any) -> None:
+    ran = run("predict", "home_id=0007", "rooms=3", "--explain", "--project", served, "--json")
+    assert ran.code == 0, ran.err
+    assert "contributions" in ran.json["explanation"]

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from stackwright_journal.records import UNSEEN
 from stackwright_journal.tabulating import FEATURE
 from stackwright_numerics.drift import Counts, Histogram, Limits, compare, worst
 
@@ -28,7 +30,12 @@ class ColumnCounts:
         self._counts: dict[str, Counts] = {}
 
     def add(self, table: Any) -> None:
-        """Count rows of a table of predictions; features are ``feature.NAME`` in it, others go by their names."""
+        """Count rows of a table of predictions; features are ``feature.NAME`` in it, others go by their names.
+
+        Rows of arms whose answers nobody saw are passed over, where the table says which those are.
+        """
+        if "arm" in table.column_names:
+            table = table.filter(pc.invert(pc.is_in(table.column("arm"), pa.array(UNSEEN, pa.string()))))
         self.rows += len(table)
         for name, histogram in self.histograms.items():
             held = next((held for held in (FEATURE + name, name) if held in table.column_names), None)

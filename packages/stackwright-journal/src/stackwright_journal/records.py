@@ -17,6 +17,8 @@ from stackwright_interfaces.errors import DataError
 from stackwright_interfaces.feature_store import FeatureRows, Watermark
 
 SCHEMA: Final = 1
+UNSEEN: Final = ("shadow", "test")
+"""Arms whose answers nobody acted on: they are shown, and alarm nobody."""
 
 _OPTIONS: Final = (
     orjson.OPT_SERIALIZE_NUMPY
@@ -60,7 +62,8 @@ class PredictionRecord(TypedDict):
         lower: lower end of its interval.
         upper: upper end.
         items: the answer of a ranking.
-        arm: ``"live"`` (also where it is not given), ``"shadow"``, ``"canary"`` or ``"batch"``.
+        arm: ``"live"`` (also where it is not given), ``"shadow"``, ``"canary"``, ``"batch"``, or ``"test"`` for what a
+            deployment was verified with.
         fallbacks: what was done for want of something.
         schema: version of this layout, filled in.
     """
@@ -157,7 +160,7 @@ class PredictionRows:
         request_id: of the request.
         digest: of the model.
         blueprint: digest of the plan.
-        arm: live, shadow, canary or batch.
+        arm: live, shadow, canary, batch or test.
         fallbacks: row → what was done for want of something.
         asked_at: the instant of the question; the features' where it is ``None``.
     """

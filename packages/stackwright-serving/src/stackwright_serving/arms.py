@@ -15,6 +15,7 @@ from stackwright_interfaces.registry import ModelVersion
 LIVE: Final = "live"
 CANARY: Final = "canary"
 SHADOW: Final = "shadow"
+TEST: Final = "test"
 
 Columns = Mapping[str, Sequence[Any]]
 

@@ -128,6 +128,11 @@ class Exchange:
         """Bytes of the headers."""
         return sum([len(name) + len(value) for name, value in self._scope["headers"]])
 
+    @property
+    def test(self) -> bool:
+        """Whether the client says that it asks to see whether the server does as it should."""
+        return self.headers.get(b"x-stackwright-purpose") == b"test"
+
     @cached_property
     def query(self) -> Mapping[str, str]:
         """The query's parameters; of one that is sent several times, the last."""

@@ -16,6 +16,7 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.arms import Challenger, Split, deciding
 from stackwright_serving.loading import Loading
 from stackwright_serving.metrics import Metrics
+from stackwright_serving.refused import Refused
 from stackwright_serving.scorer import Scorer
 from stackwright_serving.served import Loaded, Served
 from stackwright_serving.settings import Settings
@@ -83,7 +84,10 @@ class ModelHost:
 
         Raises:
             ModelNotFound: it is not being served.
+            Refused: nothing could be loaded yet (503).
         """
+        if not self._serving and not self._generation:
+            raise Refused(503, "no model could be loaded yet", "Ask again in a moment.", where="server")
         if name is None and len(self._serving) == 1:
             return next(iter(self._serving.values()))
         if name is None or name not in self._serving:

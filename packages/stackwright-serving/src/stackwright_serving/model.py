@@ -54,6 +54,9 @@ class LoadedModel:
         predictor: its payload, loaded.
         name: the model's name.
         version: its number; 0 for a model that is not published.
+
+    Attributes:
+        turn: held by the thread that asks the payload.
     """
 
     def __init__(self, manifest: Manifest, predictor: Predictor, *, name: str = "", version: int = 0) -> None:
@@ -64,7 +67,7 @@ class LoadedModel:
         self.digest = manifest.digest
         self.inputs = tuple(item.name for item in manifest.signature.inputs)
         self._further = tuple(item.name for item in manifest.signature.outputs[1:])
-        self._turn = Lock()
+        self.turn = Lock()
         self._encode = MatrixEncoder(manifest.signature)
         self.postprocess: Step = compile_steps(manifest.postprocess)
         self._ends: Step = compile_steps([step for step in manifest.postprocess if step["op"] == "clip"])
@@ -105,10 +108,7 @@ class LoadedModel:
                 PredictionError: a value is missing that must not be.
             ModelError: the model answered with NaN or infinity.
         """
-        for name in self.inputs:
-            if name not in columns:
-                raise MissingColumn.of(f"model {self.name}", name, list(columns))
-        self._refuse_missing(columns)
+        self._check(columns)
         outside = self._rules.outside(columns)
         columns = self._rules.clipped(columns)
         matrix = self._encode(columns)
@@ -127,12 +127,30 @@ class LoadedModel:
         )
         return Prediction(value, lower, upper, unknown, outside, further)
 
+    def given(self, columns: Mapping[str, Any]) -> Any:
+        """Return what the payload is given of model columns: a matrix, or columns by name.
+
+        Raises:
+            MissingColumn: an input is not there.
+            PredictionError: a value is missing that must not be.
+        """
+        self._check(columns)
+        columns = self._rules.clipped(columns)
+        by_name = self.predictor.input == "columns"
+        return {name: columns[name] for name in self.inputs} if by_name else self._encode(columns)
+
+    def _check(self, columns: Mapping[str, Any]) -> None:
+        for name in self.inputs:
+            if name not in columns:
+                raise MissingColumn.of(f"model {self.name}", name, list(columns))
+        self._refuse_missing(columns)
+
     def _predicted(self, inputs: Any, count: int) -> Floats:
         """Return the payload's answers. One thread at a time asks it, and none for so long that others wait."""
         answers = []
         for start in range(0, max(count, 1), _PART):
             part = inputs if count <= _PART else _rows(inputs, start, start + _PART)
-            with self._turn:
+            with self.turn:
                 answers.append(np.asarray(self.predictor.predict(part), dtype=np.float64))
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 

@@ -77,9 +77,22 @@ def _predict(state: State, name: str, version: int) -> dict[str, Any]:
         "schema": {"type": "string", "format": "date-time"},
         "description": "The asked instant.",
     }
+    explain = {
+        "name": "explain",
+        "in": "query",
+        "schema": {"type": "string", "enum": ["0", "1"]},
+        "description": "Add what each input added to the answer, and how old the features were.",
+    }
     body = {"required": True, "content": {"application/json": {"schema": {"anyOf": [row, rows]}}}}
     summary = f"Predict with {name}@{version}."
-    return {"post": {"summary": summary, "parameters": [at], "requestBody": body, "responses": {**answers, **failures}}}
+    return {
+        "post": {
+            "summary": summary,
+            "parameters": [at, explain],
+            "requestBody": body,
+            "responses": {**answers, **failures},
+        }
+    }
 
 
 def _schema(field: Field) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Settings:
         fallback: answer from defaults, and say so, where the feature store fails; without it the answer is 503 or 504.
         poll: seconds between two looks at the registry.
         probe: seconds that a new version may take to be loaded and checked in a process of its own.
+        explain_rows: rows of a request whose answers are to be explained.
         shadow_rows: rows that may wait for a shadow; beyond them, requests are not copied to it.
         clock_skew: seconds that an asked instant may lie ahead of the server's clock.
         log_level: least level of what is logged: ``debug``, ``info``, ``warning`` or ``error``.
@@ -64,6 +65,7 @@ class Settings:
     fallback: bool = False
     poll: float = 2.0
     probe: float = 60.0
+    explain_rows: int = 100
     shadow_rows: int = 1000
     clock_skew: float = 1.0
     log_level: str = "info"
@@ -74,7 +76,16 @@ class Settings:
     trace_share: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("max_head", "max_body", "max_rows", "max_depth", "concurrency", "threads", "failures"):
+        for name in (
+            "max_head",
+            "max_body",
+            "max_rows",
+            "max_depth",
+            "concurrency",
+            "threads",
+            "failures",
+            "explain_rows",
+        ):
             self._check(name, 1, math.inf)
         for name in ("timeout", "deadline", "poll", "probe"):
             self._check(name, 0.001, math.inf)

@@ -56,7 +56,8 @@ class Shadow:
         self._dropped = metrics.shadow_dropped.labels(*labels)
         self._failed = metrics.shadow_failed.labels(*labels)
         self._queue: SimpleQueue[tuple[Answered, Done] | None] = SimpleQueue()
-        self._offered = self._finished = 0  # each is written by one thread alone
+        self._waiting = 0
+        self._counting = threading.Lock()
         self._kind: type[Exception] | None = None
         self._thread = threading.Thread(target=self._run, name=f"shadow {scorer.model.ref}", daemon=True)
         self._thread.start()
@@ -72,11 +73,13 @@ class Shadow:
             done: called with the shadow's answer, in the shadow's thread.
         """
         rows = len(answered.ids)
-        if self._offered - self._finished >= self._limit:
+        with self._counting:
+            room = self._waiting < self._limit
+            self._waiting += rows if room else 0
+        if room:
+            self._queue.put((answered, done))
+        else:
             self._dropped.inc(rows)
-            return
-        self._offered += rows
-        self._queue.put((answered, done))
 
     def close(self) -> bool:
         """Stop, without what still waits; return false where it hangs and is left behind."""
@@ -96,7 +99,8 @@ class Shadow:
                 self._failed.inc(rows)
                 if self._is_news(error):
                     log.exception("the shadow %s failed", self.model.ref)
-            self._finished += rows
+            with self._counting:
+                self._waiting -= rows
             time.sleep(0)  # whoever answers goes first
 
     def _answer(self, answered: Answered) -> Answered:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVarTuple
 
 from stackwright_interfaces.errors import DataError, ModelError
-from stackwright_serving.arms import CANARY, LIVE, asked_of
+from stackwright_serving.arms import CANARY, LIVE, TEST, asked_of
 from stackwright_serving.exchange import Exchange, Response
 from stackwright_serving.host import ModelHost
 from stackwright_serving.ids import time_ordered_id
@@ -38,6 +38,7 @@ class Question:
         asked: the instant that is asked for.
         now: when it is asked.
         request_id: of the request.
+        test: nobody acts on the answer: it is sent to see whether the server does as it should.
     """
 
     count: int
@@ -47,6 +48,7 @@ class Question:
     keys: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     request: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    test: bool = False
 
 
 @dataclass
@@ -117,7 +119,7 @@ class State:
             DataError: a key or request field is missing or of another type.
             ModelError: a row cannot be predicted.
         """
-        if question.inputs:
+        if question.inputs or question.test:
             return self.answer(served.champion, question)
         loaded, arm = served.choose(question.keys, question.request)
         if arm == CANARY:
@@ -147,7 +149,7 @@ class State:
             predicted=question.now,
             request_id=question.request_id,
             blueprint=self.blueprint,
-            arm=arm,
+            arm=TEST if question.test else arm,
         )
 
     def note(self, answered: Answered, served: Served) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from stackwright_interfaces.errors import PredictionError
 from stackwright_interfaces.types import Field, Kind
+from stackwright_serving.exchange import Exchange
 from stackwright_serving.served import Loaded
 from stackwright_serving.state import Question, State
 from stackwright_serving.values import InvalidValue, columns
@@ -80,7 +81,7 @@ def fit(table: Table, loaded: Loaded) -> Given:
     )
 
 
-def question(state: State, given: Given, request_id: str) -> Question:
+def question(state: State, given: Given, exchange: Exchange) -> Question:
     """Return rows as they are asked now."""
     now = state.clock()
     return Question(
@@ -90,7 +91,8 @@ def question(state: State, given: Given, request_id: str) -> Question:
         count=given.count,
         asked=now,
         now=now,
-        request_id=request_id,
+        request_id=exchange.id,
+        test=exchange.test,
     )
 
 

@@ -302,11 +302,13 @@ class NotebookStack(Stack):
 
         return scorecard(self, model)
 
-    def predict(self, *, model_ref: str | None = None, at: datetime | None = None, **keys: Any) -> Outcome:
+    def predict(
+        self, *, model_ref: str | None = None, at: datetime | None = None, explain: bool = False, **keys: Any
+    ) -> Outcome:
         """Predict for one entity, given its keys and request fields as keywords."""
         from stackwright.workflows.live.predict import predict
 
-        return predict(self, keys, model=model_ref, at=at)
+        return predict(self, keys, model=model_ref, at=at, explain=explain)
 
     def serve(self, *, port: int | None = None) -> None:
         """Serve the promoted models over HTTP until interrupted."""

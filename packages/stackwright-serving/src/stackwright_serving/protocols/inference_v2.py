@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from stackwright_interfaces.types import Field
+from stackwright_serving.arms import CANARY, LIVE
 from stackwright_serving.exchange import Exchange, Response, answer
 from stackwright_serving.model import Prediction
 from stackwright_serving.protocols.tensors import DATATYPES, LENGTH, Tensors, packed, split
@@ -70,8 +71,9 @@ class InferenceV2:
         columns = tensors.columns(asked.get("inputs"), tail)
         now = self._state.clock()
         count = len(next(iter(columns.values()), ()))
-        question = Question(inputs=columns, count=count, asked=now, now=now, request_id=exchange.id)
-        answered = self._state.answer(loaded, question)
+        question = Question(inputs=columns, count=count, asked=now, now=now, request_id=exchange.id, test=exchange.test)
+        arm = LIVE if loaded is served.champion else CANARY
+        answered = self._state.answer(loaded, question, arm=arm)
         scored = answered.scored
         document: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
         if "id" in asked:

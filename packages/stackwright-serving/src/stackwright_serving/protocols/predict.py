@@ -1,7 +1,8 @@
 """``POST /predict``: entity keys and request fields in, predictions out; features are looked up here.
 
 A body is one object of keys and fields, or ``{"rows": [...]}`` of such objects (none gives no predictions). The path
-``/predict/NAME`` chooses a model, ``?at=TIME`` another instant than now, never a later one.
+``/predict/NAME`` chooses a model, ``?at=TIME`` another instant than now, never a later one. ``?explain=1`` adds what
+each input added to the answer, and how old the features were.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from stackwright_interfaces.errors import ArtifactError
 from stackwright_serving.exchange import Exchange, Response, answer
+from stackwright_serving.explaining import ages, explain
 from stackwright_serving.reads import Substitutes
 from stackwright_serving.refused import Refused
 from stackwright_serving.served import Served
@@ -30,12 +32,17 @@ class Predict:
         """Answer one request."""
         served = self._state.host.served(exchange.model)
         exchange.check_json()
+        explained = _explained(exchange)
         body = await exchange.body()
+        if explained:  # milliseconds a row
+            return await self._state.work.beside(exchange, self._answer, exchange, served, body)
         return await self._state.run(exchange, self._answer, exchange, served, body, size=len(body), reads=True)
 
     def _answer(self, exchange: Exchange, served: Served, body: bytes) -> Response:
-        state = self._state
-        rows = self._rows(exchange.document(body))
+        state, explained = self._state, _explained(exchange)
+        rows = self._rows(
+            exchange.document(body), state.settings.explain_rows if explained else state.settings.max_rows
+        )
         now = state.clock()
         asked = self._asked(exchange, now)
         form = served.champion.form
@@ -51,19 +58,23 @@ class Predict:
             asked=asked,
             now=now,
             request_id=exchange.id,
+            test=exchange.test,
         )
         answered = state.ask(served, question)
-        return answer(_reply(answered), after=partial(state.note, answered, served))
+        reply = _reply(answered)
+        if explained:
+            _explain(answered, reply)
+        return answer(reply, after=partial(state.note, answered, served))
 
-    def _rows(self, body: Any) -> list[Any]:
+    def _rows(self, body: Any, most: int) -> list[Any]:
         if isinstance(body, Mapping) and set(body) == {"rows"} and isinstance(body["rows"], list):
             rows = body["rows"]
         elif isinstance(body, Mapping):
             rows = [body]
         else:
             raise Refused(400, "the body is no object", 'Send {"KEY": VALUE} or {"rows": [...]}.')
-        if len(rows) > self._state.settings.max_rows:
-            raise Refused(413, f"{len(rows)} rows", f"Send at most {self._state.settings.max_rows} a request.")
+        if len(rows) > most:
+            raise Refused(413, f"{len(rows)} rows", f"Send at most {most} a request.")
         return rows
 
     def _asked(self, exchange: Exchange, now: datetime) -> datetime:
@@ -78,6 +89,32 @@ class Predict:
         if asked > now + timedelta(seconds=self._state.settings.clock_skew):
             raise Refused(422, f"at is {text}, which lies in the future", "Ask for now or the past.")
         return asked
+
+
+def _explained(exchange: Exchange) -> bool:
+    """Return whether the answers are to be explained.
+
+    Raises:
+        Refused: that is not said clearly (400).
+    """
+    text = exchange.query.get("explain", "0") if exchange.has_query else "0"
+    if text.lower() not in ("0", "1", "false", "true"):
+        raise Refused(400, f"explain is {text[:100]!r}", "Send explain=1, or leave it out.")
+    return text.lower() in ("1", "true")
+
+
+def _explain(answered: Answered, reply: dict[str, Any]) -> None:
+    """Add to a reply what each input added to its answers, and the ages of the features.
+
+    Raises:
+        PredictionError: the model cannot tell.
+    """
+    rows = answered.scored.features
+    assert rows is not None, "features are read here"
+    explanation = explain(answered.model, rows.columns)
+    reply["explained"] = explanation.about()
+    for place, item in enumerate(reply["predictions"]):
+        item["explanation"] = {**explanation.row(place), "ages": ages(rows, answered.asked, place)}
 
 
 def _reply(answered: Answered) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Invocations:
             raise Refused(413, f"{len(table.rows)} rows", f"Send at most {limit} a request.")
         tables = list(_parts(table, limit))
         chosen = served if len(tables) == 1 else Served(champion)  # so that one version answers all of them
-        parts = [self._state.ask(chosen, question(self._state, fit(some, champion), exchange.id)) for some in tables]
+        parts = [self._state.ask(chosen, question(self._state, fit(some, champion), exchange)) for some in tables]
 
         def note() -> None:
             for answered in parts:

@@ -17,13 +17,16 @@ def _predict(options: Options) -> Outcome:
     from stackwright.workflows.live.predict import predict
 
     with open_stack(options) as stack:
-        return predict(stack, pairs(options.pairs), model=options.model, at=options.at)
+        return predict(stack, pairs(options.pairs), model=options.model, at=options.at, explain=options.explain)
 
 
 def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="entity keys and request fields")
     parser.add_argument("--model", metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS (default: the champion)")
     parser.add_argument("--at", type=time, metavar="TIME", help="the instant that is asked for (default: now)")
+    parser.add_argument(
+        "--explain", action="store_true", help="tell what each input adds, and how old the features are"
+    )
 
 
 def _serve(options: Options) -> None:

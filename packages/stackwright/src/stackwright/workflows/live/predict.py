@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -15,22 +16,28 @@ from stackwright.workflows.rows.arguments import parse_value
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import MissingColumn, UsageError
 from stackwright_interfaces.types import Field
+from stackwright_serving import explaining
 from stackwright_serving.scorer import Scored, Scorer
 
-CHUNK: Final = 10_000
 
-_ASKED: Final = "__asked"
-
-
-def predict(stack: Stack, pairs: Mapping[str, Any], *, model: str | None = None, at: datetime | None = None) -> Outcome:
+def predict(
+    stack: Stack,
+    pairs: Mapping[str, Any],
+    *,
+    model: str | None = None,
+    at: datetime | None = None,
+    explain: bool = False,
+) -> Outcome:
     """Predict for one entity.
 
     Args:
         pairs: request keys and request fields; texts are read by their declared types.
+        explain: tell what each input added to the answer, and how old the features are.
 
     Raises:
         MissingColumn: a key or field is not given.
         WrongType: a value is not of its type.
+        PredictionError: it is to be explained, and the model cannot tell.
     """
     used = scorer(stack, model)
     service: FeatureService = used.service or stack.service(used.model.manifest.service)
@@ -40,7 +47,8 @@ def predict(stack: Stack, pairs: Mapping[str, Any], *, model: str | None = None,
         if name not in {**keys, **request}:
             raise UsageError(f"argument {name!r}", "is no key of the model", f"Known: {', '.join([*keys, *request])}.")
     scored = used.by_keys(keys, request, at=at)
-    return _one(used, scored, pairs)
+    outcome = _one(used, scored, pairs)
+    return _explained(outcome, used, scored, at or stack.clock()) if explain else outcome
 
 
 def _read(pairs: Mapping[str, Any], field: Field) -> Any:
@@ -75,6 +83,26 @@ def _one(used: Scorer, scored: Scored, pairs: Mapping[str, Any]) -> Outcome:
     data["incomplete"] = list(incomplete)
     notes = (f"Not found or expired: {', '.join(incomplete)}.",) if incomplete else ()
     return Outcome(title, data, tables, notes)
+
+
+def _explained(outcome: Outcome, used: Scorer, scored: Scored, at: datetime) -> Outcome:
+    rows = scored.features
+    assert rows is not None, "features are read by keys"
+    explanation = explaining.explain(used.model, rows.columns)
+    found = {
+        **explanation.row(0),
+        **explanation.about(),
+        "ages": explaining.ages(rows, at, 0),
+    }
+    added = [(name, _plain(rows.columns[name][0]), value) for name, value in found["contributions"].items()]
+    after = "".join(f", then {step['op']}" for step in found["steps"])
+    tables = (
+        Table(("input", "value", "adds"), added),
+        Table(("features of", "seconds old"), list(found["ages"].items())),
+    )
+    sum_ = f"{found['base']:.6g} with nothing known, {found['raw']:.6g} with all inputs"
+    notes = (f"{sum_} ({found['link']}{after}, gives the answer).", *outcome.notes)
+    return replace(outcome, data={**outcome.data, "explanation": found}, tables=tables, notes=notes)
 
 
 def _plain(value: Any) -> Any:
