@@ -23,7 +23,7 @@ from stackwright_journal.join import Joined, Maturity, states
 from stackwright_journal.judging import JudgedRows, judged_states
 from stackwright_journal.maturity import TASKS, estimate
 from stackwright_journal.reading import FEATURE, ReadCounts, Span
-from stackwright_journal.records import rfc3339
+from stackwright_journal.records import UNSEEN, rfc3339
 from stackwright_journal.verdicts import RULES, UNBIASED, Rule, verdict
 from stackwright_numerics.drift import Limits, State, worst
 from stackwright_numerics.lists import PLACES
@@ -33,7 +33,6 @@ __all__ = ["RULES", "Policy", "Rule", "decide"]
 SCHEMA: Final = 1
 
 _SLICES: Final = 20
-_SHADOW: Final = "shadow"
 _MATURED: Final = list(Maturity).index(Maturity.MATURED)
 
 
@@ -197,7 +196,7 @@ def _performance(
                 "state": worst(*(item["state"] for item in verdicts.values())),
             }
         )
-    states: list[State] = [group["state"] for group in groups if group["arm"] != _SHADOW]
+    states: list[State] = [group["state"] for group in groups if group["arm"] not in UNSEEN]
     return {"state": worst(*states), "minimum": policy.minimum, "groups": groups}
 
 
