@@ -19,7 +19,16 @@ from stackwright_serving.settings import Settings
 from stackwright_serving.telemetry import Tracing
 
 SLOW_FOR: Final = 10.0
-"""Seconds for which a store counts as slow after a slow read."""
+"""Seconds for which a store counts as slow."""
+
+SLOW_FROM: Final = 10.0
+"""What slow reads must add up to, in times of the patience, for a store to count as slow: one very slow one, or several.
+
+A read that is slow once may have been interrupted, as happens on a machine that does much else.
+"""
+
+_FADES: Final = 0.9
+"""What is left of that after each further read."""
 
 _WHERE: Final = "feature store"
 _NUMBERS: Final = frozenset({Kind.BOOL, Kind.INT64, Kind.FLOAT64})
@@ -51,6 +60,7 @@ class Reads:
         self.tracing = tracing
         self._patience = settings.patience
         self._slow_until = 0.0
+        self._added_up = 0.0
 
     @property
     def slow(self) -> bool:
@@ -61,7 +71,11 @@ class Reads:
         """Note how long a read took."""
         self.metrics.reads.observe(seconds)
         if seconds >= self._patience:
-            self._slow_until = time.monotonic() + SLOW_FOR
+            self._added_up = _FADES * self._added_up + seconds / max(self._patience, 1e-6)
+            if self._added_up >= SLOW_FROM:
+                self._slow_until = time.monotonic() + SLOW_FOR
+        elif self._added_up:
+            self._added_up = _FADES * self._added_up if self._added_up > 0.01 else 0.0
 
     def failed(self, kind: str) -> None:
         """Note that a read failed."""
