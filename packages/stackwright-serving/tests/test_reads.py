@@ -14,23 +14,23 @@ def reads() -> Reads:
     return Reads(Settings(patience=0.005), Metrics())
 
 
-def test_one_read_that_was_interrupted_makes_no_store_slow(reads: Reads) -> None:
-    for _ in range(20):
-        reads.took(0.02)
-        for _ in range(50):
+def test_reads_that_were_interrupted_make_no_store_slow(reads: Reads) -> None:
+    for _ in range(100):
+        reads.took(0.04)
+        for _ in range(30):
             reads.took(0.0001)
     assert not reads.slow
 
 
-def test_one_very_slow_read_does(reads: Reads) -> None:
-    reads.took(0.05)
+def test_one_read_that_takes_very_long_does(reads: Reads) -> None:
+    reads.took(0.5)
     assert reads.slow
 
 
-def test_reads_that_are_all_a_little_slow_do(reads: Reads) -> None:
-    for _ in range(9):
-        reads.took(0.006)
+@pytest.mark.parametrize(("seconds", "count"), [(0.1, 4), (0.006, 10)])
+def test_reads_that_are_all_slow_do(reads: Reads, seconds: float, count: int) -> None:
+    for _ in range(count - 1):
+        reads.took(seconds)
     assert not reads.slow
-    for _ in range(20):
-        reads.took(0.006)
+    reads.took(seconds)
     assert reads.slow

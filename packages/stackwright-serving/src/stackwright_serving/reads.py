@@ -22,13 +22,20 @@ SLOW_FOR: Final = 10.0
 """Seconds for which a store counts as slow."""
 
 SLOW_FROM: Final = 10.0
-"""What slow reads must add up to, in times of the patience, for a store to count as slow: one very slow one, or several.
+"""What slow reads must add up to for a store to count as slow: a third of them a little slow, or several in a row.
 
-A read that is slow once may have been interrupted, as happens on a machine that does much else.
+A read may seem slow because the process was interrupted, as happens on a machine that does much else; threads, which
+cost more, would make things worse then.
 """
 
-_FADES: Final = 0.9
-"""What is left of that after each further read."""
+_MOST: Final = 3.0
+"""What one slow read adds at most, in times of the patience."""
+
+_AT_ONCE: Final = 100.0
+"""Times of the patience from which one read is enough."""
+
+_FADES: Final = 0.97
+"""What is left of the sum after each further read."""
 
 _WHERE: Final = "feature store"
 _NUMBERS: Final = frozenset({Kind.BOOL, Kind.INT64, Kind.FLOAT64})
@@ -71,11 +78,12 @@ class Reads:
         """Note how long a read took."""
         self.metrics.reads.observe(seconds)
         if seconds >= self._patience:
-            self._added_up = _FADES * self._added_up + seconds / max(self._patience, 1e-6)
-            if self._added_up >= SLOW_FROM:
+            times = seconds / max(self._patience, 1e-6)
+            self._added_up = _FADES * self._added_up + min(times, _MOST)
+            if self._added_up >= SLOW_FROM or times >= _AT_ONCE:
                 self._slow_until = time.monotonic() + SLOW_FOR
         elif self._added_up:
-            self._added_up = _FADES * self._added_up if self._added_up > 0.01 else 0.0
+            self._added_up *= _FADES
 
     def failed(self, kind: str) -> None:
         """Note that a read failed."""
