@@ -154,6 +154,14 @@ def decide(
     }
 
 
+def headed(judged: Mapping[str, Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
+    """Return the metric that says most of a task, as people call it, and its verdict; empty where there is none."""
+    for name, told in (("mdape", "error"), ("log_loss", "error"), ("ndcg", "ndcg"), ("c_index", "c_index")):
+        if name in judged:
+            return told, judged[name]
+    return "", {}
+
+
 def _between(table: Any, name: str, start: datetime | None, end: datetime | None) -> Any:
     """Return the rows whose time lies in the window."""
     if start is not None:

@@ -79,6 +79,15 @@ class Dataset:
         """How many rows each list has."""
         return np.diff(self.starts, append=len(self)).astype(np.int64)
 
+    def is_of_lists(self, column: NDArray[Any]) -> bool:
+        """Return whether a list has one value in this column, missing being one; false where there are no lists."""
+        if self.group is None:
+            return False
+        first = column[np.repeat(self.starts, self.sizes)]
+        if column.dtype == object:
+            return bool(column.tolist() == first.tolist())
+        return bool(np.array_equal(column, first, equal_nan=column.dtype.kind in "fM"))
+
     @property
     def begun(self) -> NDArray[np.datetime64]:
         """When each row was asked for; of lists, when its list began."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,11 +157,10 @@ class _OfLists(Measure):
 
     def units(self, rows: Dataset) -> Dataset:
         """Return the first row of each list that holds something relevant, with the columns that a list has one of."""
-        starts, group = rows.starts, _lists(rows)
-        firsts = np.repeat(starts, rows.sizes)
-        alike = {name: _same(column, firsts) for name, column in {**rows.keys, **rows.columns}.items()}
-        relevant = np.isin(group[starts], score_lists(rows.target, rows.target, group).label)
-        few = rows.take(starts[relevant])
+        group = _lists(rows)
+        alike = {name: rows.is_of_lists(column) for name, column in {**rows.keys, **rows.columns}.items()}
+        relevant = np.isin(group[rows.starts], score_lists(rows.target, rows.target, group).label)
+        few = rows.take(rows.starts[relevant])
         return replace(
             few,
             columns={name: column for name, column in few.columns.items() if alike[name]},
@@ -172,14 +171,6 @@ class _OfLists(Measure):
 def _lists(rows: Dataset) -> NDArray[np.int64]:
     assert rows.group is not None
     return rows.group
-
-
-def _same(column: Any, firsts: NDArray[np.intp]) -> bool:
-    """Return whether every row of a list has the value of its first; missing equals missing."""
-    first = column[firsts]
-    if column.dtype == object:
-        return bool(column.tolist() == first.tolist())
-    return bool(np.array_equal(column, first, equal_nan=column.dtype.kind in "fM"))
 
 
 class _OfTimes(Measure):

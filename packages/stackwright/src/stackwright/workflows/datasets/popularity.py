@@ -24,7 +24,7 @@ def popularity(train: Dataset, newer: Dataset) -> NDArray[np.float64] | None:
     """
     if train.group is None:
         return None
-    names = [name for name, column in train.keys.items() if name not in train.columns and _varies(train, column)]
+    names = [name for name, column in train.keys.items() if name not in train.columns and not train.is_of_lists(column)]
     if not names:
         return None
     keys, asked = _keys(train, names), _keys(newer, names)
@@ -36,11 +36,6 @@ def popularity(train: Dataset, newer: Dataset) -> NDArray[np.float64] | None:
         taken[key] += relevance
     mean = float(train.target.mean())
     return np.array([(taken[key] + _SHRINK * mean) / (shown[key] + _SHRINK) for key in asked])
-
-
-def _varies(rows: Dataset, column: Any) -> bool:
-    firsts = np.repeat(rows.starts, rows.sizes)
-    return bool(column.tolist() != column[firsts].tolist())
 
 
 def _keys(rows: Dataset, names: list[str]) -> list[Any]:

@@ -110,7 +110,8 @@ def drift(candidate: Candidate, psi: float, rows: int, ignore: list[str]) -> Ver
     """The newer rows look like those it learned from: population stability index of each input, less that of chance.
 
     Inputs that run with the clock (rank correlation with the time asked of 0.9 and more) cannot, and are named. An
-    input that lies at least as far from what the champion learned is told, and no reason to keep the champion.
+    input that lies at least as far from what the champion learned is told, and no reason to keep the champion. An input
+    of which a list has one value counts once a list.
     """
     if min(len(candidate.train), len(candidate.holdout)) < rows:
         return Verdict.inapplicable(f"{len(candidate.holdout):,} newer rows; {rows:,} are needed")
@@ -120,6 +121,8 @@ def drift(candidate: Candidate, psi: float, rows: int, ignore: list[str]) -> Ver
         if field.name not in ignore and _runs_with_time(candidate.train, before):
             clocks.append(field.name)
         elif field.name not in ignore:
+            if candidate.train.is_of_lists(before) and candidate.holdout.is_of_lists(now):
+                before, now = before[candidate.train.starts], now[candidate.holdout.starts]
             reference = Histogram.of(before)
             found[field.name] = compare(reference, reference.count(now), limits)
     measured = {name: item.psi for name, item in found.items() if item.psi is not None}

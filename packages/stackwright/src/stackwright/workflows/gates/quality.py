@@ -214,7 +214,7 @@ def recall(candidate: Candidate, share: float) -> Verdict:
     A trainer that ranks the lists it is given has no retrievers; where the blueprint names this gate, it needs some.
     """
     found = candidate.measured.get("candidate_recall")
-    if found is None and "recall" not in candidate.part.gates:
+    if found is None and candidate.part.gates.get("recall") in (None, False):
         return Verdict.inapplicable("the trainer ranks the lists it is given: it measured no candidate_recall")
     if found is None:
         return Verdict(passed=False, detail="the trainer measured no candidate_recall")

@@ -14,6 +14,8 @@ from typing import Any, Final
 from stackwright.workflows.inspection import drifted
 from stackwright.workflows.scorecard.evidence import Evidence
 from stackwright_interfaces.errors import StackwrightError
+from stackwright_journal.deciding import headed
+from stackwright_numerics.metrics import HIGHER_IS_BETTER
 
 SECTIONS: Final = ("data", "model", "infrastructure", "monitoring")
 
@@ -88,14 +90,17 @@ def _metrics_agree(evidence: Evidence) -> Measured:
     """Hold what was measured at training against what matured live: versions must be ordered alike by both."""
     pairs: dict[int, tuple[float, float]] = {}
     for group in evidence.report.get("performance", {}).get("groups", []):
-        judged = group["judged"].get("mdape") or group["judged"].get("log_loss") or {}
+        name, judged = headed(group["judged"])
         if judged.get("value") is not None and judged.get("expected") is not None:
-            pairs[int(group["version"])] = (float(judged["expected"]), float(judged["value"]))
+            sign = -1.0 if name in HIGHER_IS_BETTER else 1.0
+            pairs[int(group["version"])] = (sign * float(judged["expected"]), sign * float(judged["value"]))
     if len(pairs) < 2:
         return Measured(done=False, found=f"{len(pairs)} versions have matured predictions; it takes two to compare")
     offline = sorted(pairs, key=lambda version: pairs[version][0])
     online = sorted(pairs, key=lambda version: pairs[version][1])
-    told = ", ".join(f"@{version} {before:.3f} then {after:.3f}" for version, (before, after) in sorted(pairs.items()))
+    told = ", ".join(
+        f"@{version} {abs(before):.3f} then {abs(after):.3f}" for version, (before, after) in sorted(pairs.items())
+    )
     return Measured(offline == online, f"error at training and live: {told}")
 
 
