@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,15 @@ class Shaper:
         """Return the shaper of a model."""
         task = Task(kind=TaskKind(model.task), signature=signature_, k=model.k, horizons=model.horizons)
         return cls(trainer, task, model.transform, model.half_life, dict(clips or {}))
+
+    def trying(self) -> Shaper:
+        """Return what shapes rows for a fit on some of them, whose first output alone is looked at.
+
+        Horizons are left out: few rows, or old ones, may hold no event that came so late.
+        """
+        outputs = self.task.signature.outputs[:1]
+        task = replace(self.task, signature=replace(self.task.signature, outputs=outputs), horizons=())
+        return replace(self, task=task)
 
     def columns(self, dataset: Dataset) -> Mapping[str, Any]:
         """Return the columns as the model is given them."""

@@ -98,10 +98,11 @@ def _training_loss(candidate: Candidate, rows: Dataset) -> tuple[float, float]:
     return measure(data.target, answer), measure(data.target, constant)
 
 
-def _fit(candidate: Candidate, rows: Dataset, *, threads: int) -> Any:
-    return candidate.shaper.trainer.fit(
-        candidate.shaper.task,
-        candidate.shaper(rows),
+def _fit(candidate: Candidate, rows: Dataset, *, threads: int, whole: bool = False) -> Any:
+    shaper = candidate.shaper if whole else candidate.shaper.trying()
+    return shaper.trainer.fit(
+        shaper.task,
+        shaper(rows),
         None,
         candidate.parameters,
         seed=candidate.part.seed,
@@ -116,7 +117,7 @@ def reproducible(candidate: Candidate, tolerance: float, rows: int) -> Verdict:
     whole = len(learned) == len(candidate.train)
     inputs = candidate.shaper.inputs(candidate.holdout)
     first = candidate.model.predictor if whole else _fit(candidate, learned, threads=candidate.threads).predictor()
-    again = _fit(candidate, learned, threads=candidate.threads).predictor()
+    again = _fit(candidate, learned, threads=candidate.threads, whole=whole).predictor()
     worst = relative_difference(first.predict(inputs), again.predict(inputs))
     detail = f"fitted again on {len(learned):,} rows: differs by {worst:.1g}"
     return Verdict(worst <= tolerance, detail, {"difference": worst, "rows": len(learned)})

@@ -102,7 +102,8 @@ def changed_definitions(stack: Stack, manifest: Manifest) -> list[str]:
         known = [(kind, items[name]) for kind, items in kinds if name in items]
         if not known:
             found.append(f"{name} is not defined any more.")
-        found += [f"The {kind} {name} means something else now." for kind, item in known if meaning(item) != then]
+        elif then not in [meaning(item) for _, item in known]:
+            found.append(f"The {known[0][0]} {name} means something else now.")
     applied = {step.name: step.code for item in services for step in item.transforms}
     return found + [
         f"The transform {name} is other code now."

@@ -139,9 +139,9 @@ def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manife
         target=target.name,
         service=service.ref,
         definitions={
-            service.ref: meaning(service),
-            target.name: meaning(target),
             **{selection.view.ref: meaning(selection.view) for selection in service.selections},
+            service.ref: meaning(service),  # over a view of its name, for it holds what it uses of its views
+            target.name: meaning(target),
         },
         transforms={step.name: step.code for step in service.transforms},
         postprocess=fitted.postprocess,

@@ -128,9 +128,10 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     takes = signature(service, target, learned, part.horizons)
     shaper = Shaper.of(trainer, part, takes, rules.clips)
     fitter = Fitter(shaper, part.seed, threads_for(len(learned)))
-    tuned = _tuned(stack, part, fitter, learned, run, log)
+    trying = replace(fitter, shaper=shaper.trying())
+    tuned = _tuned(stack, part, trying, learned, run, log)
     run.inputs["parameters"] = dict(tuned.parameters)
-    parameters = _stopped(fitter, learned, tuned.parameters, run)
+    parameters = _stopped(trying, learned, tuned.parameters, run)
     table, postprocess = None, (*shaper.postprocess, *rules.postprocess)
     if part.task == "regression" and (part.interval or part.level):
         with run.step("intervals"):
