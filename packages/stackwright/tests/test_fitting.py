@@ -74,6 +74,27 @@ def test_intervals_hold_about_their_level_of_newer_rows(fitter: Fitter, rows: Da
     assert 0.68 <= float(((lower <= newer.target) & (newer.target <= upper)).mean()) <= 0.92
 
 
+def test_intervals_are_fitted_to_rows_as_they_come_what_is_not_learned_from_among_them(
+    fitter: Fitter, rows: Dataset
+) -> None:
+    odd = np.random.default_rng(9).random(400) < 0.15
+    wild = replace(rows, target=rows.target * np.where(odd, 3.0, 1.0))
+    older, newer = wild.take(np.arange(300)), wild.take(np.arange(300, 400))
+
+    def tame(some: Dataset) -> Dataset:
+        return some.take(some.target < 3.3)
+
+    def coverage(found: Any) -> float:
+        lower, upper = found.intervals(0.9, 0.0).apply(answer, matrix=fitter.shaper.inputs(newer))
+        return float(((lower <= newer.target) & (newer.target <= upper)).mean())
+
+    answer = fitter.predict(fitter.fit(tame(older), {}), newer)
+    as_they_come = forward(fitter, older, {}, silent, tame)
+    assert len(as_they_come.rows) == 150
+    assert coverage(as_they_come) > coverage(forward(fitter, tame(older), {}, silent)) + 0.05
+    assert coverage(as_they_come) == pytest.approx(0.9, abs=0.08)
+
+
 def test_errors_are_no_factors_where_a_truth_is_not_positive(odd: Any, rows: Dataset) -> None:
     shaper = Shaper.of(trainer_of(odd), replace(PART, transform="none"), SIGNATURE)
     found = forward(Fitter(shaper, seed=7, threads=1), replace(rows, target=rows.target - 2), {}, silent)

@@ -130,6 +130,14 @@ def test_quantiles_are_taken_from_the_rows_that_are_learned_from(copies: Any) ->
     assert held == 60  # what is judged is judged as it comes
 
 
+def test_intervals_hold_the_truths_of_rows_that_are_not_learned_from(copies: Any) -> None:
+    outliers = {"sale_price": {"drop": [0.15, 0.85], "quantiles": True}}
+    with copies.open(rules={"outliers": outliers}, gates=QUICK, interval=0.8, interval_half_life=0) as stack:
+        stack.train()
+        (version,), _ = stack.registry.history()
+    assert version.record["metrics"]["interval_coverage"] == pytest.approx(0.8, abs=0.12)
+
+
 def test_a_target_may_be_clipped_for_the_fit(copies: Any) -> None:
     with copies.open(rules={"outliers": {"sale_price": {"clip": [0, 100_000]}}}, gates=QUICK) as stack:
         stack.train()
