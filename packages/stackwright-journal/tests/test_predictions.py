@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -33,6 +34,20 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_further_outputs_are_written_by_their_names(day):
+    rows = PredictionRows(
+        prediction_ids=["a", "b"],
+        prediction=np.array([1.0, 2.0]),
+        outputs={"within_30": np.array([0.25, np.nan])},
+        model="days",
+        version=1,
+        predicted_at=day(0),
+    )
+    lines = [orjson.loads(line) for line in rows.lines()]
+    assert [line["outputs"] for line in lines] == [{"within_30": 0.25}, {"within_30": None}]
+    assert "outputs" not in orjson.loads(next(replace(rows, outputs={}).lines()))
 
 
 def test_what_was_appended_is_read_back(write, reader, record):

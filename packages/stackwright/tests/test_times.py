@@ -239,6 +239,17 @@ def test_answers_are_the_expected_days_and_the_chances(trained: Path) -> None:
     assert soon[~houses].mean() > soon[houses].mean() + 0.2
 
 
+def test_one_answer_and_those_of_a_table_hold_every_output(trained: Path, tmp_path: Path) -> None:
+    pyarrow.csv.write_csv(pa.table({"home_id": ["h000", "h001"], "within_10": ["old", "old"]}), tmp_path / "ask.csv")
+    with opened(trained) as stack:
+        one = stack.predict(home_id="h001")
+        stack.score(tmp_path / "ask.csv", tmp_path / "told.parquet")
+    table = pyarrow.parquet.read_table(tmp_path / "told.parquet").to_pydict()
+    assert one.data["outputs"] == {name: table[name][1] for name in ("within_10", "within_30")}
+    assert table["prediction"][1] == one.data["prediction"]
+    assert "within_30" in one.title
+
+
 def test_the_golden_rows_hold_every_output(trained: Path, tmp_path: Path) -> None:
     with opened(trained) as stack:
         (version,), _ = stack.registry.history("days")

@@ -61,6 +61,7 @@ class PredictionRecord(TypedDict):
         prediction: the answer.
         lower: lower end of its interval.
         upper: upper end.
+        outputs: further outputs of the model by name, null where the row has the fallback.
         items: the answer of a ranking.
         arm: ``"live"`` (also where it is not given), ``"shadow"``, ``"canary"``, ``"batch"``, or ``"test"`` for what a
             deployment was verified with.
@@ -85,6 +86,7 @@ class PredictionRecord(TypedDict):
     prediction: NotRequired[float | None]
     lower: NotRequired[float | None]
     upper: NotRequired[float | None]
+    outputs: NotRequired[Mapping[str, float | None]]
     items: NotRequired[Sequence[RankedItem]]
     arm: NotRequired[str]
     fallbacks: NotRequired[Sequence[str]]
@@ -157,6 +159,7 @@ class PredictionRows:
         request: request field → n values.
         lower: lower ends of the intervals.
         upper: upper ends.
+        outputs: further outputs of the model: name → n values.
         request_id: of the request.
         digest: of the model.
         blueprint: digest of the plan.
@@ -176,6 +179,7 @@ class PredictionRows:
     request: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     lower: Any = None
     upper: Any = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
     digest: str = ""
     blueprint: str = ""
@@ -201,6 +205,7 @@ class PredictionRows:
         ages = self._each({} if read is None else _ages(read.events, self._asked))
         ends = {"prediction": self.prediction, "lower": self.lower, "upper": self.upper}
         answers = self._each({name: values for name, values in ends.items() if values is not None})
+        outputs = self._each(self.outputs)
         statuses = self._statuses()
         for row, prediction_id in enumerate(self.prediction_ids):
             own = {
@@ -211,6 +216,7 @@ class PredictionRows:
                 "statuses": statuses.get(row, {}),
                 "ages": next(ages),
                 **next(answers),
+                **({"outputs": next(outputs)} if self.outputs else {}),
                 "fallbacks": list(self.fallbacks.get(row, ())),
             }
             yield b"%b,%b" % (head, _dump(own)[1:])

@@ -40,7 +40,9 @@ class InferenceV2:
             {"name": field.name, "datatype": DATATYPES[field.type.kind], "shape": [-1]}
             for field in model.manifest.signature.inputs
         ]
-        names = _output_names(model.manifest.signature.outputs[0], intervals=model.manifest.intervals is not None)
+        output, *further = model.manifest.signature.outputs
+        names = _output_names(output, intervals=model.manifest.intervals is not None)
+        names += [field.name for field in further]
         outputs = [{"name": name, "datatype": "FP64", "shape": [-1]} for name in names]
         document = {
             "name": model.name,
@@ -108,7 +110,8 @@ def _outputs(prediction: Prediction, output: Field) -> dict[str, Any]:
     columns = [prediction.value]
     if prediction.lower is not None and prediction.upper is not None:
         columns += [prediction.lower, prediction.upper]
-    return dict(zip(_output_names(output, intervals=len(columns) > 1), columns, strict=True))
+    found = dict(zip(_output_names(output, intervals=len(columns) > 1), columns, strict=True))
+    return {**found, **prediction.further}
 
 
 def _chosen(outputs: Mapping[str, Any], asked: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -126,6 +126,8 @@ def _reply(answered: Answered) -> dict[str, Any]:
         item: dict[str, Any] = {"prediction_id": prediction_id, "value": value[row]}
         if lower is not None and upper is not None:
             item["lower"], item["upper"] = float(lower[row]), float(upper[row])
+        if scored.prediction.further:
+            item["outputs"] = {name: float(column[row]) for name, column in scored.prediction.further.items()}
         if row in scored.incomplete:
             item["incomplete"] = list(scored.incomplete[row])
         predictions.append(item)

@@ -242,7 +242,7 @@ def _answer(parts: list[Answered], wanted: str, after: Callable[[], None]) -> Re
     document: dict[str, Any] = {
         "predictions": [row["value"] for row in rows],
         "prediction_ids": [row["prediction_id"] for row in rows],
-        **{end: [row[end] for row in rows] for end in ("lower", "upper") if rows and end in rows[0]},
+        **{end: [row[end] for row in rows] for end in ("lower", "upper", "outputs") if rows and end in rows[0]},
         "incomplete": {str(place): row["incomplete"] for place, row in enumerate(rows) if "incomplete" in row},
         "model": model.name,
         "version": model.version,
@@ -261,6 +261,8 @@ def _predictions(answered: Answered) -> Iterable[dict[str, Any]]:
         row: dict[str, Any] = {"prediction_id": prediction_id, "value": float(prediction.value[place])}
         if prediction.lower is not None and prediction.upper is not None:
             row["lower"], row["upper"] = float(prediction.lower[place]), float(prediction.upper[place])
+        if prediction.further:
+            row["outputs"] = {name: float(column[place]) for name, column in prediction.further.items()}
         if place in scored.incomplete:
             row["incomplete"] = list(scored.incomplete[place])
         yield row

@@ -179,10 +179,13 @@ class Worker:
     def _output(self, table: pa.Table, scored: Scored) -> pa.Table:
         """Return what is kept of some rows, with their answers."""
         answer = scored.prediction
-        taken = [name for name in table.column_names if name in {*self._job.keep, *self._job.by} - {*PREDICTIONS}]
+        ours = {*PREDICTIONS, *answer.further}
+        taken = [name for name in table.column_names if name in {*self._job.keep, *self._job.by} - ours]
         table = table.select(taken).append_column("prediction", pa.array(answer.value))
         if answer.lower is not None and answer.upper is not None:
             table = table.append_column("lower", pa.array(answer.lower)).append_column("upper", pa.array(answer.upper))
+        for name, values in answer.further.items():
+            table = table.append_column(name, pa.array(values, from_pandas=True))
         gaps = (
             [None] * len(answer.value)
             if not scored.incomplete

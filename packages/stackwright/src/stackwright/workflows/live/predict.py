@@ -73,6 +73,9 @@ def _one(used: Scorer, scored: Scored, pairs: Mapping[str, Any]) -> Outcome:
     if answer.lower is not None and answer.upper is not None:
         data |= {"lower": float(answer.lower[0]), "upper": float(answer.upper[0])}
         title += f" ({data['lower']:,.6g} to {data['upper']:,.6g})"
+    if answer.further:
+        data["outputs"] = {name: _plain(float(column[0])) for name, column in answer.further.items()}
+        title += "".join(f", {name} {column[0]:,.6g}" for name, column in answer.further.items())
     rows = scored.features
     tables: tuple[Table, ...] = ()
     if rows is not None:

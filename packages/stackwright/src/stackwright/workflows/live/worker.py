@@ -148,6 +148,7 @@ class JournalSink:
                 prediction=scored.prediction.value,
                 lower=scored.prediction.lower,
                 upper=scored.prediction.upper,
+                outputs=scored.prediction.further,
                 model=model.name,
                 version=model.version,
                 digest=model.digest,
