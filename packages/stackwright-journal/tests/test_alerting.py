@@ -25,12 +25,14 @@ class Story:
         self.rules = rules or (LOSS, DRIFT)
         self.events = []
         self.now = AT
+        self.version = 1
 
     def add(self, kind, **data):
         self.events.append(Event(len(self.events) + 1, self.now, kind, "me", data))
         return self
 
     def window(self, version=1, day=None, **states):
+        self.version = version
         start = self.now if day is None else AT + timedelta(days=day)
         self.now = max(self.now, start + timedelta(days=1))
         verdicts = {rule.name: {"state": states.get(rule.name, "ok"), "words": rule.name} for rule in self.rules}
@@ -39,7 +41,7 @@ class Story:
         return self.decide()
 
     def decide(self):
-        for kind, data in changes(self.situation, self.rules, "avm"):
+        for kind, data in changes(self.situation, self.rules, "avm", self.version):
             self.add(kind, **data)
         return self
 
@@ -93,6 +95,12 @@ def test_a_new_version_begins_with_a_clean_slate():
     story = Story().window(loss="alarm").window(loss="alarm").window(version=2, loss="alarm")
     assert story.open == {}
     assert story.events[-1].data["why"] == "version 2 serves now"
+
+
+def test_an_alert_ends_as_soon_as_another_version_serves():
+    story = Story().window(loss="alarm").window(loss="alarm")
+    story.version = 2
+    assert story.decide().open == {}
 
 
 def test_a_rule_that_left_the_blueprint_closes_its_alert():

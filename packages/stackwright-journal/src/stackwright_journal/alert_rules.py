@@ -19,6 +19,7 @@ from stackwright_journal.join import Joined
 from stackwright_journal.judging import JudgedRows, judged_states
 from stackwright_journal.maturity import estimate
 from stackwright_journal.reading import FEATURE, Span
+from stackwright_journal.records import UNSEEN
 from stackwright_journal.tabulating import FALLBACKS
 from stackwright_journal.verdicts import RULES, UNBIASED, Interval, Rule, rule_of, state_of, verdict, words
 from stackwright_numerics.drift import Limits, State, worst
@@ -33,8 +34,6 @@ SILENCE: Final = "silence"
 MEASURES: Final = ("psi", "ks", "missing", "new", "outside")
 WATCHED: Final = (PERFORMANCE, DATA, PARITY, FALLBACKS, SILENCE, *MEASURES)
 """What a rule may watch beside a metric."""
-
-SHADOW: Final = "shadow"
 
 _SLICES: Final = 50
 _BACK: Final = timedelta(days=90)
@@ -129,9 +128,9 @@ class WindowData:
     parity: Mapping[str, Any] = field(default_factory=dict)
 
     def truths(self, version: int, start: datetime | None = None) -> Any:
-        """Return the rows of a version whose truth was observed in the window, shadows left out."""
+        """Return the rows of a version whose truth was observed in the window, of those somebody was given."""
         table = self.joined.table
-        wanted = pc.and_(pc.equal(table.column("version"), version), pc.not_equal(table.column("arm"), SHADOW))
+        wanted = pc.and_(pc.equal(table.column("version"), version), _seen(table))
         judged = pc.is_in(table.column("status"), pa.array(judged_states(self.task), pa.string()))
         seen = table.column("observed_at")
         low, high = (pa.scalar(moment, seen.type) for moment in (start or self.start, self.end))
@@ -143,12 +142,19 @@ class WindowData:
         return JudgedRows.of(table, self.task, self.joined.time, self.k)
 
     def made(self) -> NDArray[np.bool_]:
-        """Return which rows are answers of the version given in the window, shadows left out."""
+        """Return which rows are answers of the version that somebody was given in the window."""
         table = self.joined.table
         inside = Span(self.start, self.end, "predicted_at" if self.joined.time == "predicted_at" else "asked_at")
-        same = pc.and_(pc.equal(table.column("version"), self.version), pc.not_equal(table.column("arm"), SHADOW))
+        same = pc.and_(pc.equal(table.column("version"), self.version), _seen(table))
         found: NDArray[np.bool_] = inside.mask(table) & same.fill_null(fill_value=False).to_numpy()
         return found
+
+
+def _seen(table: Any) -> Any:
+    """Return which predictions somebody was given."""
+    arms = table.column("arm")
+    plain = arms.cast(pa.string()) if pa.types.is_dictionary(arms.type) else arms
+    return pc.invert(pc.is_in(plain, value_set=pa.array(sorted(UNSEEN), pa.string())))
 
 
 def evaluate(rule: AlertRule, data: WindowData) -> Verdict:

@@ -61,7 +61,7 @@ class Done:
         action: ``"retrain"`` or ``"rollback"``.
         at: when.
         window: end of the window that called for it.
-        who: who took it up.
+        by: the process that took it up.
         result: what came of it; ``None`` while that is not known.
     """
 
@@ -69,7 +69,7 @@ class Done:
     action: str
     at: datetime
     window: str
-    who: str
+    by: str
     result: Mapping[str, Any] | None = None
 
 
@@ -122,7 +122,9 @@ class Situation:
             case "closed":
                 self.open.pop(data["rule"], None)
             case "action":
-                self.actions[event.number] = Done(event.number, data["action"], event.at, data["window"], event.who)
+                self.actions[event.number] = Done(
+                    event.number, data["action"], event.at, data["window"], data.get("by", event.who)
+                )
             case "result":
                 done = self.actions[data["of"]]
                 self.actions[done.number] = Done(**{**vars(done), "result": data})
@@ -138,12 +140,20 @@ class Situation:
         return [done for done in self.actions.values() if done.result is None]
 
 
-def changes(situation: Situation, rules: Sequence[AlertRule], model: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return the alerts to open and to close now: kind of the event (``"opened"``, ``"closed"``) and its data."""
+def changes(
+    situation: Situation, rules: Sequence[AlertRule], model: str, version: int
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the alerts to open and to close now: kind of the event (``"opened"``, ``"closed"``) and its data.
+
+    Args:
+        situation: what is known.
+        rules: those in force.
+        model: name of the model.
+        version: the version that serves.
+    """
     newest = situation.newest()
     if newest is None:
         return []
-    version = int(newest.data["version"])
     found: list[tuple[str, dict[str, Any]]] = []
     known = {rule.name: rule for rule in rules}
     for name, alert in situation.open.items():

@@ -33,6 +33,7 @@ R = TypeVar("R")
 
 _AHEAD: Final = 8
 _FILES_AHEAD: Final = 3
+_SEGMENTS: Final = 32
 _SKEW: Final = timedelta(days=1)
 """How much later than asked a prediction is made, at the least minus this: clocks differ, and days have an end."""
 
@@ -214,6 +215,30 @@ class PredictionReader:
             if len(chosen):
                 yield Batch(wanted.of(chosen), _tallies(chosen))
 
+    def some(self, rows: int, *, model: str, span: Span | None = None) -> list[dict[str, Any]]:
+        """Return about so many records of a model, spread over its segments; not every line is read.
+
+        Args:
+            rows: how many at most.
+            model: name of the model.
+            span: of which times.
+        """
+        span = span or Span()
+        keys = self._keys(*span.days)
+        chosen = [keys[place] for place in np.unique(np.linspace(0, max(len(keys) - 1, 0), _SEGMENTS).astype(int))]
+        low = rfc3339(span.start) if span.start else ""
+        high = rfc3339(span.end) if span.end else "~"
+        needle = orjson.dumps(model)
+        found: list[dict[str, Any]] = []
+        for data in self._fetched(chosen if keys else []):
+            lines = [line for line in data.split(b"\n")[:-1] if needle in line]
+            most = max(-(-rows // max(len(chosen), 1)), 1)
+            few = b"\n".join(lines[place] for place in _spread(len(lines), 4 * most)) + b"\n"
+            inside = [record for record in records_of(few, ReadCounts())
+                      if record["model"] == model and low <= record[span.time] < high]  # fmt: skip
+            found += [dict(inside[place]) for place in _spread(len(inside), most)]
+        return [found[place] for place in _spread(len(found), rows)]
+
     def find(self, prediction_id: str) -> dict[str, Any] | None:
         """Return the record of one prediction, or ``None``."""
         return self.find_all([prediction_id]).get(prediction_id)
@@ -268,6 +293,14 @@ def status_names(statuses: Mapping[str, Counter[int]]) -> dict[str, dict[str, in
         name: {Status(code).name: rows for code, rows in sorted(tally.items())}
         for name, tally in sorted(statuses.items())
     }
+
+
+def _spread(count: int, number: int) -> list[int]:
+    """Return so many places of ``count`` at most, evenly spread."""
+    if count <= number:
+        return list(range(count))
+    places: list[int] = np.unique(np.linspace(0, count - 1, number).astype(np.int64)).tolist()
+    return places
 
 
 def _tallies(wide: Any) -> dict[str, Counter[int]]:

@@ -410,12 +410,45 @@ class NotebookStack(Stack):
         return label(self, source, target=target, table=table, query=query)
 
     def report(
-        self, model: str | None = None, *, start: datetime | None = None, end: datetime | None = None
+        self,
+        model: str | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        known_at: datetime | None = None,
+        labels: int | None = None,
     ) -> Outcome:
         """Monitor a window: HTML and JSON."""
         from stackwright.workflows.monitoring.report import report
 
-        return report(self, model, start=start, end=end)
+        return report(self, model, start=start, end=end, known_at=known_at, position=labels)
+
+    def parity(
+        self,
+        model: str | None = None,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        rows: int = 1000,
+        tolerance: float = 1e-5,
+    ) -> Outcome:
+        """Hold live answers against the offline path as it was known then."""
+        from stackwright.workflows.monitoring.parity import parity
+
+        return parity(self, model, start=start, end=end, rows=rows, tolerance=tolerance)
+
+    def watch(self, model: str | None = None, *, act: bool = True) -> Outcome:
+        """Judge windows, alert, retrain or roll back, and tell people, once."""
+        from stackwright.workflows.monitoring.watch import watch
+
+        with self._watched():
+            return watch(self, model, act=act)
+
+    def decisions(self, model: str | None = None, *, number: int | None = None) -> Outcome:
+        """Show what was decided about models, and why."""
+        from stackwright.workflows.monitoring.decisions import decisions
+
+        return decisions(self, model, number=number)
 
     def _repr_html_(self) -> str:
         rows: Sequence[Sequence[Any]] = [(slot, choice.spec.name) for slot, choice in self.plan.choices.items()]

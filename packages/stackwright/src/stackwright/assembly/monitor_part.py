@@ -146,6 +146,7 @@ class MonitorPart:
         missing: growth of a column's share of nulls that matters.
         min_rows: rows a window needs before anything is decided.
         window: days of a window.
+        delay: days after its end that a window is judged, so that truths told late count.
         parity: answers of a window that are computed again offline; 0 compares none.
         rules: alert rules; without any, a proven loss retrains, drift and skew open an investigation.
         destinations: who is told; the log is told without any.
@@ -157,6 +158,7 @@ class MonitorPart:
     missing: float = 0.05
     min_rows: int = 200
     window: float = 7.0
+    delay: float = 0.0
     parity: int = 200
     rules: Mapping[str, RulePart] = field(default_factory=dict)
     destinations: Mapping[str, DestinationPart] = field(default_factory=dict)
@@ -179,6 +181,7 @@ def read_monitor(reader: Reader, table: Mapping[str, Any]) -> MonitorPart:
         missing=reader.number(where, table, "missing", 0.05, 0.0, 1.0),
         min_rows=int(reader.number(where, table, "min_rows", 200, 1, 10**9)),
         window=reader.number(where, table, "window", 7.0, 1e-3, 3650.0),
+        delay=reader.number(where, table, "delay", 0.0, 0.0, 365.0),
         parity=int(reader.number(where, table, "parity", 200, 0, 100_000)),
         rules=rules,
         destinations=destinations,

@@ -122,13 +122,26 @@ def _report(options: Options) -> Outcome:
     from stackwright.workflows.monitoring.report import report
 
     with open_stack(options) as stack:
-        return report(stack, options.model, start=options.since, end=options.until)
+        return report(
+            stack,
+            options.model,
+            start=options.since,
+            end=options.until,
+            known_at=options.known_at,
+            position=options.labels,
+        )
 
 
 def _report_options(parser: argparse.ArgumentParser) -> None:
     one_model(parser)
     parser.add_argument("--since", type=time, metavar="TIME", help="first instant of the window (default: the first)")
     parser.add_argument("--until", type=time, metavar="TIME", help="end of the window (default: now)")
+    parser.add_argument(
+        "--known-at", type=time, metavar="TIME", help="pass over what was asked or observed later (default: now)"
+    )
+    parser.add_argument(
+        "--labels", type=int, metavar="N", help="pass over labels that came later than this position of their log"
+    )
 
 
 def _up(options: Options) -> Outcome:

@@ -6,9 +6,10 @@ from stackwright.cli.features import FEATURES
 from stackwright.cli.lineage import LINEAGE
 from stackwright.cli.live import LIVE
 from stackwright.cli.modelling import MODELLING
+from stackwright.cli.monitoring import MONITORING
 from stackwright.cli.project import PROJECT
 from stackwright.cli.verb import Verb
 
 __all__ = ["VERBS", "Verb"]
 
-VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE)
+VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING)
