@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from stackwright_interfaces.errors import StackwrightError
-from stackwright_serving.exchange import Exchange, Receive, Response, answer, failed
+from stackwright_serving.exchange import OURS, Exchange, Receive, Response, answer, failed
 from stackwright_serving.logs import ACCESS
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.refused import ClientLeft, Refused
@@ -155,7 +155,7 @@ class Gate:
             return self._late(exchange), path
         except Exception:
             log.exception("a request failed", extra={"ecs": _fields(exchange, 500)})
-            return answer({"error": "The server failed.", "request_id": exchange.id}, 500), path
+            return answer({"error": OURS, "request_id": exchange.id}, 500), path
 
     def _route(self, exchange: Exchange) -> Route:
         """Return the route of a request that may be asked by who asks.

@@ -15,7 +15,6 @@ from stackwright_interfaces.errors import (
     FeatureStoreError,
     ModelError,
     ModelNotFound,
-    PredictionError,
     StackwrightError,
     StoreTimeout,
     UnknownName,
@@ -23,8 +22,7 @@ from stackwright_interfaces.errors import (
 )
 from stackwright_serving.ids import request_id
 from stackwright_serving.json_input import InvalidJson, parse
-from stackwright_serving.refused import ClientLeft, Refused
-from stackwright_serving.scorer import EntityNotFound
+from stackwright_serving.refused import ClientLeft, EntityNotFound, Refused, RowRefused
 from stackwright_serving.settings import Settings
 from stackwright_serving.trace_context import Trace
 from stackwright_serving.unpacking import Unpacking
@@ -38,11 +36,14 @@ _STATUS: Final[tuple[tuple[type[StackwrightError], int], ...]] = (
     (UnknownName, 404),
     (EntityNotFound, 404),
     (DataError, 422),
-    (PredictionError, 422),
+    (RowRefused, 422),
     (StoreTimeout, 504),
     (FeatureStoreError, 503),
     (ModelError, 500),
 )
+
+OURS: Final = "The server failed; its log tells why, under this request id."
+"""What is answered with 500: the cause is nobody's business outside."""
 
 _DIGITS: Final = 18
 """Digits of a length beyond which it is not read."""
@@ -231,7 +232,8 @@ def failed(exchange: Exchange, error: StackwrightError) -> Response:
     """Return the response that tells of an error."""
     status = status_of(error)
     headers = ((b"retry-after", b"1"),) if status == 503 else ()
-    return answer({"error": _printable(str(error)), "request_id": exchange.id}, status, headers=headers)
+    words = OURS if status == 500 else _printable(str(error))
+    return answer({"error": words, "request_id": exchange.id}, status, headers=headers)
 
 
 def status_of(error: StackwrightError) -> int:

@@ -10,10 +10,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright_interfaces.errors import ModelError, PredictionError
+from stackwright_interfaces.errors import ModelError
 from stackwright_interfaces.feature_store import FeatureRows
 from stackwright_interfaces.model import SupportsContributions
 from stackwright_serving.model import LoadedModel
+from stackwright_serving.refused import RowRefused
 
 Floats = NDArray[np.float64]
 
@@ -73,14 +74,14 @@ def explain(model: LoadedModel, columns: Mapping[str, Any]) -> Explanation:
         columns: as to :meth:`~stackwright_serving.model.LoadedModel.predict`.
 
     Raises:
-        PredictionError: the model cannot tell.
+        RowRefused: the model cannot tell.
         MissingColumn: an input is not there.
         ModelError: what it tells does not add up to its predictions.
     """
     predictor = model.predictor
     if not isinstance(predictor, SupportsContributions):
         found = f"this {model.manifest.flavour} model does not tell what its inputs add"
-        raise PredictionError(f"model {model.ref}", found, "Ask without explain; LightGBM's and linear models can.")
+        raise RowRefused(f"model {model.ref}", found, "Ask without explain; LightGBM's and linear models can.")
     given = model.given(columns)
     with model.turn:
         found_ = predictor.contributions(given)

@@ -11,12 +11,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright_interfaces.errors import MissingColumn, ModelError, PredictionError
+from stackwright_interfaces.errors import MissingColumn, ModelError
 from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_numerics.categories import MatrixEncoder
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_serving.postprocess import Step, compile_steps
+from stackwright_serving.refused import RowRefused
 from stackwright_serving.rules import KEY, Rules
 
 Floats = NDArray[np.float64]
@@ -105,7 +106,7 @@ class LoadedModel:
 
         Raises:
             MissingColumn: an input is not there.
-                PredictionError: a value is missing that must not be.
+            RowRefused: a value is missing that must not be.
             ModelError: the model answered with NaN or infinity.
         """
         self._check(columns)
@@ -188,7 +189,7 @@ class LoadedModel:
             missing = column_is_missing(column)
             if missing.any():
                 row = int(np.flatnonzero(missing)[0])
-                raise PredictionError(f"row {row}", f"{name} is missing", "The model refuses rows without it.")
+                raise RowRefused(f"row {row}", f"{name} is missing", "The model refuses rows without it.")
 
     def close(self) -> None:
         """Release the payload."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stackwright_interfaces.errors import UsageError
+from stackwright_interfaces.errors import PredictionError, UsageError
 
 
 class Refused(UsageError):
@@ -11,6 +11,14 @@ class Refused(UsageError):
     def __init__(self, status: int, found: str, todo: str = "", *, where: str = "request") -> None:
         self.status = status
         super().__init__(where, found, todo)
+
+
+class RowRefused(PredictionError):
+    """A row that a model does not answer for, as its policy says; the model itself is well."""
+
+
+class EntityNotFound(RowRefused):
+    """Nothing is stored of an entity whose stored features a model needs."""
 
 
 class ClientLeft(Exception):

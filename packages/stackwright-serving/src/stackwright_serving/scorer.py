@@ -10,13 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from stackwright_interfaces.definitions import FeatureService
-from stackwright_interfaces.errors import FeatureStoreError, PredictionError
+from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import FeatureRows, Status
 from stackwright_serving.model import LoadedModel, Prediction
-
-
-class EntityNotFound(PredictionError):
-    """Nothing is stored of an entity whose stored features a model needs."""
+from stackwright_serving.refused import EntityNotFound
 
 
 class FeatureReader(Protocol):

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from stackwright_interfaces.errors import PredictionError
 from stackwright_interfaces.types import Field, Kind
 from stackwright_serving.exchange import Exchange
+from stackwright_serving.refused import RowRefused
 from stackwright_serving.served import Loaded
 from stackwright_serving.state import Question, State
 from stackwright_serving.values import InvalidValue, columns
@@ -155,4 +155,4 @@ def _model_column(values: list[Any], field: Field) -> Any:
         return column
     if field.type.kind in (Kind.BOOL, Kind.INT64, Kind.FLOAT64):
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    raise PredictionError(f"input {field.name!r}", f"is a {field.type}", "Such inputs are read from the store alone.")
+    raise RowRefused(f"input {field.name!r}", f"is a {field.type}", "Such inputs are read from the store alone.")

@@ -22,7 +22,7 @@ from stackwright.assembly.plan import Choice
 from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.imaged import CONTENT, FORMAT, MODELS, PORT, serving
-from stackwright.workflows.live.serve import promoted
+from stackwright.workflows.live.registry_source import promoted
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions.requirements import pinned, unpublished
 from stackwright_interfaces.errors import BlueprintError, ModelNotFound, ProjectError, UsageError
