@@ -168,7 +168,7 @@ def test_what_no_folder_may_hold_is_refused_and_the_run_has_failed(stack: Any) -
 
 def test_what_no_server_answers_is_refused_before_anything_is_done(stack: Any) -> None:
     for estimator in (sm.Ranker(), sm.TimeToEvent()):
-        with pytest.raises(StackwrightError, match="Publish a regression or a classification"):
+        with pytest.raises(StackwrightError, match="Train it from the blueprint"):
             publish(stack, estimator)
 
 

@@ -56,14 +56,14 @@ def publish(
         The stack's outcome: ``ok`` tells whether every gate is green, ``data["model"]`` the version.
 
     Raises:
-        InvalidParameter: a ranking or a time to event, which no server answers yet.
+        InvalidParameter: a ranking or a time to event, which are trained from the blueprint.
         BlueprintError: the blueprint has no such model.
         MissingColumn: X or keys lack what the service gives or asks.
         TrainingError: too few rows, a fit that fails, or an estimator that no model folder may hold.
     """
     task = task_of(estimator)
     if task in _UNSERVED:
-        todo = "Publish a regression or a classification, or train a ranking by the recommender."
+        todo = f'Train it from the blueprint: [models.NAME] with task = "{task}" and trainer = "lightgbm".'
         raise InvalidParameter("publish", f"{type(estimator).__name__} answers a {task.replace('_', ' ')}", todo)
     check_consistent_length(X, y, time, keys, observed)
     chosen, settings = _served(estimator)
