@@ -1,4 +1,4 @@
-"""Feast in an environment of its own, and children that answer questions line by line."""
+"""Peers in environments of their own, and children that answer questions line by line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 HERE: Final = Path(__file__).parent
 DROPPED: Final = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
 FEAST: Final = ("feast[redis,duckdb]>=0.60", "pandas<3", "sqlglot<30")
+MLFLOW: Final = ("mlflow==3.17.2", "lightgbm>=4.6", "pandas<3")
 
 
 def feast() -> tuple[Path, str]:
@@ -24,17 +25,35 @@ def feast() -> tuple[Path, str]:
     Raises:
         SystemExit: it cannot be installed.
     """
-    folder = ROOT / ".nox" / "bench-peers" / "feast"
+    return installed("feast", FEAST)
+
+
+def mlflow() -> tuple[Path, str]:
+    """Install MLflow with LightGBM; return its interpreter and its version.
+
+    Raises:
+        SystemExit: it cannot be installed.
+    """
+    return installed("mlflow", MLFLOW)
+
+
+def installed(name: str, packages: Sequence[str]) -> tuple[Path, str]:
+    """Install packages into an environment of their own; return its interpreter and the version of the first.
+
+    Raises:
+        SystemExit: they cannot be installed.
+    """
+    folder = ROOT / ".nox" / "bench-peers" / name
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
-    install = ["uv", "pip", "install", "--quiet", "--python", str(python), *FEAST]
-    code = "from importlib.metadata import version; print(version('feast'))"
+    install = ["uv", "pip", "install", "--quiet", "--python", str(python), *packages]
+    code = f"from importlib.metadata import version; print(version({name!r}))"
     found = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
     if found.returncode:
         done = subprocess.run(install, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"Feast cannot be installed:\n{done.stderr}")
+            raise SystemExit(f"{name} cannot be installed:\n{done.stderr}")
         found = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True)
     return python, found.stdout.strip()
 
