@@ -1,4 +1,4 @@
-"""Rows as a user's class takes them, and whether they can be fitted at all."""
+"""Rows as a user's class takes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import DataError, PredictionError, TrainingError
 from stackwright_interfaces.model import Signature
@@ -51,65 +50,11 @@ def _series(values: Any) -> pd.Series:
     return pd.Series(array, dtype=object if array.dtype == object else None)
 
 
-def check_rows(task: Task, data: TrainingData, where: str) -> None:
-    """Check lengths and values.
-
-    Args:
-        where: what the error calls the rows.
+def check_seen(task: Task, data: TrainingData, where: str) -> None:
+    """Check that times to an event hold an event.
 
     Raises:
-        TrainingError: there are no rows, columns of different lengths, or values that the task does not allow.
+        TrainingError: none was seen.
     """
-    lengths = {name: len(column) for name, column in data.inputs.items()}
-    count = next(iter(lengths.values()), 0)
-    other = next((name for name, length in lengths.items() if length != count), None)
-    if other is not None:
-        raise TrainingError(
-            where, f"column {other!r} of {lengths[other]} rows among {count}", "Give columns of one length."
-        )
-    if not count:
-        raise TrainingError(where, "there are none", "Train on a longer span, or check the filters.")
-    _check_target(task.kind, _column(where, "target", data.target, count), where)
-    if data.weight is not None:
-        weight = _column(where, "weight", data.weight, count)
-        if (weight < 0).any() or not weight.any():
-            raise TrainingError(where, "weights that are negative or all zero", "Weights are positive.")
-    if task.kind is TaskKind.RANKING:
-        _check_groups(data.group, count, where)
-        if data.position is not None:
-            _column(where, "position", data.position, count)
-    seen = None if data.event is None else _column(where, "event", data.event, count)
-    if task.kind is TaskKind.TIME_TO_EVENT and seen is not None and not seen.any():
+    if task.kind is TaskKind.TIME_TO_EVENT and data.event is not None and not np.any(data.event):
         raise TrainingError(where, "no event was seen in any row", "Train when some have come.")
-
-
-def _column(where: str, name: str, values: Any, rows: int) -> NDArray[np.float64]:
-    column = np.asarray(values, dtype=np.float64)
-    if column.shape != (rows,):
-        raise TrainingError(where, f"{name} of shape {column.shape} for {rows} rows", f"Give one {name} a row.")
-    bad = np.flatnonzero(~np.isfinite(column))
-    if bad.size:
-        found = f"{name} is {column[bad[0]]} in row {bad[0]} ({bad.size} of {rows} rows are not finite)"
-        raise TrainingError(where, found, "Leave these rows out.")
-    return column
-
-
-def _check_target(kind: TaskKind, target: NDArray[np.float64], where: str) -> None:
-    if kind in (TaskKind.RANKING, TaskKind.TIME_TO_EVENT) and (target < 0).any():
-        row = int(np.flatnonzero(target < 0)[0])
-        what = "relevance" if kind is TaskKind.RANKING else "duration"
-        raise TrainingError(where, f"a {what} of {target[row]:g} in row {row}", "Give none below 0.")
-    if kind is TaskKind.CLASSIFICATION:
-        classes = np.unique(target)
-        if not np.isin(classes, (0.0, 1.0)).all():
-            found = f"a target of {classes[~np.isin(classes, (0.0, 1.0))][0]:g}"
-            raise TrainingError(where, found, "Classification takes targets of 0 and 1.")
-        if classes.size == 1:
-            raise TrainingError(where, f"every target is {classes[0]:g}", "Train on rows of both classes.")
-
-
-def _check_groups(group: Any, rows: int, where: str) -> None:
-    sizes = np.asarray([] if group is None else group)
-    if not sizes.size or (sizes <= 0).any() or int(sizes.sum()) != rows:
-        found = f"groups of {int(sizes.sum())} rows in all, the data has {rows}"
-        raise TrainingError(where, found, "Ranking needs the sizes of the consecutive query groups.")

@@ -28,13 +28,14 @@ from stackwright_interfaces.trainer import (
     TrainingData,
 )
 from stackwright_numerics import metrics
+from stackwright_numerics.training_rows import check_rows
 from stackwright_python import state
 from stackwright_python.format import ARTIFACTS, HEAD, PythonFormat, PythonPredictor
 from stackwright_python.hooks import Hooks
 from stackwright_python.parameters import checked
 from stackwright_python.plugin import PythonConfig
 from stackwright_python.project import loaded
-from stackwright_python.rows import Shape, check_rows
+from stackwright_python.rows import Shape, check_seen
 
 _SEEDS: Final = 2**32
 
@@ -138,6 +139,7 @@ class PythonTrainer(Trainer):
         for rows, where in ((train, "training rows"), (valid, "validation rows")):
             if rows is not None:
                 check_rows(task, rows, where)
+                check_seen(task, rows, where)
         model = _train(hooks, task, train, valid, chosen, seed=seed, threads=threads)
         for name, value in chosen.items():
             checked(f"{hooks.reference}.train: params[{name!r}]", value)

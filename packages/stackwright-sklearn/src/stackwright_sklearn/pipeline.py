@@ -24,13 +24,13 @@ from stackwright_interfaces.trainer import (
     Trainer,
     TrainingData,
 )
+from stackwright_numerics.training_rows import check_rows
 from stackwright_sklearn.frames import to_frame
 from stackwright_sklearn.measures import measure
 from stackwright_sklearn.models import SklearnModel
 from stackwright_sklearn.payload import Payload, dump, steps
 from stackwright_sklearn.plugin import SklearnConfig
 from stackwright_sklearn.project import ProjectFunction
-from stackwright_sklearn.rows import check_columns
 from stackwright_sklearn.settings import DEFAULTS, OTHERS
 from stackwright_sklearn.threads import native_threads
 
@@ -89,7 +89,7 @@ class PipelineTrainer(Trainer):
         _set(model, given, seed)
         for rows, where in ((train, "training rows"), (valid, "validation rows")):
             if rows is not None:
-                check_columns(task, rows, where)
+                check_rows(task, rows, where)
         kind = np.int64 if task.kind is TaskKind.CLASSIFICATION else np.float64
         target = np.asarray(train.target, dtype=kind)
         found = _parameters(self._config.pipeline, model)

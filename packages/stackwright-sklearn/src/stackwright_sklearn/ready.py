@@ -13,10 +13,10 @@ import numpy as np
 
 from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.trainer import Distribution, FittedModel, Report, Task, TaskKind, Trainer, TrainingData
+from stackwright_numerics.training_rows import check_rows
 from stackwright_sklearn.frames import to_frame
 from stackwright_sklearn.models import SklearnModel
 from stackwright_sklearn.payload import Payload, dump
-from stackwright_sklearn.rows import check_columns
 from stackwright_sklearn.threads import native_threads
 from stackwright_sklearn.trees import parts_of
 
@@ -78,7 +78,7 @@ class ReadyTrainer(Trainer):
         del valid, params, report
         model = clone(self._estimator)
         self._check_task(model, task.kind)
-        check_columns(task, train, "training rows")
+        check_rows(task, train, "training rows")
         _settle(model, "random_state", seed)
         settled = _settle(model, "n_jobs", threads)
         texts = {name: known[0] if known else "" for name, known in task.signature.categories.items()}

@@ -23,6 +23,7 @@ from stackwright_interfaces.trainer import (
     Trainer,
     TrainingData,
 )
+from stackwright_numerics.training_rows import check_rows
 from stackwright_sklearn.estimators import build, encodes_categories, parameters
 from stackwright_sklearn.measures import measure
 from stackwright_sklearn.models import SklearnModel
@@ -31,7 +32,7 @@ from stackwright_sklearn.pipeline import PipelineTrainer
 from stackwright_sklearn.plugin import SklearnConfig
 from stackwright_sklearn.preparing import prepare
 from stackwright_sklearn.ready import ReadyTrainer
-from stackwright_sklearn.rows import check_rows, refuse_infinite
+from stackwright_sklearn.rows import refuse_infinite
 from stackwright_sklearn.settings import resolve, search_space
 from stackwright_sklearn.threads import native_threads
 
