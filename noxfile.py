@@ -87,6 +87,7 @@ NEEDS = {
     "stackwright-journal": S3,
     "stackwright-models": ["stackwright", *PARTS],
     "stackwright-serving": ["httpx"],
+    "stackwright-skops": ["stackwright-models"],
     "stackwright-sql": ["stackwright", "stackwright-duckdb"],
     "stackwright-storage": S3,
 }

@@ -107,7 +107,7 @@ def test_an_estimator_that_cannot_be_kept_is_named(tmp_path: Path) -> None:
     from sklearn.preprocessing import FunctionTransformer
 
     fitted = HistGradientBoostingRegressor(max_iter=1).fit([[0.0]] * 30, [0.0] * 30)
-    with pytest.raises(TrainingError, match=r"model\.inner: a Hist\w+ keeps sklearn.*trainer sklearn"):
+    with pytest.raises(TrainingError, match=r"model\.inner: a Hist\w+: keeps sklearn.*trainer sklearn"):
         there_and_back(Kept(inner=fitted), tmp_path)
     with pytest.raises(TrainingError, match="which no model folder may hold"):
         there_and_back(FunctionTransformer(print), tmp_path)

@@ -10,10 +10,11 @@ from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
 from stackwright_sklearn.frames import FramePredictor
 from stackwright_sklearn.linear import LinearPredictor
-from stackwright_sklearn.payload import Payload, damaged, load, steps
+from stackwright_sklearn.payload import Payload, load, steps
 from stackwright_sklearn.plugin import SklearnFormatConfig
 from stackwright_sklearn.predictor import SklearnPredictor
-from stackwright_sklearn.trees import check_trees
+from stackwright_skops.archive import damaged
+from stackwright_skops.trees import check_trees
 
 PAYLOAD: Final = "model.skops"
 

@@ -11,7 +11,7 @@ from stackwright_interfaces.errors import MissingColumn, PluginError, Prediction
 from stackwright_interfaces.model import Predictor
 from stackwright_sklearn.payload import Payload
 from stackwright_sklearn.threads import native_threads
-from stackwright_sklearn.trees import parts_of
+from stackwright_skops.trees import parts_of
 
 _BY_ROW: Final = (
     *("sklearn.tree.", "sklearn.ensemble._forest.", "sklearn.ensemble._gb.", "sklearn.dummy.", "lightgbm."),

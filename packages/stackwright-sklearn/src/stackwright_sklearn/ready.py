@@ -18,7 +18,7 @@ from stackwright_sklearn.frames import to_frame
 from stackwright_sklearn.models import SklearnModel
 from stackwright_sklearn.payload import Payload, dump
 from stackwright_sklearn.threads import native_threads
-from stackwright_sklearn.trees import parts_of
+from stackwright_skops.trees import parts_of
 
 _WHERE: Final = "estimator"
 _LIBRARIES: Final = {"sklearn": "scikit-learn", "stackwright_models": "stackwright-models"}
