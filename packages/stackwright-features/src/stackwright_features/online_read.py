@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 
 from stackwright_features.answers import INSTANT, NULL, PRESENT, Answer, Statuses, show
 from stackwright_features.service_plan import ServicePlan
+from stackwright_features.straight_read import StraightRead
 from stackwright_features.times import to_microseconds
 from stackwright_features.transforms import Step, needed, run
 from stackwright_features.values import count_rows, typed_columns
 from stackwright_features.watermarks import KnownWatermarks
 from stackwright_features.wave import Payloads, Wave
-from stackwright_features.whole_rows import Whole, WholeRows
 from stackwright_interfaces.feature_store import FeatureRows, OnlineStore, Watermark
 from stackwright_numerics.columns import Column, nulls, to_model_array
-from stackwright_numerics.keys import encode_plain
 
 
 class OnlineRead:
@@ -53,8 +52,7 @@ class OnlineRead:
         self._waves = [
             Wave(online, lookups, plan.defaults, self.watermarks) for lookups in (plan.first, plan.second) if lookups
         ]
-        self._refs = [ref for wave in self._waves for ref in wave.refs]
-        self._straight = self._straight_read()
+        self._straight = StraightRead.of(plan, self._waves, self.watermarks)
 
     def __call__(
         self,
@@ -82,12 +80,10 @@ class OnlineRead:
         at_us = to_microseconds(at)
         fetched: Payloads | None = None
         if self._straight is not None and not request:
-            plain = encode_plain(keys.get(self._keys[0].name), self._keys[0].type)
-            if plain:
-                fetched = self._waves[0].fetch([plain] * len(self._refs), deadline)
-                whole = self._straight.read(fetched, at_us)
-                if whole is not None:
-                    return self._whole(whole, at)
+            fetched = self._straight.fetch(keys, deadline)
+            rows_found = self._straight.answer(fetched, at_us, at) if fetched else None
+            if rows_found is not None:
+                return rows_found
         key_columns = typed_columns(self._keys, keys, where=self._where)
         request_columns = typed_columns(self._request, request, where=self._where)
         rows = count_rows(self._where, key_columns, request_columns)
@@ -110,25 +106,6 @@ class OnlineRead:
             statuses=statuses if self._in_order else {name: statuses[name] for name in self._names},
             events=found.events,
             watermarks=found.watermarks,
-            at=at,
-        )
-
-    def _straight_read(self) -> WholeRows | None:
-        """The group of all lookups, where one key and rows of numbers are all that the service is about."""
-        if len(self._waves) != 1 or len(self._keys) != 1 or self._request or self._steps or not self._in_order:
-            return None
-        together = self._waves[0].together
-        everything = len(together) == 1 and len(together[0].places) == len(self._refs)
-        return together[0] if everything and len(set(self._refs)) == len(self._refs) else None
-
-    def _whole(self, whole: Whole, at: datetime) -> FeatureRows:
-        marks = zip(self._refs, map(self.watermarks.of, self._refs, whole.knows), strict=True)
-        return FeatureRows(
-            names=self._names,
-            columns=dict(zip(self._names, whole.values, strict=True)),
-            statuses=dict.fromkeys(self._names, whole.statuses),
-            events=dict(zip(self._refs, whole.events, strict=True)),
-            watermarks={ref: mark for ref, mark in marks if mark is not None},
             at=at,
         )
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import le
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -78,6 +79,7 @@ class KnownWatermarks:
         self._refs = tuple(dict.fromkeys(refs))
         self._keys = [key_of(ref) for ref in self._refs]
         self._states: dict[str, _State] = dict.fromkeys(self._refs, _NOTHING)
+        self._whole = _whole(self._states)
         self._expires = 0.0
 
     def wanted(self) -> list[bytes]:
@@ -87,6 +89,7 @@ class KnownWatermarks:
     def learn(self, payloads: Sequence[bytes | None]) -> None:
         """Take what was read under the keys that were wanted."""
         self._states = {ref: _state(parse(payload)) for ref, payload in zip(self._refs, payloads, strict=True)}
+        self._whole = _whole(self._states)
         self._expires = monotonic() + _FRESH_SECONDS
 
     def forget(self) -> None:
@@ -103,6 +106,14 @@ class KnownWatermarks:
             return watermark
         return Watermark(rows_know[0], from_microseconds(rows_know[1]))
 
+    def of_all(self, rows_know: Sequence[tuple[int, int]]) -> dict[str, Watermark]:
+        """Return how much is known of each view of which something is, given the same of the rows of each."""
+        known, watermarks = self._whole
+        if all(map(le, rows_know, known)):
+            return watermarks.copy()
+        marks = zip(self._refs, map(self.of, self._refs, rows_know), strict=True)
+        return {ref: mark for ref, mark in marks if mark is not None}
+
 
 _State: TypeAlias = tuple[tuple[int, int], Watermark | None]
 _NOTHING: Final[_State] = ((0, NAT), None)
@@ -110,3 +121,9 @@ _NOTHING: Final[_State] = ((0, NAT), None)
 
 def _state(watermark: Watermark | None) -> _State:
     return _NOTHING if watermark is None else ((watermark.position, to_microseconds(watermark.due)), watermark)
+
+
+def _whole(states: Mapping[str, _State]) -> tuple[list[tuple[int, int]], dict[str, Watermark]]:
+    """What is known of each view, and the watermarks of those of which something is."""
+    watermarks = {ref: watermark for ref, (_, watermark) in states.items() if watermark is not None}
+    return [known for known, _ in states.values()], watermarks
