@@ -18,10 +18,12 @@ _INT_TAG: Final = 2
 
 def numbers_of(keys: Sequence[bytes]) -> Sequence[int]:
     """Return the number of each key, from -2**63 to 2**63 - 1; equal for equal keys, in every process."""
+    if len(keys) == 1:
+        return [_number(keys[0])]
     joined = b"".join(keys)
     if joined[::_INT_KEY] == _tags(len(keys)) and set(map(len, keys)) == {_INT_KEY}:
         return _integers(len(keys)).unpack(joined)
-    return [_hash(key) for key in keys]
+    return [_number(key) for key in keys]
 
 
 @lru_cache(maxsize=256)
@@ -34,7 +36,7 @@ def _tags(count: int) -> bytes:
     return bytes([_INT_TAG]) * count
 
 
-def _hash(key: bytes) -> int:
+def _number(key: bytes) -> int:
     if len(key) == _INT_KEY and key[0] == _INT_TAG:
         return int.from_bytes(key[1:], "big", signed=True)
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "big", signed=True)

@@ -42,10 +42,9 @@ class Reading:
 
     def read(self, views: Sequence[str], keys: _Keys, timeout: float | None) -> _Payloads:
         """Return payloads, as :meth:`OnlineStore.read` says; all views are of one moment."""
-        tables = tuple(map(schema.table, views))
         if not any(keys):
-            return [[] for _ in tables]
-        return self._run(_read, timeout, tables, keys)
+            return [[] for _ in views]
+        return self._run(_read, timeout, tuple(views), keys)
 
     def scan(self, view: str) -> Iterator[OnlineRow]:
         """Give every row of a view; each page of rows is of one moment."""
@@ -85,34 +84,39 @@ class Reading:
                 return answer
 
 
-def _read(connection: Connection | None, tables: tuple[str, ...], keys: _Keys) -> _Payloads:
+def _read(connection: Connection | None, views: tuple[str, ...], keys: _Keys) -> _Payloads:
     if connection is None:
         return [[None] * len(asked) for asked in keys]
+    asked = keys[0]
     try:
-        if len(keys[0]) <= CHUNK and len(tables) <= VIEWS and keys.count(keys[0]) == len(keys):
-            rows = _select(connection, tables, keys[0])
+        if len(asked) <= CHUNK and len(views) <= VIEWS and keys.count(asked) == len(keys):
+            rows = _select(connection, schema.select_of_views(views, len(asked)), asked)
             if not rows[0][-1]:
                 return _columns(rows)
         with _snapshot(connection):
-            return _read_all(connection, tables, keys)
+            return _read_all(connection, schema.tables_of(views), keys)
     except sqlite3.OperationalError as error:
         if not _table_is_missing(error):
             raise
+    return _read_those_there(connection, schema.tables_of(views), keys)
+
+
+def _read_those_there(connection: Connection, tables: Sequence[str], keys: _Keys) -> _Payloads:
+    """Read tables of which some are missing: nothing is found in those."""
     with _snapshot(connection):
         present = schema.tables(connection)
         there = [place for place, table in enumerate(tables) if table in present]
         found: _Payloads = [[None] * len(asked) for asked in keys]
-        for place, payloads in zip(
-            there,
-            _read_all(connection, [tables[place] for place in there], [keys[place] for place in there]),
-            strict=True,
-        ):
+        read = _read_all(connection, [tables[place] for place in there], [keys[place] for place in there])
+        for place, payloads in zip(there, read, strict=True):
             found[place] = payloads
         return found
 
 
 def _columns(rows: Sequence[tuple[bytes | None, ...]]) -> _Payloads:
     """Return the payloads of each table; the last column is none."""
+    if len(rows) == 1:
+        return [[payload] for payload in rows[0][:-1]]
     return list(map(list, zip(*rows, strict=True)))[:-1]
 
 
@@ -124,16 +128,17 @@ def _read_all(connection: Connection, tables: Sequence[str], keys: _Keys) -> _Pa
         asked = keys[left[0]]
         group = [place for place in left if keys[place] is asked or keys[place] == asked][:VIEWS]
         chosen = tuple(tables[place] for place in group)
-        rows = list(chain.from_iterable(_select(connection, chosen, chunk) for chunk in _chunks(asked)))
+        chunks = _chunks(asked)
+        rows = list(chain.from_iterable(_select(connection, schema.select(chosen, len(part)), part) for part in chunks))
         for place, payloads in zip(group, _columns(rows), strict=True):
             found[place] = _with_others(connection, tables[place], asked, payloads) if rows[0][-1] else payloads
         left = [place for place in left if place not in group]
     return found
 
 
-def _select(connection: Connection, tables: tuple[str, ...], keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
-    asked = list(chain.from_iterable(zip(numbers_of(keys), keys, strict=True)))
-    return connection.execute(schema.select(tables, len(keys)), asked).fetchall()
+def _select(connection: Connection, statement: str, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
+    """Run a statement of :func:`schema.select` for as many keys as it is made for."""
+    return connection.execute(statement, [*numbers_of(keys), *keys]).fetchall()
 
 
 def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -36,6 +36,12 @@ def table(view: str) -> str:
     return f'"view {escaped}"'
 
 
+@lru_cache(maxsize=1024)
+def tables_of(views: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the quoted names of several views' tables."""
+    return tuple(map(table, views))
+
+
 def tables(connection: sqlite3.Connection) -> set[str]:
     """Return the quoted names of the tables that are there."""
     return {f'"{name}"' for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -90,7 +96,7 @@ def page_of_others(table: str) -> str:
 
 @lru_cache(maxsize=4096)
 def select(tables: tuple[str, ...], count: int) -> str:
-    """Return the statement that gives a row for each of ``count`` (number, key), in their order.
+    """Return the statement that gives a row for each of ``count`` numbers and then as many keys, in their order.
 
     The row holds the payload in every table, NULL where a key is absent there, and last whether there are others, among
     which it may be. The keys are the outer loop, whose order left joins keep.
@@ -100,8 +106,14 @@ def select(tables: tuple[str, ...], count: int) -> str:
         f"LEFT JOIN {table} t{place} ON t{place}.number = asked.column1 AND t{place}.key = asked.column2"
         for place, table in enumerate(tables)
     )
-    asked = ", ".join(["(?, ?)"] * count)
+    asked = ", ".join(f"(?{place}, ?{count + place})" for place in range(1, count + 1))
     return f"SELECT {payloads}, EXISTS (SELECT 1 FROM {OTHERS}) FROM (VALUES {asked}) AS asked {joins}"  # noqa: S608 -- the names were escaped by `table`
+
+
+@lru_cache(maxsize=4096)
+def select_of_views(views: tuple[str, ...], count: int) -> str:
+    """Return the same for the tables of views."""
+    return select(tables_of(views), count)
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
