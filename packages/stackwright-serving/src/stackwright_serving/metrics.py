@@ -20,6 +20,7 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 UNKNOWN: Final = "unknown"
@@ -35,6 +36,7 @@ class Metrics:
     def __init__(self) -> None:
         self._shared = _FOLDER in os.environ
         self._registry = CollectorRegistry()
+        self._more: list[Collector] = []
         self.requests = self._counter("requests", "Requests answered.", "route", "status")
         self.latency = Histogram(
             "stackwright_request_seconds", "Seconds to answer.", ("route",), registry=self._registry, buckets=_BUCKETS
@@ -61,6 +63,12 @@ class Metrics:
         self.memory = self._gauge("worker_resident_bytes", "Memory of a worker.", "liveall")
         self._answered: dict[tuple[str, int], Any] = {}
         self._latencies: dict[str, Any] = {}
+
+    def add(self, collector: Collector) -> None:
+        """Let a collector tell its numbers too, which it adds up over the workers itself."""
+        self._more.append(collector)
+        if not self._shared:
+            self._registry.register(collector)
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(f"stackwright_{name}", about, labels, registry=self._registry)
@@ -108,6 +116,8 @@ class Metrics:
         self._forget_the_dead()
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library leaves it untyped
+        for collector in self._more:
+            registry.register(collector)
         return generate_latest(registry)
 
 

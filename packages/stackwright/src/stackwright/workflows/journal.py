@@ -14,6 +14,7 @@ from stackwright_journal.labels import LabelLog
 from stackwright_journal.places import open_reader, open_segments
 from stackwright_journal.reading import PredictionReader
 from stackwright_journal.segments import Segments
+from stackwright_numerics.drift import Limits
 from stackwright_storage import open_storage
 
 
@@ -37,6 +38,12 @@ def storage(stack: Stack) -> Storage:
 def decisions(stack: Stack, model: str) -> DecisionLog:
     """Return what was found, decided and done about a model."""
     return DecisionLog(storage(stack), model, clock=stack.clock, who=who())
+
+
+def limits(stack: Stack) -> Limits:
+    """Return the limits of the columns that the blueprint sets."""
+    monitor = stack.blueprint.monitor
+    return Limits(psi=monitor.psi, ks=monitor.psi, missing=monitor.missing, minimum=monitor.min_rows)
 
 
 def segments(stack: Stack) -> Segments:

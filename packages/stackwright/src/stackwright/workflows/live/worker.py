@@ -15,6 +15,7 @@ from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
 if TYPE_CHECKING:
     from stackwright_interfaces.feature_store import FeatureStore
     from stackwright_journal.predictions import PredictionLog
+    from stackwright_journal.streaming import LiveCounts
     from stackwright_serving.host import ModelSource
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import FeatureReader
@@ -64,18 +65,23 @@ class Worker:
         Args:
             source: where models come from.
         """
+        from stackwright.workflows.live.drift import DriftCollector
         from stackwright_journal.predictions import PredictionLog
+        from stackwright_journal.streaming import LiveCounts
         from stackwright_serving.host import ModelHost
         from stackwright_serving.state import State
 
         log = PredictionLog(journal.segments(self._stack))
         self._opened.callback(log.close)
+        counts = LiveCounts(self._stack.project.state / "drift")
+        self._opened.callback(counts.close)
+        self._metrics.add(DriftCollector(counts, journal.limits(self._stack)))
         return State(
             host=ModelHost(source, self._metrics, self._services, self.settings),
             metrics=self._metrics,
             reads=self._reads,
             settings=self.settings,
-            sink=JournalSink(log),
+            sink=JournalSink(log, counts),
             clock=self._stack.clock,
             blueprint=self._blueprint,
         )
@@ -126,10 +132,15 @@ class Nothing(OnlineStore):
 
 
 class JournalSink:
-    """Hands answered requests to the prediction log."""
+    """Hands answered requests to the prediction log.
 
-    def __init__(self, log: PredictionLog) -> None:
+    Args:
+        counts: counts what is asked, where somebody wants to know.
+    """
+
+    def __init__(self, log: PredictionLog, counts: LiveCounts | None = None) -> None:
         self._log = log
+        self._counts = counts
 
     @property
     def lost(self) -> int:
@@ -139,9 +150,12 @@ class JournalSink:
 
     def append(self, answered: Answered, /) -> bool:
         """Queue the rows of a request; they are written off the reply path."""
-        from stackwright_journal.records import PredictionRows
+        from stackwright_journal.records import UNSEEN, PredictionRows
 
         scored, model = answered.scored, answered.model
+        if self._counts is not None and answered.arm not in UNSEEN:
+            columns = answered.columns if scored.features is None else scored.features.columns
+            self._counts.append(model.name, model.version, model.manifest.histograms, columns, scored.prediction.value)
         return self._log.append(
             PredictionRows(
                 prediction_ids=answered.ids,

@@ -12,7 +12,7 @@ from stackwright.assembly.project import write_atomically, write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.monitoring import report_page, reporters
-from stackwright.workflows.monitoring.subject import Watched, expected_of, limits_of
+from stackwright.workflows.monitoring.subject import Watched, expected_of
 from stackwright.workflows.monitoring.window import Seen, as_learned, see
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_interfaces.errors import MonitorError, StorageError
@@ -88,7 +88,7 @@ def numbers_of(
         slices=() if manifest.task == TaskKind.RANKING else tuple(manifest.signature.categories),
         statuses=seen.statuses,
         counts=seen.counts,
-        policy=Policy(limits=limits_of(stack)),
+        policy=Policy(limits=journal.limits(stack)),
         k=watched.k,
         counted=seen.counted,
     )

@@ -13,7 +13,6 @@ from stackwright_interfaces.definitions import FeatureService, Target
 from stackwright_interfaces.errors import MonitorError
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.registry import ModelVersion
-from stackwright_numerics.drift import Limits
 from stackwright_numerics.lists import PLACES
 from stackwright_serving.model import LoadedModel
 
@@ -77,12 +76,6 @@ class Watched:
             if selection.view.entity.name == self.target.entity.name:
                 return dict(zip(selection.view.entity.key_names, selection.key_sources, strict=True))
         return {}
-
-
-def limits_of(stack: Stack) -> Limits:
-    """Return the limits of the columns that the blueprint sets."""
-    monitor = stack.blueprint.monitor
-    return Limits(psi=monitor.psi, ks=monitor.psi, missing=monitor.missing, minimum=monitor.min_rows)
 
 
 def expected_of(stack: Stack, name: str) -> dict[int, dict[str, float]]:

@@ -30,7 +30,6 @@ from stackwright.workflows.monitoring.subject import (
     champion_at,
     champions,
     expected_of,
-    limits_of,
     version_before,
 )
 from stackwright.workflows.monitoring.window import see
@@ -203,7 +202,7 @@ class _Watch:
                 expected=expected_of(stack, self._model),
                 coverage=watched.coverage,
                 k=watched.k,
-                limits=limits_of(stack),
+                limits=journal.limits(stack),
                 parity=self._parity(start, end),
             )
             numbers = numbers_of(stack, watched, seen, start, end)
