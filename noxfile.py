@@ -56,7 +56,8 @@ def tests(session: nox.Session) -> None:
         install_tools(session)
     reached = COVERAGE if in_ci else []
     by_day = [] if "-m" in session.posargs else ["-m", "not nightly"]
-    session.run("pytest", "-n", str(os.cpu_count() or 2), "--dist", "worksteal", *by_day, *reached, *session.posargs)
+    workers = (os.cpu_count() or 2) + 1  # many tests wait for a process that they started
+    session.run("pytest", "-n", str(workers), "--dist", "worksteal", *by_day, *reached, *session.posargs)
 
 
 def lint(session: nox.Session) -> None:
