@@ -63,7 +63,7 @@ def test_a_row_outside_of_the_selection_is_not_learned_from_and_its_answer_says_
         batch = scored(stack, [home for home, _ in homes.values()], tmp_path)
     told = {name: answer["incomplete"] for name, answer in live.items()}
     assert told == {"small": ["area (outside)"], "middle": [], "large": ["area (outside)"], "house": ["kind (outside)"]}
-    assert [row["incomplete"] for row in batch] == [", ".join(names) for names in told.values()]
+    assert [row["incomplete"] for row in batch] == [", ".join(names) or None for names in told.values()]
     assert [row["prediction"] for row in batch] == pytest.approx([answer["prediction"] for answer in live.values()])
 
 
