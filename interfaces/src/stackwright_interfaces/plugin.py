@@ -169,6 +169,21 @@ class Sample:
     truth: Mapping[str, Any] = field(default_factory=dict)
 
 
+def check_options(config: object, *rules: tuple[str, object, str]) -> None:
+    """Check the options of an adapter's config; to be called by its ``__post_init__``.
+
+    Args:
+        config: the config.
+        rules: the name of an option, whether its value fits, and what it must be: ``"1 or more"``.
+
+    Raises:
+        ValueError: one does not fit.
+    """
+    for option, fits, range_ in rules:
+        if not fits:
+            raise ValueError(f"{option} is {getattr(config, option)!r}, must be {range_}")
+
+
 @hookspec
 def stackwright_adapters() -> Iterable[AdapterSpec]:
     """Offer adapters.

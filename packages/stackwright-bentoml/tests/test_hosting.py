@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from stackwright_bentoml.hosting import Host
-from stackwright_bentoml.listener import listening, turn_away
 from stackwright_bentoml.orders import Channel, Orders, Word
 from stackwright_bentoml.plugin import BentoMLConfig
 from stackwright_interfaces.errors import ServerError
+from stackwright_interfaces.listening import listening, turn_away
 from stackwright_interfaces.server import App
 
 SOURCE = """

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from stackwright_interfaces.errors import ServerError
+from stackwright_interfaces.listening import listening
 from stackwright_interfaces.server import App
 from stackwright_interfaces.testing import server_app
 from stackwright_interfaces.testing.context import make_context
 from stackwright_interfaces.testing.server_child import Running, until
 from stackwright_uvicorn import server
-from stackwright_uvicorn.listener import listening
 from stackwright_uvicorn.plugin import UvicornConfig
 from stackwright_uvicorn.server import UvicornServer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackwright_interfaces.plugin import AdapterSpec, hookimpl
+from stackwright_interfaces.plugin import AdapterSpec, check_options, hookimpl
 from stackwright_interfaces.server import CONTRACT, Server
 
 
@@ -44,7 +44,8 @@ class BentoMLConfig:
     batch_latency: float = 1.0
 
     def __post_init__(self) -> None:
-        for option, fits, range_ in (
+        check_options(
+            self,
             ("host", self.host, "an address or a name"),
             ("port", 0 <= self.port <= 65_535, "0 to 65535"),
             ("workers", self.workers >= 1, "1 or more"),
@@ -56,9 +57,7 @@ class BentoMLConfig:
             ("batch", not self.batch or self.batch.startswith("/"), "a path that starts with /"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("batch_latency", self.batch_latency > 0, "more than 0"),
-        ):
-            if not fits:
-                raise ValueError(f"{option} is {getattr(self, option)!r}, must be {range_}")
+        )
 
 
 @hookimpl

@@ -20,10 +20,10 @@ from typing import Final
 
 import psutil
 
-from stackwright_bentoml.listener import listening, turn_away, url
 from stackwright_bentoml.orders import ORDERS, Channel, Orders, Word
 from stackwright_bentoml.plugin import BentoMLConfig
 from stackwright_interfaces.errors import ServerError
+from stackwright_interfaces.listening import listening, turn_away, url
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.server import App, Server
 

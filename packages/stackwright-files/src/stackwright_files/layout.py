@@ -19,8 +19,7 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Final
 
-from stackwright_interfaces.errors import UsageError
-from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.registry_names import check_run_id
 
 VERSIONS: Final = "versions/"
 JOURNAL: Final = "journal/"
@@ -28,28 +27,6 @@ RUNS: Final = "runs/"
 
 _VERSION: Final = re.compile(r"versions/(?P<name>.+)/(?P<number>\d{7})\.json")
 _LINE: Final = re.compile(r"journal/(?P<number>\d{10})\.json")
-_RUN_ID: Final = re.compile(r"[\w-][\w.-]*")
-
-
-def check_name(name: str) -> None:
-    """See that a model may have this name.
-
-    Raises:
-        UsageError: it may not.
-    """
-    if ModelRef.parse(name) != ModelRef(name):
-        raise UsageError(f"model {name!r}", "a reference, not a name", "Leave out '@' and what follows.")
-
-
-def check_alias(alias: str | None) -> None:
-    """See that ``NAME@ALIAS`` finds this alias.
-
-    Raises:
-        UsageError: it would not.
-    """
-    if not alias or ModelRef.parse(f"model@{alias}").alias != alias:
-        found = "not a usable alias"
-        raise UsageError(f"alias {alias!r}", found, "Use letters, digits, '_', '.' and '-', and not digits alone.")
 
 
 def version_key(name: str, number: int) -> str:
@@ -95,6 +72,5 @@ def run_key(id_: str) -> str:
     Raises:
         UsageError: a run cannot have this id.
     """
-    if not _RUN_ID.fullmatch(id_):
-        raise UsageError(f"run {id_!r}", "not a usable id", "Use letters, digits, '_', '.' and '-'.")
+    check_run_id(id_)
     return f"{RUNS}{id_}.json"

@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from stackwright_files.journal import Journal
-from stackwright_files.layout import RUNS, check_alias, check_name, files_prefix, run_key
-from stackwright_files.local import LocalCopies
+from stackwright_files.layout import RUNS, files_prefix, run_key
+from stackwright_files.local import copy_files
 from stackwright_files.plugin import FilesConfig
 from stackwright_files.records import Line, Publication, encode, read_run, run_to_json
 from stackwright_files.versions import Versions
+from stackwright_interfaces.copies import LocalCopies
 from stackwright_interfaces.errors import (
     ArtifactError,
     ObjectNotFound,
@@ -28,6 +30,7 @@ from stackwright_interfaces.errors import (
 from stackwright_interfaces.model import ModelRef
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.registry import Event, ModelVersion, Registry, Run
+from stackwright_interfaces.registry_names import check_alias, check_model_name
 from stackwright_interfaces.storage import Storage
 
 KINDS: Final = ("alias", "evidence", "deleted")
@@ -52,18 +55,18 @@ class FilesRegistry(Registry):
         self._storage: Storage = context.storage(url)
         self._versions = Versions(self._storage, context.clock)
         self._journal = Journal(self._storage)
-        self._copies = LocalCopies(context.cache / "models", self._storage)
+        self._copies = LocalCopies(context.cache / "models")
 
     @_in_words_of_a_registry()
     def publish(self, name: str, folder: Path, record: Mapping[str, Any], *, who: str = "") -> ModelVersion:
         """Copy a folder in as the next version; the same digest again gives the version that has it."""
-        check_name(name)
+        check_model_name(name)
         return _with_aliases(self._versions.publish(name, folder, record, who), self._journal.newest())
 
     @_in_words_of_a_registry()
     def resolve(self, ref: ModelRef) -> ModelVersion:
         """Find a version by number or alias; a bare name is its newest version."""
-        check_name(ref.name)
+        check_model_name(ref.name)
         newest = self._journal.newest()
         return _with_aliases(self._versions.get(ref.name, self._number(ref, newest)).version, newest)
 
@@ -84,17 +87,18 @@ class FilesRegistry(Registry):
     @_in_words_of_a_registry()
     def fetch(self, version: ModelVersion) -> Path:
         """Return a local copy, every file of which was hashed once in this process."""
-        check_name(version.name)
+        check_model_name(version.name)
         stored = self._versions.get(version.name, version.version)
         if stored.version.digest != version.digest:
             found = f"published was {stored.version.digest}, asked for is {version.digest}"
             raise ArtifactError(version.ref, found, "Resolve the version again.")
-        return self._copies.fetch(version.digest, files_prefix(version.name, stored.stage))
+        prefix = files_prefix(version.name, stored.stage)
+        return self._copies.fetch(version.digest, partial(copy_files, self._storage, prefix, version.digest))
 
     @_in_words_of_a_registry()
     def record(self, event: Event, *, expected: int | None = None) -> None:
         """Add a line to the journal; an ``"alias"`` line moves the alias in the same step."""
-        check_name(event.name)
+        check_model_name(event.name)
         if event.kind not in KINDS:
             raise UsageError("journal", f"kind {event.kind!r} cannot be recorded", f"Use one of: {', '.join(KINDS)}.")
         if not self._versions.numbers(event.name):
@@ -112,7 +116,7 @@ class FilesRegistry(Registry):
     def history(self, name: str | None = None) -> tuple[Sequence[ModelVersion], Sequence[Event]]:
         """Return all versions and all journal lines, oldest first, of one model or of all."""
         if name is not None:
-            check_name(name)
+            check_model_name(name)
         publications = self._versions.all(name)
         lines = [line.event for line in self._journal.lines() if line.event and name in {None, line.event.name}]
         newest = self._journal.newest()

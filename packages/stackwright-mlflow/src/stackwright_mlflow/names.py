@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from stackwright_interfaces import registry_names
 from stackwright_interfaces.errors import UsageError
-from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.registry_names import check_model_name, check_run_id
 
 LONGEST: Final = 120
 """Characters of a model's or alias' name; MLflow's columns and our journal lines bound them."""
@@ -28,17 +29,15 @@ LINE: Final = "stackwright.published"
 
 _ALIAS: Final = re.compile(r"[A-Za-z0-9_-]+")
 _RESERVED: Final = re.compile(r"latest|v\d+", re.IGNORECASE)
-_RUN_ID: Final = re.compile(r"[\w-][\w.-]*")
 
 
 def check_name(name: str) -> None:
-    """See that a model may have this name.
+    """See that a model may have this name, and that MLflow keeps it.
 
     Raises:
         UsageError: it may not.
     """
-    if ModelRef.parse(name) != ModelRef(name):
-        raise UsageError(f"model {name!r}", "a reference, not a name", "Leave out '@' and what follows.")
+    check_model_name(name)
     if len(name) > LONGEST:
         raise UsageError(f"model {name!r}", f"a name of {len(name)} characters", f"Use {LONGEST} at most.")
 
@@ -49,7 +48,8 @@ def check_alias(alias: str | None) -> None:
     Raises:
         UsageError: it would not.
     """
-    if not alias or ModelRef.parse(f"model@{alias}").alias != alias or not _ALIAS.fullmatch(alias):
+    alias = registry_names.check_alias(alias)
+    if not _ALIAS.fullmatch(alias):
         found = "not a usable alias on MLflow"
         raise UsageError(f"alias {alias!r}", found, "Use letters, digits, '_' and '-', and not digits alone.")
     if _RESERVED.fullmatch(alias) or len(alias) > LONGEST:
@@ -58,13 +58,14 @@ def check_alias(alias: str | None) -> None:
 
 
 def check_run(id_: str) -> None:
-    """See that a run may have this id.
+    """See that a run may have this id, and that MLflow keeps it.
 
     Raises:
         UsageError: it may not.
     """
-    if not _RUN_ID.fullmatch(id_) or len(id_) > LONGEST:
-        raise UsageError(f"run {id_!r}", "not a usable id", "Use letters, digits, '_', '.' and '-'.")
+    check_run_id(id_)
+    if len(id_) > LONGEST:
+        raise UsageError(f"run {id_!r}", f"an id of {len(id_)} characters", f"Use {LONGEST} at most.")
 
 
 def registered(prefix: str, name: str) -> str:

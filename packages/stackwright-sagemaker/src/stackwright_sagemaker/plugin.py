@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackwright_interfaces.plugin import AdapterSpec, hookimpl
+from stackwright_interfaces.plugin import AdapterSpec, check_options, hookimpl
 from stackwright_interfaces.server import CONTRACT, Server
 
 
@@ -31,15 +31,14 @@ class SageMakerConfig:
     server: str = "uvicorn"
 
     def __post_init__(self) -> None:
-        for option, fits, range_ in (
+        check_options(
+            self,
             ("host", self.host, "an address or a name"),
             ("port", 0 <= self.port <= 65_535, "0 to 65535"),
             ("workers", self.workers >= 1, "1 or more"),
             ("drain", 0 <= self.drain <= 24, "0 to 24"),
             ("server", self.server and self.server != "sagemaker", "another server adapter"),
-        ):
-            if not fits:
-                raise ValueError(f"{option} is {getattr(self, option)!r}, must be {range_}")
+        )
 
 
 @hookimpl

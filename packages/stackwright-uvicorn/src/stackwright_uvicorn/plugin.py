@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackwright_interfaces.plugin import AdapterSpec, hookimpl
+from stackwright_interfaces.plugin import AdapterSpec, check_options, hookimpl
 from stackwright_interfaces.server import CONTRACT, Server
 
 
@@ -44,7 +44,8 @@ class UvicornConfig:
     start: float = 60.0
 
     def __post_init__(self) -> None:
-        for option, fits, range_ in (
+        check_options(
+            self,
             ("host", self.host, "an address or a name"),
             ("port", 0 <= self.port <= 65_535, "0 to 65535"),
             ("workers", self.workers >= 1, "1 or more"),
@@ -56,9 +57,7 @@ class UvicornConfig:
             ("backlog", 1 <= self.backlog <= 65_535, "1 to 65535"),
             ("delay", self.delay >= 0, "0 or more"),
             ("start", self.start > 0, "more than 0"),
-        ):
-            if not fits:
-                raise ValueError(f"{option} is {getattr(self, option)!r}, must be {range_}")
+        )
 
 
 @hookimpl

@@ -15,10 +15,10 @@ from types import FrameType
 from typing import Final
 
 from stackwright_interfaces.errors import ServerError
+from stackwright_interfaces.listening import listening, turn_away, url
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.server import App, Server
 from stackwright_uvicorn.child import Child, Orders
-from stackwright_uvicorn.listener import listening, turn_away, url
 from stackwright_uvicorn.plugin import UvicornConfig
 
 STABLE: Final = 10.0

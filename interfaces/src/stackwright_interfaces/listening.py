@@ -1,4 +1,4 @@
-"""The listening socket: opened by the server, handed to BentoML, closed to newcomers before anything ends."""
+"""The socket a server listens on: opened by it, shared with its workers, closed without losing who was let in."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ _DROP_SYN: Final = b"".join(
 @contextmanager
 def listening(host: str, port: int, backlog: int) -> Iterator[socket.socket]:
     """Listen while the block runs.
+
+    Args:
+        host: address or name.
+        port: port, 0 for a free one.
+        backlog: connections that may wait to be accepted.
 
     Raises:
         ServerError: the address cannot be used.
@@ -68,9 +73,11 @@ def url(listener: socket.socket) -> str:
 
 
 def turn_away(listener: socket.socket) -> None:
-    """Let nobody new in while accepted requests end; BentoML keeps its copy of the socket open until its workers end.
+    """Let nobody new in, while those who were let in wait to be accepted; then close this copy of the socket.
 
-    On Linux the kernel is told to ignore new connections. Elsewhere they wait, and are refused at the end.
+    Closing a socket resets the connections that wait at it. On Linux the kernel is told to ignore new ones, so that the
+    workers, who hold copies of it, can empty the queue before they close theirs; a client that knocks meanwhile tries
+    again a second later and is refused. Elsewhere a connection may be reset that comes after a worker's last look.
     """
     if sys.platform == "linux":
         program = ctypes.create_string_buffer(_DROP_SYN, len(_DROP_SYN))
