@@ -74,9 +74,7 @@ def test_the_requirements_are_the_installed_versions_and_need_nothing_else(writt
     found = names(written)
     assert {name: metadata.version(name) for name in found} == found
     assert pinned(found) == found
-    assert {"stackwright", "stackwright-uvicorn", "stackwright-sqlite", "stackwright-lightgbm", "orjson"} <= set(
-        found
-    )
+    assert {"stackwright", "stackwright-uvicorn", "stackwright-sqlite", "stackwright-lightgbm", "orjson"} <= set(found)
     assert not {"stackwright-duckdb", "duckdb", "stackwright-files", "evidently", "pytest"} & set(found)
 
 
