@@ -19,8 +19,8 @@ import stackwright
 from stackwright.assembly.blueprint import BlueprintProblems
 from stackwright.workflows import journal
 from stackwright.workflows.datasets.building import build
-from stackwright.workflows.live.scoring import scorer
 from stackwright.workflows.live.registry_source import RegistrySource
+from stackwright.workflows.live.scoring import scorer
 from stackwright_interfaces.errors import (
     DataError,
     MissingColumn,
