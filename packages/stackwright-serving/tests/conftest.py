@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -219,6 +219,8 @@ class World:
     sink: Shelf
     settings: Settings
     host: Any = None
+    service: FeatureService = SERVICE
+    tracing: Any = None
 
     def app(self) -> Any:
         def open_state(opened: AsyncExitStack, metrics: Metrics) -> State:
@@ -226,7 +228,7 @@ class World:
             return State(
                 host=self.host,
                 metrics=metrics,
-                reads=Reads(self.settings, metrics),
+                reads=Reads(self.settings, metrics, self.tracing),
                 settings=self.settings,
                 sink=self.sink,
                 clock=lambda: NOW,
@@ -236,8 +238,18 @@ class World:
         return create_app(open_state)
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    source = Source(tmp_path / "registry", Homes())
+def new_world(root: Path) -> World:
+    source = Source(root / "registry", Homes())
     source.promote(1, 1000.0)
     return World(source, Shelf(), Settings(max_body=10_000, max_rows=50, max_depth=8, poll=0.02))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return new_world(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def worlds() -> Callable[[Path], World]:
+    """Makes worlds that live longer than a test."""
+    return new_world

@@ -35,6 +35,8 @@ _NUMPY: Final = {
     "UINT32": "<u4", "UINT64": "<u8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
 _INT64: Final = 2**63
+_EXACT: Final = 2**53
+"""Below it a float64 holds every whole number."""
 
 
 class Tensors:
@@ -191,7 +193,13 @@ def _flat(data: Any) -> list[Any]:
 
 
 def _checked(values: list[Any], field: Field, where: str) -> Any:
-    """Return the model column of JSON values."""
+    """Return the model column of JSON values.
+
+    A whole number may be written 3.0: the datatype says what is meant, and clients that keep all numbers in one type
+    write so.
+    """
+    if field.type.kind is Kind.INT64:
+        values = [_whole(value) for value in values]
     given = [
         None if value is None else check_value(value, field, f"{where} row {row}") for row, value in enumerate(values)
     ]
@@ -200,6 +208,10 @@ def _checked(values: list[Any], field: Field, where: str) -> Any:
         column[:] = given
         return column
     return np.array([np.nan if value is None else value for value in given], dtype=np.float64)
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < _EXACT else value
 
 
 def _model_column(values: Any, field: Field, where: str) -> Any:
