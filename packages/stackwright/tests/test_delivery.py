@@ -298,8 +298,9 @@ def test_one_digest_goes_through_staging_to_production_and_back_where_it_does_no
     assert {check["name"]: check["passed"] for check in live.json["models"][0]["checks"]}["keys"] is True
     assert champion(environments, "production") == digests[""]
     with quiet(environments, "production") as stack:
-        shown = stack.models_show("valuation").data
-        assert "deployed_from" in json.dumps(shown, default=str)
+        told = [event.why for event in stack.registry.history("valuation")[1]]
+    assert told[-2] == "deployed from environment 'staging'"
+    assert told[-1].startswith("verified at ")
 
     (environments / "blueprint.toml").write_text(strict)
     later = run("deploy", "production", *base)
