@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -57,6 +59,25 @@ def test_a_process_that_dies_is_replaced_by_one_with_the_same_share_of_threads(e
         executor.submit(os._exit, 1).result()
     assert executor.submit(os.getpid).result() not in (first, os.getpid())
     assert executor.submit(os.getenv, "OMP_NUM_THREADS").result() == str(cores())
+
+
+def test_the_main_module_of_a_process_finds_its_share_of_threads_when_it_is_imported(tmp_path: Path) -> None:
+    script = tmp_path / "main.py"
+    script.write_text(
+        "import os\n"
+        "SEEN = os.environ.get('OMP_NUM_THREADS')\n"
+        "def seen():\n"
+        "    return SEEN\n"
+        "if __name__ == '__main__':\n"
+        "    from stackwright.compute.local import LocalExecutor\n"
+        "    from stackwright.compute.plugin import LocalConfig\n"
+        "    with LocalExecutor(LocalConfig(workers=1), None) as executor:\n"
+        "        executor.threads = 3\n"
+        "        print(executor.submit(seen).result(), os.environ.get('OMP_NUM_THREADS'))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["3", "None"]
 
 
 def test_workers_share_the_processors_out(monkeypatch: pytest.MonkeyPatch) -> None:

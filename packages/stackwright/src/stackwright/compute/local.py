@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
 
 from stackwright.compute.plugin import LocalConfig
@@ -47,16 +48,17 @@ class LocalExecutor(Executor):
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if self._pool is None:
                 self._pool = self._started()
-            try:
-                return self._pool.submit(fn, *args, **kwargs)
-            except BrokenProcessPool:
-                self._pool.shutdown(wait=False)
-                self._pool = self._started()
-                return self._pool.submit(fn, *args, **kwargs)
+            with _environment(self.threads):
+                try:
+                    return self._pool.submit(fn, *args, **kwargs)
+                except BrokenProcessPool:
+                    self._pool.shutdown(wait=False)
+                    self._pool = self._started()
+                    return self._pool.submit(fn, *args, **kwargs)
 
     def _started(self) -> ProcessPoolExecutor:
         spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.workers, mp_context=spawn, initializer=_begin, initargs=(self.threads,))
+        return ProcessPoolExecutor(self.workers, mp_context=spawn, initializer=_begin)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """End the processes; what waits for one is let go. Calling it twice is allowed."""
@@ -66,10 +68,27 @@ class LocalExecutor(Executor):
             pool.shutdown(wait, cancel_futures=cancel_futures)
 
 
-def _begin(threads: int) -> None:
-    """Prepare a process: its share of threads, no Ctrl-C of its own, and no life without its parent."""
-    for name in _THREADS:
-        os.environ[name] = str(threads)
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Let processes that are started begin with their share of threads.
+
+    A process imports the main module before anything else is asked of it, and numerical libraries read these variables
+    when they are imported.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _begin() -> None:
+    """Prepare a process: no Ctrl-C of its own, and no life without its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
