@@ -74,6 +74,16 @@ def test_what_cannot_be_found_is_a_usage_error(served: Path, arguments: list[str
     assert "Traceback" not in printed
 
 
+def test_a_model_that_was_never_published_is_skipped_by_name_and_the_others_are_judged(work: Path) -> None:
+    path = work / "blueprint.toml"
+    model = path.read_text().partition("[models.valuation]")[2].partition("\n[")[0]
+    path.write_text(f"{path.read_text()}\n[models.second]{model}")
+    printed = ran(work, "--stackwright-project=.", "-k", "contract or second")
+    assert "valuation@1::contract PASSED" in printed
+    assert "second SKIPPED" in printed
+    assert "model 'second' was never published" in printed
+
+
 def test_pytest_finds_the_plugin_by_an_entry_point_of_the_engine() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"stackwright_gates": "stackwright.pytest_plugin"}

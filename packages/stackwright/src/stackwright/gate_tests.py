@@ -12,7 +12,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.pytest_plugin import MARK
 from stackwright.workflows.gates.base import INAPPLICABLE, RED, WARNING
 from stackwright.workflows.lineage.rejudging import Rejudged, rejudge
-from stackwright_interfaces.errors import StackwrightError
+from stackwright_interfaces.errors import ModelNotFound, StackwrightError
 
 
 class GateFailed(Exception):
@@ -63,18 +63,32 @@ class GateTest(pytest.Item):
         return project.blueprint, 0, f"{self.rejudged.version.ref}: gate {self.name}"
 
 
+class NeverPublished(pytest.Item):
+    """A model of the blueprint without a version: there is nothing to judge."""
+
+    def runtest(self) -> None:
+        """Skip."""
+        pytest.skip(f"model {self.name!r} was never published")
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return where the model is configured, and its name."""
+        return self.path, 0, self.name
+
+
 def gates_of_project(session: pytest.Session, config: pytest.Config) -> Iterator[pytest.Item]:
     """Give the tests of the project that the options name.
 
     Raises:
-        pytest.UsageError: there is no such project or model, or its blueprint cannot be built.
+        pytest.UsageError: there is no such project or model, its blueprint cannot be built, or nothing was published.
     """
     env: str | None = config.getoption("stackwright_env")
     try:
         stack = Stack(config.getoption("stackwright_project"), env=env)
         config.add_cleanup(stack.close)
-        chosen = config.getoption("stackwright_model") or list(stack.blueprint.models)
-        found = [rejudge(stack, ref) for ref in chosen]
+        chosen = config.getoption("stackwright_model")
+        found, missing = ([rejudge(stack, ref) for ref in chosen], []) if chosen else _published(stack)
+        for name in missing:
+            yield NeverPublished.from_parent(session, name=name, nodeid=name, path=stack.project.blueprint)
         for rejudged in found:
             config.add_cleanup(rejudged.close)
             ref = rejudged.version.ref
@@ -84,3 +98,20 @@ def gates_of_project(session: pytest.Session, config: pytest.Config) -> Iterator
             yield from model.collect()
     except StackwrightError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _published(stack: Stack) -> tuple[list[Rejudged], list[str]]:
+    """Return the newest version of each model, and the models that have none.
+
+    Raises:
+        ModelNotFound: no model has any.
+    """
+    found, missing = [], []
+    for name in stack.blueprint.models:
+        try:
+            found.append(rejudge(stack, name))
+        except ModelNotFound:
+            missing.append(name)
+            if len(missing) == len(stack.blueprint.models):
+                raise
+    return found, missing
