@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,36 @@ def test_a_search_that_was_cut_off_goes_on_and_ends_as_if_it_had_not_been(tune: 
     assert begun == [*range(10), *range(9, 14)]
     assert shown(resumed) == shown(whole)
     assert resumed.parameters == whole.parameters
+
+
+class Begun(ThreadPoolExecutor):
+    """Threads; a piece of work that was handed over has begun."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        begun = threading.Event()
+
+        def work() -> Any:
+            begun.set()
+            return fn(*args, **kwargs)
+
+        future = super().submit(work)
+        begun.wait()
+        return future
+
+
+def test_an_interrupted_search_says_that_it_lets_trials_end_and_keeps_them(
+    tune: Tune, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    log, told = TrialLog(tmp_path / "log.jsonl"), []
+    monkeypatch.setattr(tuning, "wait", interrupted)
+    with Begun(2) as pool, pytest.raises(KeyboardInterrupt):
+        tune(6, log=log, executor=pool, workers=2, progress=lambda *what: told.append(what))
+    assert told == [("tune", 0, 6), ("tune", 0, 6), ("letting 2 trials end", 0, 6)]
+    assert sorted(entry["number"] for entry in log.read()) == [0, 1]
 
 
 def _stopping(begun: list[int], after: int) -> Executor:

@@ -101,6 +101,9 @@ def tune(
             finished, _ = wait(search.running, return_when=FIRST_COMPLETED)
             for future in sorted(finished, key=lambda item: search.running[item].number):
                 search.take(search.running.pop(future), _answer(future))
+    except KeyboardInterrupt:
+        search.drain(progress)
+        raise
     finally:
         for future in search.running:
             future.cancel()
@@ -206,6 +209,19 @@ class _Search:
             self._tell(question, Answer("failed", error=_KILLED), kept=False)  # with more memory it may be fitted
         else:
             self._struck.append(question)
+
+    def drain(self, progress: Progress) -> None:
+        """Begin no more, let the trials that are under way end, and keep what they found."""
+        under_way = {future: question for future, question in self.running.items() if not future.cancel()}
+        self.running.clear()
+        if not under_way:
+            return
+        count = len(under_way)
+        progress(f"letting {count} trial{'s' if count > 1 else ''} end", len(self.done), self._settings.trials)
+        wait(under_way)
+        for future, question in sorted(under_way.items(), key=lambda item: item[1].number):
+            if future.exception() is None:
+                self.take(question, future.result())
 
     def _tell(self, question: Question, answer: Answer, *, kept: bool) -> None:
         trial = self._asked.pop(question.number)
