@@ -16,10 +16,12 @@ import pytest
 
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.assembly.secrets import Secret
-from stackwright.workflows.training import run_log, usage
+from stackwright.workflows.lineage.run_showing import show_run
+from stackwright.workflows.training import usage
 from stackwright.workflows.training.code_version import commit_of
-from stackwright.workflows.training.recording import log_path, mark_killed
 from stackwright.workflows.training.run_log import RunLog
+from stackwright.workflows.versions import run_states
+from stackwright.workflows.versions.run_states import log_path, mark_killed
 from stackwright_interfaces.errors import ModelNotFound, ProjectError, StorageError, TrainingError
 
 QUICK = dict.fromkeys(GATE_OPTIONS, False)
@@ -78,7 +80,7 @@ def test_the_log_takes_down_records_warnings_and_what_is_printed(
     with pytest.warns(UserWarning, match="odd"):
         make_noise(log)
     log.close()
-    lines = [line.split(" ", 1)[1] for line in run_log.tail(tmp_path / "runs" / "a.log")]
+    lines = [line.split(" ", 1)[1] for line in run_states.tail(tmp_path / "runs" / "a.log")]
     assert lines[0] == "WARNING vendor: told ***"
     assert lines[1].startswith("UserWarning ")
     assert lines[2] == "printed in two"
@@ -91,7 +93,7 @@ def test_what_is_printed_without_an_end_of_line_is_taken_down_at_the_end(tmp_pat
     with log.capturing():
         print("at 90 %", end="")
     log.close()
-    (line,) = run_log.tail(tmp_path / "a.log")
+    (line,) = run_states.tail(tmp_path / "a.log")
     assert line.endswith(" at 90 %")
 
 
@@ -105,7 +107,7 @@ def test_who_keeps_standard_output_of_a_run_may_go_on_writing_to_it(
     log.close()
     print("after it", file=kept)
     assert capsys.readouterr().out == "in the run\nafter it\n"
-    assert len(run_log.tail(tmp_path / "a.log")) == 1
+    assert len(run_states.tail(tmp_path / "a.log")) == 1
 
 
 def test_a_failed_run_says_which_step_failed_on_what(copies: Any) -> None:
@@ -201,7 +203,7 @@ def test_where_nothing_is_to_do_no_run_and_no_log_is_left(copies: Any) -> None:
         assert len(list((stack.project.state / "runs").iterdir())) == 1
 
 
-def test_a_run_whose_process_was_killed_is_marked_by_the_next_training(copies: Any) -> None:
+def test_a_run_whose_process_was_killed_is_listed_so_and_marked_by_the_next_training(copies: Any) -> None:
     with copies.open(gates=QUICK) as stack:
         stack.train()
         (run,) = stack.registry.runs("valuation")
@@ -212,9 +214,15 @@ def test_a_run_whose_process_was_killed_is_marked_by_the_next_training(copies: A
         held = RunLog(log_path(stack, alive.id))
         for item in (killed, alive, elsewhere):
             stack.registry.save_run(item)
+        listed = {item["run"]: item for item in stack.runs().data["runs"]}
+        shown = show_run(stack, "aaaaaaaa").data
+        assert {item.status for item in stack.registry.runs() if item.id != run.id} == {"running"}  # none was touched
         stack.train()
         found = {item.id: item for item in stack.registry.runs("valuation")}
         held.close()
+    assert [listed[letter * 8]["status"] for letter in "abc"] == ["failed", "running", "running"]
+    assert "it was killed" in listed["a" * 8]["error"]
+    assert (shown["status"], shown["failure"]["type"]) == ("failed", "killed")
     assert {id_: item.status for id_, item in found.items()} == {
         run.id: "finished",
         killed.id: "failed",
@@ -241,7 +249,7 @@ def test_a_run_that_ends_while_others_look_for_killed_ones_stays_finished(
             stack.registry.save_run(run)
             return True
 
-        monkeypatch.setattr(run_log, "abandoned", ending)
+        monkeypatch.setattr(run_states, "abandoned", ending)
         assert mark_killed(stack, "valuation") == []
         assert [item.status for item in stack.registry.runs("valuation")] == ["finished"]
 

@@ -9,9 +9,10 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions import provenance
 from stackwright.workflows.versions.resolving import find
+from stackwright.workflows.versions.run_states import runs_of
 from stackwright_interfaces.errors import ModelNotFound, RegistryError, UsageError
 from stackwright_interfaces.model import Manifest, ModelRef
-from stackwright_interfaces.registry import ModelVersion, Run, SupportsRuns
+from stackwright_interfaces.registry import ModelVersion, Run
 
 SECTIONS: Final = ("run", "parameters", "metrics", "data", "code", "settings", "definitions")
 """What is compared, in this order."""
@@ -64,7 +65,7 @@ def _side(stack: Stack, name: str) -> dict[str, Any]:
 
 def run_of(stack: Stack, version: ModelVersion) -> Run | None:
     """Return the newest run that published a version; ``None`` where none was kept."""
-    return next((item for item in _runs(stack, version.name) if item.model == version.ref), None)
+    return next((item for item in runs_of(stack, version.name) if item.model == version.ref), None)
 
 
 def run_named(stack: Stack, name: str) -> Run | None:
@@ -74,7 +75,7 @@ def run_named(stack: Stack, name: str) -> Run | None:
         RegistryError: several begin so.
         ModelNotFound: it is neither.
     """
-    found = [run for run in _runs(stack) if len(name) >= _SHORTEST and run.id.startswith(name)]
+    found = [run for run in runs_of(stack) if len(name) >= _SHORTEST and run.id.startswith(name)]
     if len(found) > 1:
         raise RegistryError(f"run {name!r}", f"{len(found)} runs begin so", "Give more of its id.")
     if found:
@@ -86,10 +87,6 @@ def run_named(stack: Stack, name: str) -> Run | None:
     if not published:
         raise ModelNotFound(f"run {name!r}", "neither a run nor a published model", "See: stackwright runs")
     return None
-
-
-def _runs(stack: Stack, name: str | None = None) -> Sequence[Run]:
-    return stack.registry.runs(name) if isinstance(stack.registry, SupportsRuns) else ()
 
 
 def _of_run(run: Run | None) -> dict[str, Any]:

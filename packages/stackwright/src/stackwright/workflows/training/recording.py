@@ -1,28 +1,25 @@
-"""A run while it goes on: its steps, what it costs, its log; and what became of runs whose process was killed."""
+"""A run while it goes on: its steps, what it costs, and its log."""
 
 from __future__ import annotations
 
 import platform
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.identity import who
-from stackwright.workflows.training import run_log
 from stackwright.workflows.training.code_version import commit_of
 from stackwright.workflows.training.run_log import RunLog
 from stackwright.workflows.training.usage import Meter
+from stackwright.workflows.versions.run_states import log_path, tail
 from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.registry import ModelVersion, Run, SupportsRuns
-
-_KILLED: Final = "its process ended without a word: it was killed, or the machine stopped"
 
 
 class Steps(dict[str, float]):
@@ -146,7 +143,7 @@ class Recording:
             **more,
             "step": self.seconds.running,
             "steps": dict(self.seconds),
-            "log": {"file": _shown(self._stack, self._log.path), "tail": run_log.tail(self._log.path)},
+            "log": {"file": _shown(self._stack, self._log.path), "tail": tail(self._log.path)},
         }
         self.run = replace(run, record=record)
         if isinstance(self._stack.registry, SupportsRuns):
@@ -166,39 +163,5 @@ def _told(error: BaseException) -> str:
     return redact(str(error)) or type(error).__name__
 
 
-def log_path(stack: Stack, id_: str) -> Path:
-    """Return where the log of a run lies."""
-    return stack.project.state / "runs" / f"{id_}.log"
-
-
 def _shown(stack: Stack, path: Path) -> str:
     return path.relative_to(stack.project.folder).as_posix()
-
-
-def mark_killed(stack: Stack, name: str) -> list[str]:
-    """Mark runs of a model as failed that go on no more: their log lies here, and no process holds it.
-
-    Returns:
-        Their ids.
-    """
-    if not isinstance(stack.registry, SupportsRuns):
-        return []
-    left = {run.id for run in stack.registry.runs(name) if run.status == "running" and _abandoned(stack, run)}
-    marked = []
-    for run in stack.registry.runs(name) if left else ():
-        if run.id in left and run.status == "running":  # asked anew: one that ended meanwhile let go of its log as well
-            path = log_path(stack, run.id)
-            ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            stack.registry.save_run(replace(run, status="failed", ended=ended, record=_killed(run.record, path)))
-            marked.append(run.id)
-    return marked
-
-
-def _abandoned(stack: Stack, run: Run) -> bool:
-    return run_log.abandoned(log_path(stack, run.id))
-
-
-def _killed(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    failure = {"step": record.get("step", ""), "type": "killed", "error": _KILLED, "inputs": {}}
-    log = {**record.get("log", {}), "tail": run_log.tail(path)}
-    return {**record, "error": _KILLED, "failure": failure, "log": log}

@@ -10,15 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any
 
 from stackwright.assembly.secrets import redact
 from stackwright_interfaces.errors import ProjectError
-
-LINES: Final = 30
-"""Lines of the tail that a run's record holds."""
-
-_WIDTH: Final = 500
 
 
 class RunLog:
@@ -85,29 +80,6 @@ class RunLog:
         """Remove the file: nothing happened."""
         self.close()
         self.path.unlink(missing_ok=True)
-
-
-def tail(path: Path) -> list[str]:
-    """Return the last lines of a log; none where there is no such file."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - LINES * _WIDTH))
-            lines = stream.read().decode(errors="replace").splitlines()
-    except OSError:
-        return []
-    return [line[:_WIDTH] for line in lines[-LINES:]]
-
-
-def abandoned(path: Path) -> bool:
-    """Tell whether a log lies here whose process is gone."""
-    try:
-        with path.open("r+b") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(stream, fcntl.LOCK_UN)
-    except OSError:
-        return False
-    return True
 
 
 class _Handler(logging.Handler):

@@ -22,12 +22,13 @@ from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.training import tuning
 from stackwright.workflows.training.fitting import Fitter, forward, threads_for, told
 from stackwright.workflows.training.publishing import Fitted, judge_and_publish, versions
-from stackwright.workflows.training.recording import Recording, mark_killed
+from stackwright.workflows.training.recording import Recording
 from stackwright.workflows.training.trial_log import TrialLog
 from stackwright.workflows.training.trials import Judge
 from stackwright.workflows.training.workbench import workbench_of
 from stackwright.workflows.versions.evidence import gate_configuration, gates_of, trained_on
 from stackwright.workflows.versions.provenance import lineage
+from stackwright.workflows.versions.run_states import mark_killed
 from stackwright_interfaces.catalogue import canonical, meaning
 from stackwright_interfaces.errors import ModelNotFound, TrainingError
 from stackwright_interfaces.model import ModelRef

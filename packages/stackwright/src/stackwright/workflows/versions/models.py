@@ -14,6 +14,7 @@ from stackwright.workflows.identity import who
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions.evidence import evidence_of, gate_configuration, gates_of
 from stackwright.workflows.versions.resolving import challenger_alias, find, pointed, retirement_of
+from stackwright.workflows.versions.run_states import runs_of
 from stackwright_interfaces.errors import (
     ModelNotFound,
     PromotionRefused,
@@ -102,7 +103,7 @@ def runs(stack: Stack, name: str | None = None) -> Outcome:
             "log": dict(run.record.get("log") or {}).get("file", ""),
             "error": run.record.get("error", ""),
         }
-        for run in stack.registry.runs(name)
+        for run in runs_of(stack, name)
     ]
     headings = ("run", "model", "status", "started", "seconds", "owner")
     rows = [[item[heading] for heading in headings] + [_shown(item["metrics"]) or item["error"]] for item in found]
