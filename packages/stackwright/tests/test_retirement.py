@@ -34,6 +34,17 @@ def opened(two: Path, tmp_path: Path, copies_of: Any) -> Callable[..., Any]:
     return lambda **options: copies.open(**{"gates": GATES, **options})
 
 
+def test_a_training_that_gave_a_retired_version_says_so_and_how_it_comes_back(opened: Any) -> None:
+    with opened(half_life=200.0) as stack:
+        stack.retire("valuation@2", reason="too old")
+        again = stack.train()
+        assert again.title == "valuation@2 was trained on exactly this before and is retired: nothing to do"
+        assert (again.data["changed"], again.data["retired"]) == (False, True)
+        assert "(too old). To use it: stackwright retire valuation@2 --undo" in again.notes[0]
+        stack.retire("valuation@2", undo=True)
+        assert stack.train().notes == ("Next: stackwright promote valuation@2",)
+
+
 def aliases(stack: Any) -> dict[str, list[str]]:
     return {item["model"]: item["aliases"] for item in stack.models().data["models"]}
 

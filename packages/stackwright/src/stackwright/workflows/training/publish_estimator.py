@@ -18,7 +18,7 @@ from stackwright.workflows.outcome import Outcome
 from stackwright.workflows.training.model_card import card
 from stackwright.workflows.training.publishing import judge_and_publish
 from stackwright.workflows.training.recording import Recording
-from stackwright.workflows.training.train import MIN_ROWS, fit_rows, outcome_of
+from stackwright.workflows.training.train import MIN_ROWS, fit_rows, nothing_to_do, outcome_of
 from stackwright.workflows.training.trial_log import TrialLog
 from stackwright.workflows.versions.evidence import gate_configuration, trained_on
 from stackwright.workflows.versions.provenance import lineage
@@ -98,9 +98,7 @@ def publish_estimator(
         known = None if force else trained_on(stack, part.name, key)
         if known is not None:
             run.drop()
-            return outcome_of(
-                stack, known, f"{known.ref} was published of exactly this before: nothing to do", changed=False
-            )
+            return nothing_to_do(stack, known, "was published of exactly this before")
         run.keep()
         log = TrialLog(stack.project.state / "tuning" / f"{key}.jsonl")
         fitted = fit_rows(stack, part, dataset, run, log, trainer)

@@ -28,6 +28,7 @@ from stackwright.workflows.training.trials import Judge
 from stackwright.workflows.training.workbench import workbench_of
 from stackwright.workflows.versions.evidence import gate_configuration, gates_of, trained_on
 from stackwright.workflows.versions.provenance import lineage
+from stackwright.workflows.versions.resolving import retirement_of
 from stackwright.workflows.versions.run_states import mark_killed
 from stackwright_interfaces.catalogue import canonical, meaning
 from stackwright_interfaces.errors import ModelNotFound, TrainingError
@@ -74,8 +75,7 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
         known = None if force else trained_on(stack, part.name, key)
         if known is not None:
             run.drop()
-            title = f"{known.ref} was trained on exactly this before: nothing to do"
-            return outcome_of(stack, known, title, changed=False)
+            return nothing_to_do(stack, known, "was trained on exactly this before")
         run.keep()
         log = TrialLog(stack.project.state / "tuning" / f"{_search_key(stack, part, rows)}.jsonl")
         fitted = fit_rows(stack, part, rows, run, log, stack.trainer(part))
@@ -229,6 +229,17 @@ def _depends_on(stack: Stack, part: ModelPart, rows: Dataset) -> dict[str, Any]:
         **({"tune": tune} if part.tune.trials else {}),
         **({"rules": rules} if rules else {}),
     }
+
+
+def nothing_to_do(stack: Stack, known: ModelVersion, why: str) -> Outcome:
+    """Return the version that is there already; where it is retired, also how it comes back into use."""
+    retired = retirement_of(stack.registry.history(known.name)[1], known)
+    title = f"{known.ref} {why}{' and is retired' if retired is not None else ''}: nothing to do"
+    outcome = outcome_of(stack, known, title, changed=False)
+    if retired is None:
+        return outcome
+    note = f"Retired by {retired.who or 'somebody'} ({retired.why}). To use it: stackwright retire {known.ref} --undo"
+    return replace(outcome, data={**outcome.data, "retired": True}, notes=(note,))
 
 
 def outcome_of(stack: Stack, version: ModelVersion, title: str, *, changed: bool) -> Outcome:

@@ -11,6 +11,7 @@ from stackwright.assembly.gate_options import configured
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.gates import GateResult
 from stackwright.workflows.identity import who
+from stackwright.workflows.versions.resolving import retirement_of
 from stackwright_interfaces.catalogue import canonical
 from stackwright_interfaces.registry import Event, ModelVersion
 
@@ -61,7 +62,11 @@ def evidence_of(events: Sequence[Event], version: ModelVersion) -> Mapping[str, 
 
 
 def trained_on(stack: Stack, name: str, key: str) -> ModelVersion | None:
-    """Return the newest version whose newest evidence has this key; a training that was cut off has none."""
+    """Return the newest version whose evidence has this key, a retired one only where there is no other.
+
+    A training that was cut off has no evidence.
+    """
     versions, events = stack.registry.history(name)
-    found = (version for version in reversed(versions) if evidence_of(events, version).get("key") == key)
-    return next(found, None)
+    found = [version for version in reversed(versions) if evidence_of(events, version).get("key") == key]
+    in_use = (version for version in found if retirement_of(events, version) is None)
+    return next(in_use, found[0] if found else None)
