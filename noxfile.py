@@ -87,6 +87,7 @@ NEEDS = {
     "stackwright-files": S3,
     "stackwright-journal": S3,
     "stackwright-models": ["stackwright", *PARTS],
+    "stackwright-postgres": ["stackwright-journal", "stackwright-storage[postgres]"],
     "stackwright-serving": ["httpx"],
     "stackwright-skops": ["stackwright-models"],
     "stackwright-sql": ["stackwright", "stackwright-duckdb"],

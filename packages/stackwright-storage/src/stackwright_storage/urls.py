@@ -19,8 +19,8 @@ def open_storage(url_or_path: str) -> Storage:
     """Open a storage; nothing is read or made yet.
 
     Args:
-        url_or_path: ``s3://bucket/prefix``, ``file:///folder``, or a path; a relative one is relative to the working
-            directory.
+        url_or_path: ``s3://bucket/prefix``, ``postgresql://host/database``, ``file:///folder``, or a path; a relative
+            one is relative to the working directory.
 
     Raises:
         UsageError: no such scheme, or a URL that names no folder here and no bucket.
@@ -52,4 +52,15 @@ def _open_bucket(url: str) -> Storage:
     return S3Storage(url)
 
 
-_OPENERS: Final[Mapping[str, Callable[[str], Storage]]] = {"file": _open_folder, "s3": _open_bucket}
+def _open_database(url: str) -> Storage:
+    from stackwright_storage.postgres import PostgresStorage
+
+    return PostgresStorage(url)
+
+
+_OPENERS: Final[Mapping[str, Callable[[str], Storage]]] = {
+    "file": _open_folder,
+    "postgres": _open_database,
+    "postgresql": _open_database,
+    "s3": _open_bucket,
+}
