@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,8 +35,8 @@ AT = datetime(2024, 10, 28, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def stack(served: Path) -> Iterator[Any]:
-    with stackwright.load(served) as opened:
+def stack(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with stackwright.load(shutil.copytree(served, tmp_path_factory.mktemp("predict") / "project")) as opened:
         yield opened
 
 

@@ -22,10 +22,10 @@ import pytest
 
 import stackwright
 from stackwright.assembly.blueprint import BlueprintProblems
+from stackwright.assembly.locking import held
 from stackwright.assembly.output_part import OutputPart
 from stackwright.workflows.batch.checks import checks_of
 from stackwright.workflows.batch.work import Done
-from stackwright.workflows.features.schedule import held
 from stackwright.workflows.live.scoring import scorer
 from stackwright_interfaces.errors import DataError, MissingColumn, UsageError
 from stackwright_numerics.drift import Histogram

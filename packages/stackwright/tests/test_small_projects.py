@@ -94,14 +94,14 @@ def registry(served: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_registry_alone_scores_a_table_of_ready_features(registry: Path, served: Path, run: Any, suffix: str) -> None:
+def test_a_registry_alone_scores_a_table_of_ready_features(registry: Path, work: Path, run: Any, suffix: str) -> None:
     ready, out = registry / f"ready.{suffix}", registry / "out.parquet"
     (pyarrow.csv.write_csv if suffix == "csv" else pyarrow.parquet.write_table)(pa.table(READY), ready)
     ran = run("score", ready, out, "--project", registry, "--json")
     assert ran.code == 0, ran
     assert ran.json["model"] == "valuation@1"
     expected = registry / "expected.parquet"
-    assert run("score", ready, expected, "--project", served).code == 0
+    assert run("score", ready, expected, "--project", work).code == 0
     assert pyarrow.parquet.read_table(out) == pyarrow.parquet.read_table(expected)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet
 
+from stackwright.assembly.locking import held
 from stackwright.assembly.output_part import OutputPart
 from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
@@ -35,7 +36,6 @@ from stackwright.workflows.batch.work import (
     rejected_file,
     run_elsewhere,
 )
-from stackwright.workflows.features.schedule import held
 from stackwright.workflows.live.scoring import resolve
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows import files

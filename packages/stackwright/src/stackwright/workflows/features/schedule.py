@@ -6,11 +6,10 @@ cut off is due still. Whoever comes while another runs a view passes it over.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stackwright.assembly.blueprint import StreamPart
+from stackwright.assembly.locking import held
 from stackwright.assembly.project import write_atomically
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
@@ -186,16 +186,3 @@ class _Note:
     def lock(self) -> Path:
         """Whoever holds it may look after the view."""
         return self._path.with_suffix(".lock")
-
-
-@contextmanager
-def held(path: Path) -> Iterator[bool]:
-    """Hold a lock, if nobody has it; the system takes it back when a process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 
+from stackwright.assembly.locking import held
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright.workflows.features.schedule import held
 from stackwright.workflows.live.scoring import model_names
 from stackwright.workflows.monitoring import parity
 from stackwright.workflows.monitoring.actions import perform
