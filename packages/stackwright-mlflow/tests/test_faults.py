@@ -275,7 +275,7 @@ def test_altered_artifacts_are_refused_before_anything_is_handed_out(
     fresh = open_registry()
     with pytest.raises(ArtifactError):
         fresh.fetch(version)
-    assert not list(fresh._copies._folder.iterdir())
+    assert not list(fresh._copies._local._folder.iterdir())
     assert describe_files(fresh.fetch(other)) == describe_files(model(b"foreign"))
 
 
