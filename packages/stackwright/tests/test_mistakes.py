@@ -291,7 +291,7 @@ MISTAKES = [
     Mistake(
         "a result of an unknown kind",
         "score homes.csv out.xlsx",
-        ("suffix '.xlsx'", ".csv or .parquet"),
+        ("suffix '.xlsx'", ".csv, .parquet"),
         code=2,
         prepare=writes("homes.csv", "home_id,rooms\n0001,2\n"),
     ),

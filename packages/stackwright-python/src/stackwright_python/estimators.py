@@ -45,10 +45,8 @@ def load(content: bytes, where: str) -> Any:
 
 def _check_installed(where: str) -> None:
     try:
-        import skops.io
-
-        import stackwright_skops
+        from stackwright_skops import archive
     except ImportError as error:
         found = "holds an estimator of scikit-learn, and skops is not installed"
         raise PluginError(where, found, "Run: pip install 'stackwright-python[sklearn]'") from error
-    del skops, stackwright_skops
+    del archive

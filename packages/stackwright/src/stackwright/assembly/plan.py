@@ -23,7 +23,7 @@ from stackwright_interfaces.plugin import AdapterSpec, Capability
 from stackwright_interfaces.registry import Registry
 from stackwright_interfaces.server import Server
 from stackwright_interfaces.streams import StreamSource
-from stackwright_interfaces.tables import TableSource
+from stackwright_interfaces.tables import TableSource, TableTarget
 from stackwright_interfaces.trainer import Trainer
 
 SLOTS: Final[Mapping[str, type]] = {
@@ -38,6 +38,7 @@ SLOTS: Final[Mapping[str, type]] = {
     "monitor": Monitor,
     "stream": StreamSource,
     "tables": TableSource,
+    "table_targets": TableTarget,
 }
 
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
