@@ -95,6 +95,11 @@ def test_rules_destinations_and_experiments_are_read(write: Write) -> None:
         ('[monitor.experiments.a]\ngoal = "mean:x"', "nothing says what is better"),
         ('[monitor.experiments.a]\ngoal = "auc"\narms = ["live"]', "Name the arm to hold others against"),
         ('[monitor.experiments.a]\ngoal = "auc"\nshares = { live = "half" }', "live is 'half'. Give a number."),
+        ('[monitor.experiments.a]\ngoal = "auc"\nguardrails = { ece = -1 }', "how much worse it may become: 0 or more"),
+        (
+            '[monitor.experiments.a]\ngoal = "mean:x"\nbetter = "higher"\narms = ["live", "shadow"]',
+            "whose answers nobody sees: they cannot change mean:x",
+        ),
         ("[monitor]\nwindow = 0", "window is 0"),
     ],
 )

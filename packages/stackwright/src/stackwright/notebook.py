@@ -450,6 +450,14 @@ class NotebookStack(Stack):
 
         return decisions(self, model, number=number)
 
+    def experiment(
+        self, name: str | None = None, *, start: datetime | None = None, end: datetime | None = None
+    ) -> Outcome:
+        """Compare live, canary and shadow on declared metrics."""
+        from stackwright.workflows.monitoring.experiment import experiment
+
+        return experiment(self, name, start=start, end=end)
+
     def _repr_html_(self) -> str:
         rows: Sequence[Sequence[Any]] = [(slot, choice.spec.name) for slot, choice in self.plan.choices.items()]
         return Outcome(f"stack {self.blueprint.name!r}", tables=(Table(("slot", "adapter"), rows),))._repr_html_()

@@ -116,11 +116,12 @@ class ExperimentPart:
         least: the smallest gain that is worth having.
         model: the model; empty takes the only one.
         arms: the arm that others are held against, then those.
-        guardrails: metric, ``mean:TARGET`` or ``fallbacks`` → how much worse it may become.
-        days: days that it runs; before, nothing is concluded.
-        min_rows: truths an arm needs.
+        guardrails: metric or ``fallbacks`` → how much worse it may become; ``mean:TARGET`` → how much it may rise, or
+            below zero how much it may fall.
+        days: days that it runs: before, only harm is concluded, and nothing after counts; 0 fixes no end.
+        min_rows: entities with a truth that an arm needs.
         level: nominal coverage of the intervals.
-        shares: arm → share of the entities it was given, checked where it is said.
+        shares: arm → share of the entities it was given; none named takes those of the canary.
     """
 
     where: str
@@ -301,6 +302,11 @@ def _experiment(reader: Reader, name: str, table: Mapping[str, Any]) -> Experime
     reader.keys(where, table, [key for key in ExperimentPart.__dataclass_fields__ if key != "where"])
     goal, better = reader.required(where, table, "goal"), reader.choice(where, table, "better", ("higher", "lower"), "")
     guardrails = _numbers(reader, where, table, "guardrails")
+    for measured, limit in guardrails.items():
+        if limit < 0 and not measured.startswith("mean:"):
+            reader.add(
+                f"{where} guardrails", f"{measured} is {limit:g}", "Say how much worse it may become: 0 or more."
+            )
     for measured in (goal, *guardrails):
         if measured and measured not in (*METRICS, "fallbacks") and not measured.startswith("mean:"):
             known = [*METRICS, "fallbacks", "mean:TARGET"]
@@ -312,6 +318,10 @@ def _experiment(reader: Reader, name: str, table: Mapping[str, Any]) -> Experime
     arms = _texts(reader, where, table, "arms") or ("live", "canary")
     if len(arms) < 2:
         reader.add(where, f"arms is {list(arms)!r}", "Name the arm to hold others against, and another.")
+    for measured in (goal, *guardrails) if "shadow" in arms else ():
+        if measured.startswith("mean:"):
+            found = f"arms holds 'shadow', whose answers nobody sees: they cannot change {measured}"
+            reader.add(where, found, "Compare a shadow by metrics, or take a canary.")
     return ExperimentPart(
         where=where,
         goal=goal,

@@ -1,4 +1,4 @@
-"""Verbs that look after models in use: parity, the watch, and what it decided."""
+"""Verbs that look after models in use: parity, the watch, what it decided, and arms compared."""
 
 from __future__ import annotations
 
@@ -72,8 +72,22 @@ def _decisions_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--number", type=int, metavar="N", help="one of them, with all its evidence")
 
 
+def _experiment(options: Options) -> Outcome:
+    from stackwright.workflows.monitoring.experiment import experiment
+
+    with open_stack(options) as stack:
+        return experiment(stack, options.name, start=options.since, end=options.until)
+
+
+def _experiment_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="only this experiment")
+    parser.add_argument("--since", type=time, metavar="TIME", help="when it began (default: when the trial did)")
+    parser.add_argument("--until", type=time, metavar="TIME", help="look as of then (default: now)")
+
+
 MONITORING = (
     Verb("parity", "hold live answers against the offline path as it was known then", _parity, _parity_options),
     Verb("watch", "judge windows, alert, retrain or roll back, and tell people", _watch, _watch_options),
     Verb("decisions", "show what was decided about models, and why", _decisions, _decisions_options),
+    Verb("experiment", "compare live, canary and shadow on declared metrics", _experiment, _experiment_options),
 )
