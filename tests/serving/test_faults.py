@@ -243,6 +243,7 @@ def test_a_huge_batch_is_413_and_single_rows_are_not_starved(server: Any, start:
         done.set()
         assert {status for one in busy for status in one.result()} == {200}
     assert sorted(took)[len(took) // 2] < 1.0
+    assert large.metric("store_failures_total") == 0
 
 
 def test_an_unknown_category_gets_the_missing_code_and_is_counted(server: Any, kit: Any) -> None:

@@ -22,6 +22,19 @@ def test_reads_that_were_interrupted_make_no_store_slow(reads: Reads) -> None:
     assert not reads.slow
 
 
+def test_reads_that_are_large_make_no_store_slow(reads: Reads) -> None:
+    for _ in range(100):
+        reads.took(1.0, rows=10_000)
+    assert not reads.slow
+    reads.took(1.0, rows=10)
+    assert reads.slow
+
+
+def test_a_read_gets_as_much_more_time_as_it_is_larger() -> None:
+    settings = Settings(deadline=0.5)
+    assert [settings.deadline_of(rows) for rows in (1, 1000, 10_000)] == [0.5, 0.5, 5.0]
+
+
 def test_one_read_that_takes_very_long_does(reads: Reads) -> None:
     reads.took(0.5)
     assert reads.slow

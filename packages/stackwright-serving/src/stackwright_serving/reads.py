@@ -31,6 +31,9 @@ cost more, would make things worse then.
 _MOST: Final = 3.0
 """What one slow read adds at most, in times of the patience."""
 
+_ROWS: Final = 25
+"""Rows that the patience is for; of a larger read it is asked how long so many took."""
+
 _AT_ONCE: Final = 100.0
 """Times of the patience from which one read is enough."""
 
@@ -74,9 +77,10 @@ class Reads:
         """Whether a read may take long, so that it is better done beside the others."""
         return time.monotonic() < self._slow_until
 
-    def took(self, seconds: float) -> None:
-        """Note how long a read took."""
+    def took(self, seconds: float, rows: int = 1) -> None:
+        """Note how long a read of so many rows took."""
         self.metrics.reads.observe(seconds)
+        seconds /= max(1.0, rows / _ROWS)
         if seconds >= self._patience:
             times = seconds / max(self._patience, 1e-6)
             self._added_up = _FADES * self._added_up + min(times, _MOST)
@@ -149,10 +153,11 @@ class GuardedReader:
         timeout: float | None,
     ) -> FeatureRows:
         reads, started = self._reads, time.perf_counter()
+        count = len(next(iter(keys.values()), ())) if keys else None
         span = reads.tracing.begin_part("read features") if reads.tracing is not None else None
         try:
             rows = self._store.read(service, keys, request, at=at, timeout=timeout)
-            self._check(service, rows, len(next(iter(keys.values()), ())) if keys else None)
+            self._check(service, rows, count)
         except (DataError, DefinitionError):  # of the request or the project; the store is well
             raise
         except FeatureStoreError as error:
@@ -165,7 +170,7 @@ class GuardedReader:
             found = f"answered with something that cannot be read ({type(error).__name__}: {error})"
             raise FeatureStoreError(_WHERE, found, "Look at its log; materialise again what is damaged.") from error
         finally:
-            reads.took(time.perf_counter() - started)
+            reads.took(time.perf_counter() - started, count or 1)
             if span is not None:
                 span.end()
         reads.breaker.passed()

@@ -24,7 +24,7 @@ class Settings:
         max_depth: nesting of a JSON body.
         concurrency: requests that may be under way; more are answered with 503 at once.
         timeout: seconds from the head of a request to its answer.
-        deadline: seconds that a read from the feature store may take.
+        deadline: seconds that a read from the feature store may take, for each thousand rows that it is of.
         threads: requests that are worked on beside those that are answered at once.
         at_once: bytes of a body from which on a request is worked on beside the others.
         patience: seconds of a read from the feature store from which on the next ones are done beside the others.
@@ -100,11 +100,18 @@ class Settings:
             if any(len(token) < SHORTEST for token in getattr(self, name)):
                 raise ValueError(f"{name} holds a token of fewer than {SHORTEST} characters")
 
+    def deadline_of(self, rows: int) -> float:
+        """Return the seconds that a read of so many rows may take."""
+        return self.deadline * max(1.0, rows / ROWS)
+
     def _check(self, name: str, low: float, high: float) -> None:
         if not low <= getattr(self, name) <= high:
             range_ = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
             raise ValueError(f"{name} is {getattr(self, name)!r}, must be {range_}")
 
+
+ROWS: Final = 1000
+"""Rows that one ``deadline`` is for: a read of more takes longer, and no store is to blame for it."""
 
 SHORTEST: Final = 16
 """Characters of a token: fewer could be guessed."""

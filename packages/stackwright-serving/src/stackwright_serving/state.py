@@ -136,7 +136,7 @@ class State:
         if question.inputs:
             scored = scorer.by_columns(question.inputs)
         else:
-            timeout = self.settings.deadline
+            timeout = self.settings.deadline_of(question.count)
             scored = scorer.by_keys(question.keys, question.request, at=question.asked, timeout=timeout)
         return Answered(
             ids=[time_ordered_id() for _ in range(question.count)],
