@@ -381,6 +381,7 @@ class NotebookStack(Stack):
         by: Sequence[str] = (),
         max_rejected: float | None = None,
         restart: bool = False,
+        journal: bool = False,
     ) -> Outcome:
         """Predict for every row of a table, in bounded memory, resumably."""
         from stackwright.workflows.batch.score import Request, score
@@ -397,6 +398,7 @@ class NotebookStack(Stack):
             by=tuple(by),
             max_rejected=max_rejected,
             restart=restart,
+            journal=journal,
         )
         with self._watched():
             return score(self, request)

@@ -73,6 +73,7 @@ def _score(options: Options) -> Outcome:
             by=tuple(options.by),
             max_rejected=options.max_rejected,
             restart=options.restart,
+            journal=options.journal,
         )
         return score(stack, request)
 
@@ -102,6 +103,9 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         help="rows that may be set aside (default: 0.05)",
     )
     parser.add_argument("--restart", action="store_true", help="forget what an earlier run, cut off, had done")
+    parser.add_argument(
+        "--journal", action="store_true", help="write the predictions into the journal too, as live ones are"
+    )
     part_of_a_database(parser)
 
 

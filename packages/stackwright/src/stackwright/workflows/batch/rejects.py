@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from stackwright.workflows.batch.answering import Answered
 from stackwright_interfaces.errors import DataError, MissingColumn, ModelError, PredictionError
-from stackwright_serving.scorer import Scored
 
 REASON: Final = "rejected_because"
 
-Answer = Callable[[pa.Table], tuple[pa.Table, Scored]]
+Answer = Callable[[pa.Table], Answered]
 """Types the columns of some rows, and scores them."""
 
 
@@ -22,11 +22,11 @@ class Sifted:
     """Rows of a batch, told apart.
 
     Args:
-        answered: rows as they were typed, with what they were answered, in order.
+        answered: rows with what they were answered, in order.
         rejected: rows as they came, with their reason.
     """
 
-    answered: list[tuple[pa.Table, Scored]] = field(default_factory=list)
+    answered: list[Answered] = field(default_factory=list)
     rejected: list[tuple[pa.Table, str]] = field(default_factory=list)
 
 

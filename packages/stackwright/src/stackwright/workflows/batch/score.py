@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +23,11 @@ from stackwright.assembly.output_part import OutputPart
 from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.batch.checks import Check, checks_of
+from stackwright.workflows.batch.journaling import enter
 from stackwright.workflows.batch.parts import Part, parts_of
 from stackwright.workflows.batch.staging import is_direct, on_disk, staged
-from stackwright.workflows.batch.targets import Target, target_of
+from stackwright.workflows.batch.targets import FINISHED, Target, targets_of
 from stackwright.workflows.batch.work import (
-    PREDICTIONS,
     Done,
     Job,
     Worker,
@@ -36,6 +36,7 @@ from stackwright.workflows.batch.work import (
     rejected_file,
     run_elsewhere,
 )
+from stackwright.workflows.datasets.pins import Pin, SupportsWatermarks
 from stackwright.workflows.live.scoring import resolve
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows import files
@@ -43,7 +44,8 @@ from stackwright.workflows.rows.files import Found
 from stackwright.workflows.rows.sources import refuse_parts
 from stackwright_interfaces.catalogue import canonical
 from stackwright_interfaces.compute import SupportsWorkers, cores
-from stackwright_interfaces.errors import DataError, UsageError
+from stackwright_interfaces.errors import DataError, RegistryError, UsageError
+from stackwright_interfaces.feature_store import Watermark
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_numerics.drift import Histogram
@@ -68,6 +70,9 @@ class Request:
         by: columns that the output is cut by, as ``NAME=VALUE`` folders.
         max_rejected: instead of the blueprint's.
         restart: forget what an earlier run of the same did.
+        journal: write the predictions into the journal too, once the output is there.
+        stamped: say in the output which model answered, and of which instant.
+        also: further outputs, each with its table where it is a database.
     """
 
     source: str
@@ -81,6 +86,14 @@ class Request:
     by: tuple[str, ...] = ()
     max_rejected: float | None = None
     restart: bool = False
+    journal: bool = False
+    stamped: bool = False
+    also: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[str, str | None], ...]:
+        """Every output, each with its table where it is a database."""
+        return ((self.out, self.into), *self.also)
 
 
 def score(stack: Stack, request: Request) -> Outcome:
@@ -96,13 +109,15 @@ def score(stack: Stack, request: Request) -> Outcome:
     """
     version = resolve(stack, request.model)
     output = _expectations(stack, version, request)
-    jobs = stack.project.state / "score" / _hash(request.out, request.into)
+    homes = {_home(stack, out, into): out for out, into in request.places}
     with ExitStack() as opened:
-        if not opened.enter_context(held(jobs.with_suffix(".lock"))):
-            raise UsageError(request.out, "another run writes there", "Wait for its end, or end it.")
+        for home, out in sorted(homes.items()):
+            if not opened.enter_context(held(home.with_suffix(".lock"))):
+                raise UsageError(out, "another run writes there", "Wait for its end, or end it.")
         found = on_disk(request.source)
-        folder, at = _folder(stack, request, version, found, jobs)
-        target = target_of(stack, request.out, request.into, folder)
+        begun = _begun(stack, request, version, found, _home(stack, request.out, request.into))
+        folder = begun.folder
+        target = targets_of(stack, request.places, folder)
         opened.callback(target.close)
         if request.by and not target.cut:
             raise UsageError("--by", "the output is no folder", "Give a folder or a prefix of a bucket as OUT.")
@@ -113,7 +128,8 @@ def score(stack: Stack, request: Request) -> Outcome:
             refuse_parts("file", **part)
         parts = parts_of(found)
         total = sum(item.rows for item in parts)
-        job = _job(stack, request, version, at, target.staging(folder), files.read(found, {}).schema, output, total)
+        schema = files.read(found, {}).schema
+        job = _job(stack, request, version, begun, target.staging(folder), schema, output, total)
         result = _run(stack, job, parts, total)
         return _finish(stack, _Ended(job, folder, target, parts, result, total, version, output))
 
@@ -142,27 +158,60 @@ def _expectations(stack: Stack, version: ModelVersion, request: Request) -> Outp
     return OutputPart(**{**asdict(output), "max_rejected": request.max_rejected})
 
 
-def _folder(
-    stack: Stack, request: Request, version: ModelVersion, found: Found | None, jobs: Path
-) -> tuple[Path, datetime]:
-    """Return where the job lies, and its instant: that of an earlier run that did not end, or now.
+@dataclass(frozen=True)
+class _Begun:
+    """A job that was begun, now or by an earlier run that did not end.
+
+    Args:
+        folder: where it lies.
+        pin: the instant that is asked for, and what is known.
+        when: when it was begun.
+    """
+
+    folder: Path
+    pin: Pin
+    when: datetime
+
+
+def _home(stack: Stack, out: str, into: str | None) -> Path:
+    """Return where jobs of an output lie."""
+    return stack.project.state / "score" / _hash(out, into)
+
+
+def _begun(stack: Stack, request: Request, version: ModelVersion, found: Found | None, jobs: Path) -> _Begun:
+    """Begin a job, or take up what an earlier run of the same did, with its instant and what was known then.
 
     What an earlier run left that was asked something else, and wrote to the same place, is let go.
     """
-    asked = [request.source, request.table, request.query, list(request.keep), list(request.by), str(request.at)]
+    asked = [
+        *(request.source, request.table, request.query, list(request.keep), list(request.by), str(request.at)),
+        *([list(place) for place in request.also], request.journal, request.stamped),
+    ]
     files = [] if found is None else [[str(file.path), *_state(file.path)] for file in found.files]
     folder = jobs / _hash(*asked, version.digest, files)
     for other in jobs.glob("*"):
         if other != folder or request.restart:
             shutil.rmtree(other, ignore_errors=True)
     try:
-        at = datetime.fromisoformat(json.loads((folder / _JOB).read_text(encoding="utf-8"))["at"])
-    except (OSError, ValueError, KeyError):
+        noted = json.loads((folder / _JOB).read_text(encoding="utf-8"))
+        return _Begun(folder, Pin.from_json(noted["pin"]), datetime.fromisoformat(noted["begun"]))
+    except (OSError, ValueError, KeyError, RegistryError):
         shutil.rmtree(folder, ignore_errors=True)
-        at = request.at or stack.clock()
-        folder.mkdir(parents=True)
-        write_json(folder / _JOB, {"at": at.isoformat(), "source": _shown(request.source), "model": version.ref})
-    return folder, at
+    now = stack.clock()
+    pin = Pin(known_at=request.at or now, views=_known(stack, Manifest.read(stack.registry.fetch(version)).service))
+    folder.mkdir(parents=True)
+    told = {"at": pin.known_at.isoformat(), "source": _shown(request.source), "model": version.ref}
+    write_json(folder / _JOB, {**told, "begun": now.isoformat(), "pin": pin.to_json()})
+    return _Begun(folder, pin, now)
+
+
+def _known(stack: Stack, service: str) -> Mapping[str, Watermark] | None:
+    """Return how much of its history counts where features are joined, so that all parts read the same."""
+    applied = {item.ref for item in stack.definitions.services}
+    if "offline" not in stack.plan.choices or "online" in stack.plan.choices or service not in applied:
+        return None
+    store = stack.features
+    return store.watermarks(service) if isinstance(store, SupportsWatermarks) else None
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -182,7 +231,7 @@ def _job(
     stack: Stack,
     request: Request,
     version: ModelVersion,
-    at: datetime,
+    begun: _Begun,
     folder: Path,
     schema: pa.Schema,
     output: OutputPart,
@@ -192,17 +241,25 @@ def _job(
         unknown = [name for name in names if name not in schema.names]
         if unknown:
             raise UsageError(option, f"no column named {unknown[0]!r}", f"There are: {', '.join(schema.names)}.")
-    return Job(
+    job = Job(
         project=stack.project.folder,
         env=stack.project.env,
         folder=folder,
         model=version.ref,
-        at=at,
+        at=begun.pin.known_at,
         schema=schema,
-        keep=request.keep or tuple(name for name in schema.names if name not in PREDICTIONS),
+        keep=request.keep,
         by=request.by,
         most=int(output.max_rejected * rows),
+        run=f"{begun.folder.name}-{begun.pin.known_at.timestamp():.6f}",
+        begun=begun.when,
+        home=begun.folder,
+        plan=stack.plan.digest,
+        known=begun.pin.views,
+        journal=request.journal,
+        stamped=request.stamped,
     )
+    return job if job.keep else replace(job, keep=tuple(name for name in schema.names if name not in job.added))
 
 
 def _run(stack: Stack, job: Job, parts: Sequence[Part], total: int) -> Done:
@@ -298,7 +355,8 @@ def _finish(stack: Stack, ended: _Ended) -> Outcome:
     files = [output_of(ended.job.folder, part) for part in ended.parts]
     stack.progress("write", 0, 1)
     about = {name: data[name] for name in ("model", "digest", "at", "answered", "incomplete", "rejected")}
-    ended.target.finish(files, {**about, "job": f"{ended.folder.name}-{ended.job.at.timestamp():.6f}"})
+    ended.target.finish(files, {**about, "job": ended.job.run})
+    enter(stack, ended.folder, ended.job.run, ended.job.begun)
     stack.progress("write", 1, 1)
     _clear(ended)
     title = f"Scored {result.answered:,} rows with {version.ref} into {ended.target.place}"
@@ -335,6 +393,7 @@ def _clear(ended: _Ended) -> None:
     for name in ("parts", "done", "rejected", "rows"):
         shutil.rmtree(ended.folder / name, ignore_errors=True)
         shutil.rmtree(ended.job.folder / name, ignore_errors=True)
-    (ended.folder / _JOB).unlink(missing_ok=True)
+    for name in (_JOB, FINISHED):
+        (ended.folder / name).unlink(missing_ok=True)
     if not any(ended.folder.iterdir()):
         ended.folder.rmdir()

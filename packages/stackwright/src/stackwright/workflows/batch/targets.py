@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from stackwright.assembly.project import write_json
 from stackwright.assembly.replacing import replacing
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.rows.files import first_line
@@ -24,6 +25,9 @@ from stackwright_interfaces.storage import Storage
 
 SUCCESS: Final = "_SUCCESS"
 """What is written last into a folder or below a prefix: its parts are whole, and belong together."""
+
+FINISHED: Final = "finished.json"
+"""Of a job: which of several outputs have it."""
 
 _STAGED: Final = "_scoring"
 
@@ -194,6 +198,60 @@ class TableOutput(Target):
     def close(self) -> None:
         """End the connections."""
         self._database.close()
+
+
+class Several(Target):
+    """Several outputs of one job. Which of them have it is noted, so that none takes it twice.
+
+    Args:
+        targets: a folder, which takes the parts away, at most once.
+        note: the file that holds which have it.
+    """
+
+    def __init__(self, targets: Sequence[Target], note: Path) -> None:
+        self._targets = sorted(targets, key=lambda target: isinstance(target, FolderTarget))
+        self._note, self.place = note, ", ".join(target.place for target in targets)
+
+    def staging(self, folder: Path) -> Path:
+        """Return where the last of them, which may be a folder, wants them."""
+        return self._targets[-1].staging(folder)
+
+    def finish(self, parts: Sequence[Path], about: Mapping[str, Any]) -> None:
+        """Hand the parts to each that has not had them."""
+        try:
+            done = json.loads(self._note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            done = []
+        for target in self._targets:
+            mark = [about["job"], target.place]
+            if mark not in done:
+                target.finish(parts, about)
+                done.append(mark)
+                write_json(self._note, done)
+
+    def close(self) -> None:
+        """End the connections."""
+        for target in self._targets:
+            target.close()
+
+
+def targets_of(stack: Stack, places: Sequence[tuple[str, str | None]], folder: Path) -> Target:
+    """Return where predictions go: one place, or several.
+
+    Args:
+        places: as :func:`target_of` takes them, ``out`` and ``table``.
+        folder: for what lies here for a while only.
+
+    Raises:
+        UsageError: nothing can be written there, or two are folders.
+    """
+    found = [target_of(stack, out, table, folder) for out, table in places]
+    if len(found) == 1:
+        return found[0]
+    folders = [target.place for target in found if isinstance(target, FolderTarget)]
+    if len(folders) > 1:
+        raise UsageError(" and ".join(folders), "two outputs are folders", "Write one folder, and copy it.")
+    return Several(found, folder / FINISHED)
 
 
 def target_of(stack: Stack, out: str, table: str | None, folder: Path) -> Target:

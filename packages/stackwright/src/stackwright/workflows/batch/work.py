@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -20,17 +20,23 @@ import pyarrow.parquet
 from stackwright.assembly.project import write_json
 from stackwright.assembly.replacing import replacing
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.batch.answering import Answering
+from stackwright.workflows.batch.answering import Answered, Answering
+from stackwright.workflows.batch.journaling import ARM, Staged
 from stackwright.workflows.batch.parts import Part
 from stackwright.workflows.batch.rejects import Sifted, sift, with_reasons
 from stackwright.workflows.live.scoring import load, scorer_of
 from stackwright.workflows.rows.files import first_line
 from stackwright.workflows.versions.resolving import find
+from stackwright_features.arrow import INSTANT
 from stackwright_interfaces.errors import DataError
+from stackwright_interfaces.feature_store import Watermark
+from stackwright_journal.records import PredictionRows
 from stackwright_numerics.drift import Counts, Histogram
 from stackwright_serving.scorer import Scored
 
 PREDICTIONS: Final = ("prediction", "lower", "upper", "incomplete")
+STAMPS: Final = ("model", "asked_at")
+ID: Final = "prediction_id"
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,13 @@ class Job:
         keep: those that are written beside the predictions.
         by: those that the output is cut by.
         most: rejected rows after which a part is given up.
+        run: names this job and its instant, as no other.
+        begun: when it was begun.
+        home: where the job keeps what is no output.
+        plan: digest of the plan.
+        known: view reference → how much of its history counts; ``None`` counts all.
+        journal: its predictions enter the journal.
+        stamped: the output says which model answered, and of which instant.
     """
 
     project: Path
@@ -58,6 +71,18 @@ class Job:
     keep: tuple[str, ...]
     by: tuple[str, ...]
     most: int
+    run: str
+    begun: datetime
+    home: Path
+    plan: str
+    known: Mapping[str, Watermark] | None = None
+    journal: bool = False
+    stamped: bool = False
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Columns that are written whatever the source has of these names."""
+        return (*PREDICTIONS, *(STAMPS if self.stamped else ()), *((ID,) if self.journal else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,14 +161,15 @@ class Worker:
     def __init__(self, stack: Stack, job: Job) -> None:
         used = scorer_of(stack, load(stack, find(stack, job.model)))
         self._job = job
-        self._answer = Answering(stack, used, job.schema.names, job.at)
+        self._model = used.model
+        self._answer = Answering(stack, used, job.schema.names, job.at, job.known)
         self.reads_features = self._answer.reads_features
-        wanted = {*job.keep, *job.by, *self._answer.columns}
+        wanted = {*job.keep, *job.by, *self._answer.columns, *(self._answer.keys if job.journal else ())}
         self._columns = [name for name in job.schema.names if name in wanted]
         found = used.model.manifest.histograms.get("prediction")
         self._reference = None if found is None else Histogram.from_json(found)
         none = job.schema.empty_table().select(self._columns)
-        self.schema: pa.Schema = self._output(*self._answer(none)).schema
+        self.schema: pa.Schema = self._output(self._answer(none), []).schema
 
     def run(self, part: Part) -> Done:
         """Score a part, unless that was done.
@@ -157,7 +183,8 @@ class Worker:
         started = time.perf_counter()
         tally = _Tally(self._reference)
         try:
-            lay_down(self._job, part, self.schema, self._outputs(part, tally))
+            with Staged(self._job.home, part.number) as lines:
+                lay_down(self._job, part, self.schema, self._outputs(part, tally, lines))
             if tally.aside:
                 with replacing(rejected_file(self._job.folder, part)) as temporary:
                     pyarrow.parquet.write_table(with_reasons(tally.aside), temporary)
@@ -168,20 +195,57 @@ class Worker:
         write_json(_note(self._job.folder, part), asdict(found))
         return found
 
-    def _outputs(self, part: Part, tally: _Tally) -> Iterator[pa.Table]:
+    def _outputs(self, part: Part, tally: _Tally, lines: Staged) -> Iterator[pa.Table]:
         for batch in part.batches(self._job.schema, self._columns):
             rows = pa.Table.from_batches([batch])
             sifted = sift(rows, self._answer, self._job.most - len(tally.aside))
+            before = tally.done.answered
             tally.add(rows, sifted)
-            for table, scored in sifted.answered:
-                yield self._output(table, scored).cast(self.schema)
+            for answered in sifted.answered:
+                ids: list[str] = []
+                if self._job.journal:
+                    ids = [f"{self._job.run}-{part.number}-{before + row}" for row in range(answered.table.num_rows)]
+                    lines.add(self._rows(answered, ids))
+                before += answered.table.num_rows
+                yield self._output(answered, ids).cast(self.schema)
 
-    def _output(self, table: pa.Table, scored: Scored) -> pa.Table:
+    def _rows(self, answered: Answered, ids: Sequence[str]) -> PredictionRows:
+        """Return answered rows as the journal holds them."""
+        prediction, model, job, table = answered.scored.prediction, self._model, self._job, answered.table
+        return PredictionRows(
+            prediction_ids=ids,
+            prediction=prediction.value,
+            lower=prediction.lower,
+            upper=prediction.upper,
+            outputs=prediction.further,
+            model=model.name,
+            version=model.version,
+            digest=model.digest,
+            features=answered.features,
+            columns=answered.columns,
+            keys={name: table[name].to_pylist() for name in self._answer.keys},
+            request={name: table[name].to_pylist() for name in self._answer.request if name in table.column_names},
+            fallbacks=answered.scored.incomplete,
+            request_id=job.run,
+            blueprint=job.plan,
+            arm=ARM,
+            asked_at=job.at,
+            predicted_at=job.begun,
+        )
+
+    def _output(self, answered: Answered, ids: Sequence[str]) -> pa.Table:
         """Return what is kept of some rows, with their answers."""
+        table, scored, job = answered.table, answered.scored, self._job
         answer = scored.prediction
-        ours = {*PREDICTIONS, *answer.further}
-        taken = [name for name in table.column_names if name in {*self._job.keep, *self._job.by} - ours]
-        table = table.select(taken).append_column("prediction", pa.array(answer.value))
+        ours = {*job.added, *answer.further}
+        taken = [name for name in table.column_names if name in {*job.keep, *job.by} - ours]
+        table = table.select(taken)
+        if job.stamped:
+            table = table.append_column("model", pa.repeat(self._model.ref, len(answer.value)))
+            table = table.append_column("asked_at", pa.repeat(pa.scalar(job.at, INSTANT), len(answer.value)))
+        if job.journal:
+            table = table.append_column(ID, pa.array(ids, pa.string()))
+        table = table.append_column("prediction", pa.array(answer.value))
         if answer.lower is not None and answer.upper is not None:
             table = table.append_column("lower", pa.array(answer.lower)).append_column("upper", pa.array(answer.upper))
         for name, values in answer.further.items():
@@ -209,8 +273,8 @@ class _Tally:
         """Take note of a batch."""
         self.aside += sifted.rejected
         self.done += Done(rows=rows.num_rows, rejected=len(sifted.rejected))
-        for _, scored in sifted.answered:
-            self.done += Done.of(scored, self._reference)
+        for answered in sifted.answered:
+            self.done += Done.of(answered.scored, self._reference)
 
 
 def lay_down(job: Job, part: Part, schema: pa.Schema, tables: Iterator[pa.Table]) -> None:
@@ -293,7 +357,7 @@ class _ByFolder:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self._key = (job.folder, job.model, job.at)
+        self._key = (job.folder, job.run)
 
     def __hash__(self) -> int:
         return hash(self._key)
