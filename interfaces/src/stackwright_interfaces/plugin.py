@@ -51,6 +51,9 @@ class Capability(StrEnum):
     TIME_TO_EVENT = "time_to_event"
     """A trainer learns times to an event from censored rows too (``SupportsTimeToEvent``)."""
 
+    IMAGES = "images"
+    """A server writes images of a kind of its own (``SupportsImages``)."""
+
 
 class Progress(Protocol):
     """Told how far a piece of work is."""

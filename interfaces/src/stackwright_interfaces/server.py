@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
 CONTRACT: Final = 1
 
@@ -43,3 +43,35 @@ class Server(ABC):
 
     def close(self) -> None:
         """Release what is held. Closing twice is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cargo:
+    """What an image carries.
+
+    Args:
+        app: the application; plan and environment may name the project's folder.
+        project: the project as far as it serves, models included.
+        name: what the image is called, in lower case.
+        requirements: ``name==version`` of all that it installs.
+        wheels: of what no index has.
+    """
+
+    app: App
+    project: Path
+    name: str
+    requirements: Sequence[str]
+    wheels: Sequence[Path] = ()
+
+
+@runtime_checkable
+class SupportsImages(Protocol):
+    """A server that writes images of a kind of its own (``Capability.IMAGES``)."""
+
+    def image(self, cargo: Cargo, folder: Path) -> str:
+        """Write what an image is made of into a folder that does not exist yet; return how to go on, as a command.
+
+        Raises:
+            ServerError: the folder exists, or it cannot be written.
+        """
+        ...

@@ -93,9 +93,7 @@ def test_the_requirements_resolve_to_themselves_without_an_index(written: Path) 
 @contextmanager
 def serving(project: Path) -> Iterator[Callable[..., Any]]:
     """Run the image's command in a project; gives a function that sends requests."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     variables = {**os.environ, "PORT": str(port), "PYTHONSAFEPATH": "1"}
     command = [sys.executable, "-m", "stackwright.workflows.live.imaged", "serve"]
     with (project.parent / "log.txt").open("w+") as log:
@@ -209,3 +207,87 @@ def test_requirements_of_an_extra_come_when_it_is_asked_for() -> None:
     plain = set(pinned(["stackwright-interfaces"]))
     assert "pluggy" in plain
     assert "pytest" not in plain
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def answering(command: list[str], port: int, **variables: str) -> Iterator[Callable[[str], Any]]:
+    """Run a server; gives a function that asks it for the price of a home once it answers."""
+    child = subprocess.Popen(command, env={**os.environ, **variables})
+
+    def ask(path: str) -> Any:
+        deadline = time.monotonic() + 120
+        while True:
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            try:
+                connection.request("POST", path, json.dumps({"home_id": "0007", "rooms": 3}))
+                response = connection.getresponse()
+                body = response.read()
+                if response.status == 200:
+                    return json.loads(body)
+            except (OSError, http.client.HTTPException):
+                pass
+            finally:
+                connection.close()
+            time.sleep(0.1)
+
+    try:
+        yield ask
+    finally:
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(40) == 0
+
+
+def test_sagemaker_gets_its_archive_and_serves_what_the_project_predicts(
+    served: Path, tmp_path: Path, run: Run
+) -> None:
+    done = run("image", tmp_path / "out", "--for", "sagemaker", "--project", served, "--json")
+    assert done.code == 0, done.err
+    assert {"stackwright", "stackwright-sagemaker", "stackwright-uvicorn"} <= set(done.json["requirements"])
+    assert (tmp_path / "out" / "model.tar.gz").exists()
+    port = free_port()
+    variables = {"SM_MODEL_DIR": str(tmp_path / "out" / "model"), "SAGEMAKER_BIND_TO_PORT": str(port)}
+    with stackwright.load(served) as stack:
+        wanted = stack.predict(home_id="0007", rooms=3).data["prediction"]
+    with answering([sys.executable, "-m", "stackwright_sagemaker.container", "serve"], port, **variables) as ask:
+        assert ask("/invocations")["predictions"] == [wanted]
+
+
+@pytest.mark.nightly
+def test_bentoml_gets_a_bento_that_holds_wheels_and_models_and_serves_without_the_project(
+    served: Path, tmp_path: Path, run: Run
+) -> None:
+    project, out, wheels = tmp_path / "project", tmp_path / "out", tmp_path / "wheels"
+    shutil.copytree(served, project)
+    wheels.mkdir()
+    (wheels / "stackwright_sqlite-0.1.0-py3-none-any.whl").touch()
+    done = run("image", out, "--for", "bentoml", "--wheels", wheels, "--project", project)
+    assert done.code == 0, done.err
+    assert f"bentoml serve {out}" in done.out
+    needs = (out / "env" / "python" / "requirements.txt").read_text().splitlines()
+    assert "./wheels/stackwright_sqlite-0.1.0-py3-none-any.whl" in needs
+    assert not [line for line in needs if line.startswith("stackwright-sqlite")]
+    assert (out / "env" / "python" / "wheels" / "stackwright_sqlite-0.1.0-py3-none-any.whl").exists()
+    with stackwright.load(project) as stack:
+        wanted = stack.predict(home_id="0007", rooms=3).data["prediction"]
+    project.rename(tmp_path / "gone")
+    port, home = free_port(), tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "bentoml", "serve", str(out), "--host", "127.0.0.1", "--port", str(port)]
+    with answering(command, port, BENTOML_HOME=str(home), BENTOML_DO_NOT_TRACK="True") as ask:
+        assert ask("/predict")["predictions"][0]["value"] == wanted
+
+
+def test_a_server_that_writes_no_images_is_told(served: Path, tmp_path: Path, run: Run) -> None:
+    done = run("image", tmp_path / "out", "--for", "uvicorn", "--project", served)
+    assert (done.code, "writes no images of its own" in done.err) == (2, True)
+    assert run("image", tmp_path / "out", "--for", "rocket", "--project", served).code == 1
+    assert not (tmp_path / "out").exists()

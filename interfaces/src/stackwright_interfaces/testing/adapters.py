@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 from stackwright_interfaces.feature_store import SupportsComputing, SupportsReaders, SupportsSQL
 from stackwright_interfaces.plugin import AdapterSpec, Capability
 from stackwright_interfaces.registry import SupportsRuns
+from stackwright_interfaces.server import SupportsImages
 from stackwright_interfaces.testing.context import make_context
 from stackwright_interfaces.trainer import SupportsRanking, SupportsTimeToEvent
 
@@ -27,6 +28,7 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.COMPUTES: SupportsComputing,
     Capability.RANKING: SupportsRanking,
     Capability.TIME_TO_EVENT: SupportsTimeToEvent,
+    Capability.IMAGES: SupportsImages,
 }
 """The protocol that belongs to each capability."""
 

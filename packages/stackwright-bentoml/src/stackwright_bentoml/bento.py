@@ -27,6 +27,9 @@ PROJECT: Final = "project"
 SKIPPED: Final = (".git", ".venv", "__pycache__", "*.pyc")
 """Patterns of files that no bento takes along."""
 
+WHEELS: Final = "wheels"
+"""Folder in which BentoML finds wheels, and lays them beside the requirements."""
+
 _METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _CARGO: Final = "cargo.json"
 _SERVICE: Final = '''"""Serves the project that lies beside this file."""
@@ -48,6 +51,7 @@ def build(
     config: BentoMLConfig | None = None,
     name: str = "stackwright",
     requirements: Sequence[str] | None = None,
+    wheels: Sequence[Path] = (),
     skipped: Iterable[str] = (),
 ) -> Path:
     """Build a bento offline.
@@ -63,6 +67,7 @@ def build(
         name: of the bento, lower case.
         requirements: what ``pip`` installs when the bento is containerized; without it the installed versions of this
             distribution, of the application's, and of all that offer stackwright adapters.
+        wheels: of what no index has; the bento holds them.
         skipped: more patterns of files to leave out.
 
     Returns:
@@ -97,7 +102,7 @@ def build(
         (source / _CARGO).write_text(json.dumps(cargo), encoding="utf-8")
         (source / "service.py").write_text(_SERVICE, encoding="utf-8")
         needs = list(requirements) if requirements is not None else _installed(app)
-        shutil.copytree(_made(source, home, name, needs), folder)
+        shutil.copytree(_made(source, home, name, needs, wheels), folder)
     return folder
 
 
@@ -117,19 +122,29 @@ def _version(name: str) -> str:
         return ""
 
 
-def _made(source: Path, home: Path, name: str, requirements: Sequence[str]) -> Path:
+def _made(source: Path, home: Path, name: str, requirements: Sequence[str], wheels: Sequence[Path]) -> Path:
     """Have BentoML build in a process of its own, with a store of its own; return the bento there."""
     home.mkdir()
     environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
-    command = [sys.executable, "-P", "-c", _RUN, str(source), name, json.dumps(list(requirements))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=home)
+    (source / WHEELS).mkdir()
+    for wheel in wheels:
+        shutil.copy2(wheel, source / WHEELS)
+    held = {path.name.partition("-")[0].replace("_", "-").lower(): path for path in wheels}
+    python = {
+        "packages": [line for line in requirements if line.partition("==")[0] not in held]
+        + [f"./{WHEELS}/{path.name}" for path in held.values()],
+        "wheels": [f"{WHEELS}/{path.name}" for path in held.values()],
+        "lock_packages": False,
+    }
+    command = [sys.executable, "-P", "-c", _RUN, str(source), name, json.dumps(python)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=source)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1]
         raise ServerError("bento", f"BentoML cannot build it: {last}", "Mend that, then build again.")
     return Path(done.stdout.splitlines()[-1])
 
 
-def make(source: str, name: str, requirements: str) -> None:
+def make(source: str, name: str, python: str) -> None:
     """Build with BentoML, and print where the bento is; runs in a process of its own."""
     import bentoml
 
@@ -138,7 +153,8 @@ def make(source: str, name: str, requirements: str) -> None:
         name=name,
         build_ctx=source,
         include=["*"],
-        python={"packages": json.loads(requirements), "lock_packages": False},
+        exclude=[f"{WHEELS}/"],
+        python=json.loads(python),
     )
     sys.stdout.write(f"\n{bento.path}\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackwright_interfaces.plugin import AdapterSpec, check_options, hookimpl
+from stackwright_interfaces.plugin import AdapterSpec, Capability, check_options, hookimpl
 from stackwright_interfaces.server import CONTRACT, Server
 
 
@@ -70,6 +70,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=BentoMLConfig,
             factory="stackwright_bentoml.server:BentoMLServer",
+            capabilities=frozenset({Capability.IMAGES}),
             description="HTTP on this machine, by BentoML with worker processes; builds bentos",
         )
     ]

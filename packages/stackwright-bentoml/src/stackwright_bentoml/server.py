@@ -25,7 +25,7 @@ from stackwright_bentoml.plugin import BentoMLConfig
 from stackwright_interfaces.errors import ServerError
 from stackwright_interfaces.listening import listening, turn_away, url
 from stackwright_interfaces.plugin import Context
-from stackwright_interfaces.server import App, Server
+from stackwright_interfaces.server import App, Cargo, Server
 
 STABLE: Final = 10.0
 """Seconds of service after which a worker's end is not taken for a failed start."""
@@ -63,6 +63,21 @@ class BentoMLServer(Server):
             finally:
                 turn_away(listener)
                 child.end(config.drain + FLUSH)
+
+    def image(self, cargo: Cargo, folder: Path) -> str:
+        """See :meth:`stackwright_interfaces.server.SupportsImages.image`: a bento."""
+        from stackwright_bentoml.bento import build
+
+        build(
+            cargo.app,
+            cargo.project,
+            folder,
+            config=self._config,
+            name=cargo.name,
+            requirements=cargo.requirements,
+            wheels=cargo.wheels,
+        )
+        return f"bentoml serve {folder}"
 
     def close(self) -> None:
         """Stop serving, for good. Closing twice is allowed, and so is closing before serving."""

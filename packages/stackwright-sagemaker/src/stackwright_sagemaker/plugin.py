@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stackwright_interfaces.plugin import AdapterSpec, check_options, hookimpl
+from stackwright_interfaces.plugin import AdapterSpec, Capability, check_options, hookimpl
 from stackwright_interfaces.server import CONTRACT, Server
 
 
@@ -51,6 +51,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=SageMakerConfig,
             factory="stackwright_sagemaker.server:SageMakerServer",
+            capabilities=frozenset({Capability.IMAGES}),
             description="HTTP as Amazon SageMaker asks its containers; writes images",
         )
     ]

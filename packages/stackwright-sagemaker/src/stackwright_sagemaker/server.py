@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Final
 
 from stackwright_interfaces.errors import AdapterNotInstalled, ServerError
 from stackwright_interfaces.plugin import AdapterSpec, Context
-from stackwright_interfaces.server import App, Server
+from stackwright_interfaces.server import App, Cargo, Server
 from stackwright_sagemaker.plugin import SageMakerConfig
 
 PORT: Final = "SAGEMAKER_BIND_TO_PORT"
@@ -24,11 +25,26 @@ class SageMakerServer(Server):
     """See :class:`stackwright_interfaces.server.Server`."""
 
     def __init__(self, config: SageMakerConfig, context: Context) -> None:
+        self._config = config
         self._server = hosting(config, context, os.environ)
 
     def serve(self, app: App, ready: Callable[[str], None]) -> None:
         """See :meth:`stackwright_interfaces.server.Server.serve`."""
         self._server.serve(app, ready)
+
+    def image(self, cargo: Cargo, folder: Path) -> str:
+        """See :meth:`stackwright_interfaces.server.SupportsImages.image`."""
+        from stackwright_sagemaker.image import build
+
+        build(
+            cargo.app,
+            cargo.project,
+            folder,
+            config=self._config,
+            requirements=cargo.requirements,
+            wheels=cargo.wheels,
+        )
+        return f"docker build -t {cargo.name} {folder}"
 
     def close(self) -> None:
         """Stop serving, for good. Closing twice is allowed."""

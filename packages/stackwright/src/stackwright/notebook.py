@@ -318,11 +318,13 @@ class NotebookStack(Stack):
             self.override("server", port=port)
         serve(self)
 
-    def image(self, out: Path | str, *, wheels: Path | str | None = None, include: Sequence[str] = ()) -> Outcome:
+    def image(
+        self, out: Path | str, *, kind: str = "docker", wheels: Path | str | None = None, include: Sequence[str] = ()
+    ) -> Outcome:
         """Write the context of a container image that serves the promoted models."""
         from stackwright.workflows.live.image import image
 
-        return image(self, Path(out), wheels=None if wheels is None else Path(wheels), include=include)
+        return image(self, Path(out), kind=kind, wheels=None if wheels is None else Path(wheels), include=include)
 
     def canary(
         self,

@@ -231,6 +231,20 @@ class Stack:
         found: Trainer = self._build(Choice(Part(where, adapter), spec))
         return found
 
+    def server_named(self, adapter: str) -> Server:
+        """Return the server of an adapter: as the blueprint has it where it names that one, else as it is by itself.
+
+        Raises:
+            AdapterNotInstalled: no installed distribution provides it.
+        """
+        part = self.blueprint.server
+        if part is not None and part.adapter == adapter:
+            return self.server
+        where = f"server {adapter!r}"
+        spec = self.plugins.adapter(where, adapter, SLOTS["server"])
+        found: Server = self._build(Choice(Part(where, adapter), spec))
+        return found
+
     def reporters(self) -> dict[str, Monitor]:
         """Return the reporters by adapter name, in the blueprint's order."""
         return {part.adapter: self._part(f"monitor:{part.adapter}") for part in self.blueprint.monitor.reports}

@@ -46,11 +46,14 @@ def _image(options: Options) -> Outcome:
     from stackwright.workflows.live.image import image
 
     with open_stack(options) as stack:
-        return image(stack, options.out, wheels=options.wheels, include=options.include)
+        return image(stack, options.out, kind=options.kind, wheels=options.wheels, include=options.include)
 
 
 def _image_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write; must not exist yet")
+    parser.add_argument(
+        "--for", dest="kind", default="docker", metavar="KIND", help="docker, bentoml, sagemaker or another server"
+    )
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="wheels of what no index has")
     parser.add_argument(
         "--include", action="append", default=[], metavar="PATTERN", help="more files of the project, *.json say"

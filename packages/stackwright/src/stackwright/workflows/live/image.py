@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -21,18 +22,22 @@ from stackwright.assembly.lock import ROOMS
 from stackwright.assembly.plan import Choice
 from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.imaged import CONTENT, FORMAT, MODELS, PORT, serving
+from stackwright.workflows.live.imaged import APPLICATION, CONTENT, FORMAT, MODELS, PORT, serving
 from stackwright.workflows.live.registry_source import promoted
+from stackwright.workflows.live.serve import METRICS, PLAN
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions.requirements import pinned, unpublished
 from stackwright_interfaces.errors import BlueprintError, ModelNotFound, ProjectError, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat
-from stackwright_interfaces.plugin import AdapterSpec
+from stackwright_interfaces.plugin import AdapterSpec, Capability
 from stackwright_interfaces.registry import ModelVersion
+from stackwright_interfaces.server import App, Cargo, SupportsImages
 
 REQUIREMENTS: Final = "requirements.txt"
 WHEELS: Final = "wheels"
 PROJECT: Final = "project"
+DOCKER: Final = "docker"
+"""The kind of image that any container engine makes of a Dockerfile."""
 
 _BESIDE: Final = ("", "-wal", "-shm")
 """Endings of the files in which a database keeps what was written last."""
@@ -54,16 +59,19 @@ CMD ["serve"]
 """
 
 
-def image(stack: Stack, out: Path, *, wheels: Path | None = None, include: Sequence[str] = ()) -> Outcome:
+def image(
+    stack: Stack, out: Path, *, kind: str = DOCKER, wheels: Path | None = None, include: Sequence[str] = ()
+) -> Outcome:
     """Write the context of an image that serves the promoted models.
 
     Args:
         out: a folder that does not exist yet.
+        kind: ``docker``, or the adapter of a server that writes images of its own.
         wheels: a folder of wheels that no index has.
         include: patterns of more files of the project to take along.
 
     Raises:
-        UsageError: the folder exists, or there are no such wheels.
+        UsageError: the folder exists, there are no such wheels, or the adapter writes no images.
         BlueprintError: the blueprint has no server.
         ModelNotFound: no model is promoted.
     """
@@ -80,8 +88,13 @@ def image(stack: Stack, out: Path, *, wheels: Path | None = None, include: Seque
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix=".image-", dir=out.parent) as made:
-            outcome = _written(stack, Path(made) / "context", out, versions, wheels, include)
-            (Path(made) / "context").rename(out)
+            folder = Path(made) / "context"
+            if kind == DOCKER:
+                outcome = _written(stack, folder, out, versions, wheels, include)
+            else:
+                work = _Work(Path(made) / PROJECT, out, versions, include)
+                outcome = _of_kind(stack, kind, work, folder, sorted(wheels.glob("*.whl")) if wheels else [])
+            folder.rename(out)
     except OSError as error:
         raise ProjectError(str(out), f"cannot be written ({error})", "Free space or allow writing there.") from error
     return outcome
@@ -96,20 +109,15 @@ def _written(
     include: Sequence[str],
 ) -> Outcome:
     project = folder / PROJECT
-    models = [_bake(stack, version, project) for version in versions.values()]
-    choices = plans.plan(serving(stack.blueprint), stack.plugins, stack.definitions).choices
-    left_out = [*_copy_data(stack, choices, project)]
-    _copy_code(stack, project, out, include)
-    content = {"format": FORMAT, "env": stack.project.env, "blueprint": stack.plan.digest, "models": models}
-    write_json(project / CONTENT, content)
-    formats = [stack.plugins.adapter(item["name"], item["flavour"], ModelFormat) for item in models]
-    specs = [*(choice.spec for choice in choices.values()), *formats]
+    content, left_out, specs = _project(stack, project, out, versions, include)
+    models = content["models"]
     needed = pinned({*ROOMS, *(_distribution(stack, spec) for spec in specs)})
     (folder / REQUIREMENTS).write_text("".join(f"{name}=={version}\n" for name, version in needed.items()))
     (folder / WHEELS).mkdir()
     (folder / WHEELS / ".keep").touch()
     for wheel in sorted(wheels.glob("*.whl")) if wheels else ():
         shutil.copy2(wheel, folder / WHEELS)
+    held = {path.name for path in (folder / WHEELS).glob("*.whl")}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     (folder / "Dockerfile").write_text(
         _DOCKERFILE.format(python=python, requirements=REQUIREMENTS, wheels=f"{WHEELS}/", project=PROJECT, port=PORT)
@@ -118,8 +126,60 @@ def _written(
         title=f"Wrote the context of an image to {out}: {len(models)} models, {len(needed)} distributions.",
         data={"folder": str(out), "models": models, "requirements": needed, "left_out": left_out},
         tables=(Table(("model", "version", "digest"), [(m["name"], m["version"], m["digest"][:19]) for m in models]),),
-        notes=(*_notes(needed, folder, left_out), f"Run: docker build -t {stack.blueprint.name} {out}"),
+        notes=(*_notes(needed, held, left_out), f"Run: docker build -t {stack.blueprint.name} {out}"),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What is written for a kind of image: the project, where it goes, and what it holds."""
+
+    project: Path
+    out: Path
+    versions: dict[str, ModelVersion]
+    include: Sequence[str]
+
+
+def _of_kind(stack: Stack, kind: str, work: _Work, folder: Path, wheels: Sequence[Path]) -> Outcome:
+    """Have a server adapter write an image of its kind."""
+    spec = stack.plugins.adapter(f"--for {kind}", kind, plans.SLOTS["server"])
+    server = stack.server_named(kind)
+    if Capability.IMAGES not in spec.capabilities or not isinstance(server, SupportsImages):
+        raise UsageError(f"--for {kind}", "this server writes no images of its own", f"Use --for {DOCKER}.")
+    content, left_out, specs = _project(stack, work.project, work.out, work.versions, work.include)
+    needed = pinned({*ROOMS, *(_distribution(stack, item) for item in [*specs, spec])})
+    state = work.project / ".stackwright"
+    (state / "metrics").mkdir(parents=True, exist_ok=True)
+    write_json(state / "server.json", {"project": str(work.project)})
+    environment = {PLAN: str(state / "server.json"), METRICS: str(state / "metrics")}
+    app = App(factory=APPLICATION, plan=state / "server.json", environment=environment)
+    name = re.sub(r"[^a-z0-9_]+", "_", stack.blueprint.name.lower())
+    lines = [f"{item}=={version}" for item, version in needed.items()]
+    command = server.image(Cargo(app=app, project=work.project, name=name, requirements=lines, wheels=wheels), folder)
+    models = content["models"]
+    return Outcome(
+        title=f"Wrote an image for {kind} to {work.out}: {len(models)} models, {len(needed)} distributions.",
+        data={"folder": str(work.out), "for": kind, "models": models, "requirements": needed, "left_out": left_out},
+        tables=(Table(("model", "version", "digest"), [(m["name"], m["version"], m["digest"][:19]) for m in models]),),
+        notes=(
+            *_notes(needed, {path.name for path in wheels}, left_out),
+            f"Run: {command.replace(str(folder), str(work.out))}",
+        ),
+    )
+
+
+def _project(
+    stack: Stack, project: Path, out: Path, versions: dict[str, ModelVersion], include: Sequence[str]
+) -> tuple[dict[str, Any], list[str], list[AdapterSpec]]:
+    """Write the project as far as it serves; return its content, what was left out, and the parts that it needs."""
+    models = [_bake(stack, version, project) for version in versions.values()]
+    choices = plans.plan(serving(stack.blueprint), stack.plugins, stack.definitions).choices
+    left_out = [*_copy_data(stack, choices, project)]
+    _copy_code(stack, project, out, include)
+    content = {"format": FORMAT, "env": stack.project.env, "blueprint": stack.plan.digest, "models": models}
+    write_json(project / CONTENT, content)
+    formats = [stack.plugins.adapter(item["name"], item["flavour"], ModelFormat) for item in models]
+    return content, left_out, [*(choice.spec for choice in choices.values()), *formats]
 
 
 def _bake(stack: Stack, version: ModelVersion, project: Path) -> dict[str, Any]:
@@ -188,8 +248,8 @@ def _distribution(stack: Stack, spec: AdapterSpec) -> str:
     return next(plugin.distribution for plugin in stack.plugins.load(spec.name) if spec in plugin.adapters)
 
 
-def _notes(needed: dict[str, str], folder: Path, left_out: Sequence[str]) -> Iterator[str]:
-    present = {path.name.partition("-")[0].replace("_", "-") for path in (folder / WHEELS).glob("*.whl")}
+def _notes(needed: dict[str, str], wheels: set[str], left_out: Sequence[str]) -> Iterator[str]:
+    present = {name.partition("-")[0].replace("_", "-") for name in wheels}
     absent = [name for name in unpublished(needed) if name not in present]
     if absent:
         yield (
