@@ -42,7 +42,11 @@ ROW: Final = "__row"
 
 
 class ArrowStream(Protocol):
-    """A table of any library that speaks the Arrow PyCapsule protocol. Consumable once."""
+    """A table of any library that speaks the Arrow PyCapsule protocol. Consumable once.
+
+    Its rows may be made while it is consumed: who takes them batch by batch needs little memory, and who fails on the
+    way leaves everything as it was.
+    """
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
@@ -291,7 +295,8 @@ class OfflineStore(ABC):
     def ingest(self, view: FeatureView, rows: ArrowStream) -> IngestReport:
         """Add rows, durably and all or nothing; rows present already (same keys and order token) count as duplicates.
 
-        Rows with a null key are refused, and rows of a deleted key whose created time is not after the deletion.
+        ``rows`` may be more than memory holds, and its stream may end with an error: then nothing is added. Rows with a
+        null key are refused, and rows of a deleted key whose created time is not after the deletion.
         """
 
     @abstractmethod

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,7 +100,7 @@ def _files_no_larger_than(size: int) -> Iterator[None]:
 def test_an_ingestion_that_finds_no_room_adds_nothing(desk, store, ingest, everything, room: int) -> None:
     ingest(store, fact(1, NOON, x=1.0))
     rows = normalised(PLAIN, ROWS)
-    with _files_no_larger_than(room), pytest.raises(FeatureStoreError, match="plain@1"):
+    with _files_no_larger_than(room), pytest.raises(FeatureStoreError, match=r"cannot be written.*Nothing was changed"):
         store.ingest(PLAIN, rows)
     assert everything(store) == [1.0]
     assert store.watermark(PLAIN).position == 1
@@ -117,6 +119,13 @@ def test_a_deletion_that_finds_no_room_can_be_done_again(desk, store, ingest, ev
 def test_a_limit_that_makes_no_sense_is_refused(desk) -> None:
     with pytest.raises(FeatureStoreError, match="memory_limit"):
         desk.open(memory_limit="a lot")
+
+
+def test_a_limit_of_sorting_that_makes_no_sense_is_named(desk, ingest) -> None:
+    store = desk.open(sort_memory="a lot")
+    store.apply([PLAIN])
+    with pytest.raises(FeatureStoreError, match="sort_memory"):
+        ingest(store, fact(1, NOON, x=1.0))
 
 
 def test_too_little_memory_is_said(desk, store, ingest, ask) -> None:
@@ -175,3 +184,23 @@ def test_the_manifest_says_how_large_each_file_is(desk, store, ingest) -> None:
     (path,) = desk.files()
     (file,) = json.loads(path.with_name("manifest.json").read_text())["files"]
     assert (file["rows"], file["size"]) == (len(ROWS), path.stat().st_size)
+
+
+def test_no_progress_is_drawn_into_what_a_verb_prints(tmp_path: Path) -> None:
+    """DuckDB draws it where it takes the process for an interactive one, as it does one that runs no file."""
+    program = """
+from pathlib import Path
+import duckdb, sys
+from stackwright_duckdb.offline import DuckDBOfflineStore
+from stackwright_duckdb.plugin import DuckDBConfig
+from stackwright_interfaces.testing.context import make_context
+
+asked = "SELECT current_setting('enable_progress_bar') AS drawn"
+print(*duckdb.connect().sql(asked).fetchall()[0])
+store = DuckDBOfflineStore(DuckDBConfig(), make_context(Path(sys.argv[1])))
+with store._engine.session() as reading, store._engine.frugal_session() as writing:
+    print(*reading.one(asked), *writing.one(asked), *store.sql(asked, {})["drawn"].to_pylist())
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    drawn = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert drawn.splitlines() == ["True", "False False False"]

@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,7 +19,7 @@ from stackwright_duckdb.offline import DuckDBOfflineStore
 from stackwright_duckdb.plugin import DuckDBConfig
 from stackwright_interfaces.definitions import Entity, FeatureView
 from stackwright_interfaces.errors import FeatureStoreError, UnknownName
-from stackwright_interfaces.feature_store import CREATED, EVENT, Watermark
+from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER, Watermark
 from stackwright_interfaces.testing.context import NOON, make_context
 from stackwright_interfaces.testing.crashes import crashes
 from stackwright_interfaces.testing.half_cases import BLOCKS, COLUMNS, PLAIN, fact
@@ -25,6 +27,8 @@ from stackwright_interfaces.testing.half_history_cases import places
 from stackwright_interfaces.testing.histories import HOUR, US
 from stackwright_interfaces.testing.tables import normalised
 from stackwright_interfaces.types import FLOAT64, INT64, STRING, Field
+from stackwright_numerics.order import order_tokens
+from stackwright_parquet.columns import instant_of, stamps
 
 # --- files ---
 
@@ -46,6 +50,42 @@ def test_an_ingestion_without_new_rows_takes_a_position_and_no_file(desk, store,
     assert ingest(store, fact(1, NOON, x=1.0)).position == 2
     assert store.watermark(PLAIN).position == 2
     assert len(desk.files()) == 1
+
+
+def test_an_ingestion_of_many_pieces_is_one_sorted_file_with_each_row_once(desk) -> None:
+    keys = np.random.default_rng(3).integers(0, 500, 150_000)
+    events = instant_of(NOON) + np.arange(150_000) % 1_000
+    content = (keys * 7 + events).astype(np.uint64)
+    whole = pa.table(
+        {
+            "place_id": keys,
+            "x": keys / 2,
+            "n": keys,
+            "s": pa.array(["text"] * len(keys)),
+            EVENT: stamps(events),
+            CREATED: stamps(events),
+            ORDER: pa.array([row.tobytes() for row in order_tokens(events, events, content)], pa.binary(24)),
+        }
+    )
+    different = len(np.unique(np.stack([keys, events]), axis=1).T)
+    store = desk.open(sort_memory="40MB")
+    store.apply([PLAIN])
+    report = store.ingest(PLAIN, whole)
+    assert (report.rows, report.added, report.duplicates) == (150_000, different, 150_000 - different)
+    (path,) = desk.files()
+    found = pq.read_table(path)
+    rows = list(zip(found["place_id"].to_pylist(), found[EVENT].to_pylist(), strict=True))
+    assert rows == sorted(set(rows))
+    again = store.ingest(PLAIN, whole.slice(70_000))
+    assert (again.added, again.duplicates) == (0, 80_000)
+    assert not list((desk.folder / ".cache" / "duckdb").glob("*/*"))
+
+
+def test_what_sorting_cannot_do_in_its_memory_is_done_in_the_memory_there_is(desk, ingest, everything) -> None:
+    store = desk.open(sort_memory="1KB")
+    store.apply([PLAIN])
+    assert ingest(store, fact(1, NOON, x=1.0), fact(1, NOON, x=1.0)).added == 1
+    assert everything(store) == [1.0]
 
 
 def test_a_namespace_is_a_folder(desk, ingest, ask) -> None:

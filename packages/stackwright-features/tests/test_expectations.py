@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from stackwright_features.expectations import REASON, sift
-from stackwright_features.statistics import changes, describe
+from stackwright_features.distinct import KEPT
+from stackwright_features.expectations import REASON, Sieve, Sifted
+from stackwright_features.statistics import Description, changes
 from stackwright_interfaces.definitions import Entity, Expectation, FeatureView, Source
-from stackwright_interfaces.errors import DataError, MissingColumn
+from stackwright_interfaces.errors import DataError, MissingColumn, WrongType
 from stackwright_interfaces.types import FLOAT64, INT64, STRING, TIMESTAMP, Field
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -31,6 +32,20 @@ def homes(**columns: list[Any]) -> pa.Table:
     plain = {"listing_id": [*range(rows)], "price": [1.0] * rows, "rooms": [2] * rows, "area": ["a"] * rows}
     plain |= {"seen": [NOON] * rows, "event_time": [NOON] * rows}
     return pa.table({**plain, **columns})
+
+
+def sift(table: pa.Table, over: FeatureView) -> Sifted:
+    sieve = Sieve(over)
+    sifted = sieve.part(table)
+    sieve.finish()
+    return sifted
+
+
+def describe(*tables: pa.Table) -> dict[str, Any]:
+    found = Description(tables[0].schema)
+    for table in tables:
+        found.add(table)
+    return found.columns
 
 
 def reasons(table: pa.Table, *expect: Expectation) -> list[str]:
@@ -64,10 +79,13 @@ def test_rows_without_a_key_or_a_time_are_set_aside() -> None:
 
 def test_all_reasons_of_a_row_are_told_and_counted() -> None:
     expect = (Expectation(column="price", low=0), Expectation(column="rooms", high=9))
-    sifted = sift(homes(price=[-1.0, -1.0, 1.0], rooms=[10, 1, 1]), view(*expect))
+    sieve = Sieve(view(*expect))
+    sifted = sieve.part(homes(price=[-1.0, -1.0, 1.0], rooms=[10, 1, 1]))
     assert sifted.set_aside.column(REASON).to_pylist() == ["price is below 0.0; rooms is above 9", "price is below 0.0"]
-    assert sifted.reasons == {"price is below 0.0": 2, "rooms is above 9": 1}
     assert sifted.kept.column("listing_id").to_pylist() == [2]
+    sieve.part(homes(rooms=[10, 10]))
+    assert sieve.reasons == {"rooms is above 9": 3, "price is below 0.0": 2}
+    assert (sieve.rows, sieve.set_aside) == (5, 4)
 
 
 def test_rows_stay_as_they_came() -> None:
@@ -84,6 +102,23 @@ def test_too_many_missing_values_refuse_the_whole() -> None:
     assert reasons(homes(price=[1.0, 1.0, 1.0, None]), expectation) == []
     with pytest.raises(DataError, match=r"50\.0% of 'price' is missing, at most 25\.0% is expected"):
         sift(homes(price=[1.0, None]), view(expectation))
+
+
+def test_how_many_values_are_missing_counts_at_the_end_of_all_pieces() -> None:
+    sieve = Sieve(view(Expectation(column="price", max_missing=0.5)))
+    sieve.part(homes(price=[None, None]))
+    sieve.part(homes(price=[1.0, 1.0]))
+    sieve.finish()
+    sieve.part(homes(price=[None]))
+    with pytest.raises(DataError, match=r"60\.0% of 'price' is missing"):
+        sieve.finish()
+
+
+def test_a_value_that_cannot_be_read_is_named_by_its_row_among_all_pieces() -> None:
+    sieve = Sieve(view())
+    sieve.part(homes(price=[1.0] * 3))
+    with pytest.raises(WrongType, match="'next week' in row 4"):
+        sieve.part(homes(event_time=["2024-01-01", "next week"]))
 
 
 def test_an_empty_ingestion_is_as_expected() -> None:
@@ -121,6 +156,30 @@ def test_columns_of_any_type_are_described() -> None:
         "none": 1.0, "list": 0.5, "flag": 0.5, "exact": 0.5,
     }  # fmt: skip
     json.dumps(found)
+
+
+def test_statistics_of_pieces_are_those_of_the_whole() -> None:
+    whole = homes(
+        price=[1.0, 3.0, math.nan, None, -7.5, 2.0],
+        rooms=[2**62, 2**62, -1, None, 2**62, 2**62],
+        area=["a", "b", "a", None, "", "abcdefghij" * 3],
+        tax=[Decimal("1.50"), Decimal("1.5"), None, Decimal(2), Decimal(3), Decimal(4)],
+        flag=[True, None, False, True, True, True],
+    )
+    assert describe(*(whole.slice(row, 1) for row in range(6))) == describe(whole)
+    assert describe(whole)["rooms"]["mean"] == (4 * 2**62 - 1) / 5
+    assert {name: item.get("distinct") for name, item in describe(whole).items()} == {
+        "listing_id": 6, "price": None, "rooms": 2, "area": 4, "seen": None, "event_time": None, "tax": 4, "flag": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("make", [lambda value: value, lambda value: f"home {value}"])
+def test_different_values_are_counted_exactly_while_they_are_few_and_nearly_when_they_are_many(make: Any) -> None:
+    def counted(values: range) -> int:
+        return describe(*(pa.table({"n": [make(value) for value in values]}) for _ in range(2)))["n"]["distinct"]
+
+    assert counted(range(KEPT - 1)) == KEPT - 1
+    assert counted(range(5 * KEPT)) == pytest.approx(5 * KEPT, rel=0.03)
 
 
 def test_changes_of_the_columns_are_told() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 import stackwright
-from stackwright.workflows.features.source_log import content_digest, places, read
+from stackwright.workflows.features.source_log import places, read
+from stackwright.workflows.rows.fingerprint import Fingerprint
 
 
 def test_an_ingestion_leaves_who_when_which_file_and_how_many(filled: Path, market: Any) -> None:
@@ -58,12 +59,21 @@ def test_a_torn_last_line_is_passed_over(work: Path) -> None:
         assert len(read(stack, "homes@1")) == 1
 
 
-def test_equal_rows_have_equal_digests_however_they_are_cut() -> None:
-    whole = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})
-    cut = pa.concat_tables([whole.slice(0, 1), whole.slice(1)])
-    assert content_digest(cut) == content_digest(whole)
-    assert content_digest(whole.slice(1)) != content_digest(whole)
-    assert content_digest(whole.rename_columns(["a", "c"])) != content_digest(whole)
+def fingerprint(*tables: pa.Table) -> str:
+    found = Fingerprint(tables[0].schema)
+    for table in tables:
+        found.add(table)
+    return found.finish()
+
+
+def test_equal_rows_have_equal_fingerprints_however_they_are_cut() -> None:
+    texts = [None if row % 7 == 0 else f"text {row % 1000}" for row in range(20_000)]
+    whole = pa.table({"a": range(20_000), "b": texts, "c": [row % 3 == 0 for row in range(20_000)]})
+    cut = [whole.slice(0, 1), whole.slice(1, 10_000), whole.slice(10_001, 0), whole.slice(10_001)]
+    assert fingerprint(*cut) == fingerprint(pa.concat_tables(cut)) == fingerprint(whole)
+    assert fingerprint(whole.replace_schema_metadata({"a": "b"})) == fingerprint(whole)
+    assert fingerprint(whole.slice(1)) != fingerprint(whole)
+    assert fingerprint(whole.rename_columns(["a", "b", "d"])) != fingerprint(whole)
 
 
 def test_passwords_of_a_database_are_not_written_down() -> None:

@@ -17,7 +17,7 @@ from stackwright_interfaces.testing.context import NOON, SettableClock
 from stackwright_interfaces.testing.half_cases import BLOCKS, COLUMNS, PLAIN, HalfCases, fact, keys_of, x
 from stackwright_interfaces.testing.histories import HOUR, US
 from stackwright_interfaces.testing.oracle import Key
-from stackwright_interfaces.testing.tables import column, normalised, rows_of, token_of
+from stackwright_interfaces.testing.tables import CutOff, column, normalised, rows_of, token_of
 from stackwright_interfaces.types import BOOL, INT64, STRING, Field
 
 LATER: Final = NOON + 9 * HOUR
@@ -71,6 +71,14 @@ class HalfHistoryCases(HalfCases):
         report = self.given(store, PLAIN)
         assert (report.rows, report.added) == (0, 0)
         assert x(self.ask(store, PLAIN, (1, NOON))) == [None]
+
+    def test_rows_whose_stream_fails_are_none_of_them_added(self, store: OfflineStore) -> None:
+        self.given(store, PLAIN, fact(1, NOON, x=1.0))
+        rows = [fact(key, NOON + US, x=2.0) for key in range(8)]
+        with pytest.raises(Exception, match="went away"):
+            store.ingest(PLAIN, CutOff(normalised(PLAIN, rows)))
+        assert x(self.ask(store, PLAIN, (1, LATER), (2, LATER))) == [1.0, None]
+        assert self.ingest(store, PLAIN, *rows).added == 8
 
     def test_the_order_of_columns_does_not_matter(self, store: OfflineStore) -> None:
         table = normalised(PLAIN, [fact(1, NOON, x=1.5, n=2, s="three")])

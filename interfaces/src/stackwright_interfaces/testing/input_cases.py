@@ -29,7 +29,7 @@ from stackwright_interfaces.testing.store_cases import (
     listing,
     prices,
 )
-from stackwright_interfaces.testing.tables import arrow_type, ingested, stamps
+from stackwright_interfaces.testing.tables import CutOff, arrow_type, ingested, stamps
 from stackwright_interfaces.testing.trial import TIME, Trial, label_table
 from stackwright_interfaces.types import FLOAT64, INT64, STRING, TIMESTAMP, Field, Type, decimal, list_of, vector
 
@@ -159,3 +159,11 @@ class InputCases(StoreCases):
             trial.store.ingest(DETAILS.ref, spoilt)
         assert prices(trial.join(PLAIN, listing(1, NOON))) == [None]
         assert not self.raw_offline(DETAILS)
+
+    def test_a_table_whose_stream_fails_adds_nothing(self, trial: Trial) -> None:
+        trial.apply(PLAIN)
+        rows = [fact(key, NOON, price=1.5) for key in range(8)]
+        with pytest.raises(DataError, match="went away"):
+            trial.store.ingest(DETAILS.ref, CutOff(ingested(DETAILS, rows)))
+        assert prices(trial.join(PLAIN, listing(1, NOON))) == [None]
+        assert trial.store.ingest(DETAILS.ref, ingested(DETAILS, rows)).added == 8

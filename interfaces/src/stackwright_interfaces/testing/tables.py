@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -42,6 +42,21 @@ class OneStream:
         assert table is not None, "an Arrow stream was consumed twice"
         reader = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=3))
         return reader.__arrow_c_stream__(requested_schema)
+
+
+class CutOff:
+    """A table whose stream gives its rows in small batches, and then fails instead of ending."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Give the stream away."""
+        return pa.RecordBatchReader.from_batches(self._table.schema, self._batches()).__arrow_c_stream__()
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        yield from self._table.to_batches(max_chunksize=3)
+        raise ValueError("the source went away")
 
 
 def arrow_type(type: Type) -> Any:

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from stackwright_duckdb.engine import Session
-from stackwright_duckdb.scan import CONTENT, FILE, PLACE, instant, relation, same_key
+from stackwright_duckdb.scan import FILE, PLACE, instant, relation, same_key
 from stackwright_duckdb.search import ascending_order, order_within
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import CREATED, EVENT, ROW
 from stackwright_numerics.columns import Column
 from stackwright_parquet.columns import arrow_type, integers, one_piece, pick, to_column
 from stackwright_parquet.folder import ViewFolder
-from stackwright_parquet.manifest import EARLIEST, POSITION, HistoryFile, Manifest
+from stackwright_parquet.manifest import CONTENT, EARLIEST, POSITION, HistoryFile, Manifest
 from stackwright_parquet.search import Integers
 
 NOWHERE: Final = -1

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from stackwright_duckdb.engine import Session
-from stackwright_duckdb.scan import CONTENT, ORDER_COLUMNS, admitted, instant, ordered, relation, same_key
+from stackwright_duckdb.scan import ORDER_COLUMNS, admitted, instant, ordered, relation, same_key
 from stackwright_interfaces.feature_store import CREATED, EVENT, Watermark
 from stackwright_numerics.order import TOKEN_BYTES, order_tokens
 from stackwright_parquet.chunks import as_ingested, whole_keys
 from stackwright_parquet.columns import STAMP, integers, one_piece
 from stackwright_parquet.folder import ViewFolder
-from stackwright_parquet.manifest import EARLIEST, HistoryFile, Manifest
+from stackwright_parquet.manifest import CONTENT, EARLIEST, HistoryFile, Manifest
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 

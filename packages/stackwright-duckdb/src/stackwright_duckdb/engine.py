@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -14,7 +15,7 @@ from stackwright_duckdb.plugin import DuckDBConfig
 from stackwright_duckdb.scan import one_file
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.plugin import Context
-from stackwright_parquet.durable import Scratch
+from stackwright_parquet.durable import Scratch, fresh_folder
 from stackwright_parquet.folder import ViewFolder
 from stackwright_parquet.manifest import HistoryFile, Manifest
 
@@ -26,12 +27,16 @@ _SETTINGS: Final = {
     "dynamic_or_filter_threshold": "1000",
 }
 
+_SORTING_THREADS: Final = 4
+"""What sorts in little memory holds some of it in each thread."""
+
 
 class Session:
     """One call's cursor. What is registered or created in it is seen by no other."""
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
+        self._cursor.execute("SET enable_progress_bar = false")  # it would be drawn into the answer of a verb
 
     def register(self, name: str, table: Any) -> None:
         """Make an Arrow table known under a name."""
@@ -77,6 +82,7 @@ class Engine:
             self._scratch = Scratch(base, "duckdb")
         except OSError as error:
             raise FeatureStoreError(str(base), f"cannot be written: {error.strerror}", "Set temp.") from error
+        self._config = config
         self._lock = Lock()
         self._closed = False
         self._settings: dict[str, str | bool | int | float | list[str]] = {
@@ -100,8 +106,8 @@ class Engine:
         """Where what does not fit in memory goes."""
         return self._scratch.path
 
-    def _connect(self) -> Any:
-        instance = duckdb.connect(":memory:", config=self._settings)
+    def _connect(self, **settings: str | int) -> Any:
+        instance = duckdb.connect(":memory:", config=self._settings | settings)
         for name, value in _SETTINGS.items():
             instance.sql(f"SET GLOBAL {name} = {value}")
         return instance
@@ -119,6 +125,33 @@ class Engine:
         finally:
             session.close()
 
+    def staging(self) -> AbstractContextManager[Path]:
+        """Give a fresh folder for rows on their way.
+
+        Raises:
+            FeatureStoreError: the store is closed.
+        """
+        self._check_open()
+        return fresh_folder(self._scratch.path)
+
+    @contextmanager
+    def frugal_session(self) -> Iterator[Session]:
+        """Give a cursor of an instance of its own, which holds no more than ``sort_memory``.
+
+        Raises:
+            FeatureStoreError: the store is closed, or the limit is not understood.
+        """
+        self._check_open()
+        threads = min(self._config.threads or os.cpu_count() or 1, _SORTING_THREADS)
+        try:
+            instance = self._connect(memory_limit=self._config.sort_memory, threads=threads)
+        except duckdb.Error as error:
+            raise FeatureStoreError("duckdb", str(error), "Check sort_memory.") from error
+        try:
+            yield Session(instance)
+        finally:
+            instance.close()
+
     def open_session(self) -> Session:
         """Give a cursor that the caller closes.
 
@@ -126,9 +159,12 @@ class Engine:
             FeatureStoreError: the store is closed.
         """
         with self._lock:
-            if self._closed:
-                raise FeatureStoreError("duckdb", "the store is closed", "Open it again.")
+            self._check_open()
             return Session(self._instance.cursor())
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FeatureStoreError("duckdb", "the store is closed", "Open it again.")
 
     def recover(self, error: duckdb.Error) -> None:
         """Start anew after an error that leaves the instance unusable; calls under way fail."""

@@ -1,38 +1,17 @@
-"""Adding rows to a history."""
+"""Adding rows to a history: what arrived is sorted and compared with history by DuckDB, in little memory."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
-
+from stackwright_duckdb.columns import sql_type
 from stackwright_duckdb.engine import Session
-from stackwright_duckdb.rewrite import write_file
-from stackwright_duckdb.scan import CONTENT, ORDER_COLUMNS, instant, ordered, relation, same_key
-from stackwright_interfaces.definitions import FeatureView
-from stackwright_interfaces.feature_store import CREATED, EVENT, ORDER, IngestReport
-from stackwright_parquet.columns import integers
-from stackwright_parquet.deletion import DELETED
+from stackwright_duckdb.rewrite import in_order, write_file
+from stackwright_duckdb.scan import ORDER_COLUMNS, PLACE, instant, one_file, ordered, relation
+from stackwright_interfaces.feature_store import EVENT, IngestReport
+from stackwright_parquet.arrival import Arrived
 from stackwright_parquet.folder import ViewFolder
-from stackwright_parquet.incoming import named, token_words
-from stackwright_parquet.manifest import EARLIEST, LATEST, POSITION, HistoryFile, Manifest
-
-_NUMBER: Final = "__number"
-
-
-def read_rows(view: FeatureView, manifest: Manifest, table: Any) -> Any:
-    """Return rows as the relation of a history has them, and numbered; columns that the view lacks are null.
-
-    Raises:
-        DataError: a column is missing or of another type, a time is null, or a token does not fit its row's times.
-    """
-    rows = named(view, manifest, table)
-    content = token_words(rows[ORDER])[:, 2].astype(np.uint64)
-    rows = rows.drop_columns([ORDER]).append_column(CONTENT, pa.array(content))
-    return rows.append_column(_NUMBER, pa.array(np.arange(len(table))))
+from stackwright_parquet.manifest import POSITION, HistoryFile, Manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,70 +30,54 @@ class Ingestion:
     manifest: Manifest
     now: int
 
-    def add(self, rows: Any, deleted: Any) -> IngestReport:
-        """Add the rows that are new, and publish.
-
-        Args:
-            rows: what :func:`read_rows` gives.
-            deleted: keys and the times of their deletion, or ``None``.
-        """
-        self.session.register("incoming", rows)
-        self._admit(deleted)
-        self._keep_new(integers(rows[EVENT]))
-        admitted, added, oldest, newest, future = self.session.one(
-            f"SELECT (SELECT coalesce(sum(copies), 0)::BIGINT FROM admitted), count(*), min(epoch_us({EVENT})),"
-            f" max(epoch_us({EVENT})), coalesce(sum(({EVENT} > {instant(self.now)})::BIGINT), 0)::BIGINT FROM fresh"
-        )
+    def add(self, arrived: Arrived) -> IngestReport:
+        """Add the rows that are new, and publish."""
         position = self.manifest.position + 1
-        files = [self._write(position, added, oldest, newest, all_new=added == len(rows))] if added else []
-        self.folder.publish(self.manifest.ingesting(self.now, files))
+        file = self._written(arrived, position) if arrived.admitted else None
+        future = 0 if file is None else self._future(file)
+        self.folder.publish(self.manifest.ingesting(self.now, () if file is None else (file,)))
+        added = 0 if file is None else file.rows
         return IngestReport(
             view=self.manifest.view,
-            rows=len(rows),
+            rows=arrived.rows,
             added=added,
-            duplicates=admitted - added,
+            duplicates=arrived.admitted - added,
             future=future,
-            refused=len(rows) - admitted,
+            refused=arrived.refused,
             position=position,
         )
 
-    def _admit(self, deleted: Any) -> None:
-        """Make ``admitted``: what identifies the rows that are not refused, each once, and how often they came."""
-        keys = self.manifest.key_names
-        conditions = [f"r.{key} IS NOT NULL" for key in keys]
-        if deleted is not None:
-            self.session.register("deleted", deleted)
-            again = f"{same_key(self.manifest, 'r', 'd')} AND r.{CREATED} <= d.{DELETED}"
-            conditions.append(f"NOT EXISTS (FROM deleted d WHERE {again})")
-        identity = ", ".join([*keys, *ORDER_COLUMNS])
-        self.session.run(
-            f"CREATE TEMP TABLE admitted AS SELECT {identity}, count(*) AS copies, min({_NUMBER}) AS {_NUMBER}"
-            f" FROM incoming r WHERE {' AND '.join(conditions)} GROUP BY {identity}"
-        )
-
-    def _keep_new(self, events: NDArray[np.int64]) -> None:
-        """Make ``fresh``: those of them that history lacks."""
-        oldest, newest = int(events.min(initial=LATEST)), int(events.max(initial=EARLIEST))
-        files = ordered(self.manifest.select(oldest=oldest, newest=newest))
+    def _written(self, arrived: Arrived, position: int) -> HistoryFile | None:
+        """Write the rows that history lacks, each once: those that are alike stand beside each other in their order."""
         identity = ", ".join([*self.manifest.key_names, *ORDER_COLUMNS])
-        history = (
-            f"SELECT {identity} FROM ({relation(self.folder, self.manifest, files, ())})"
-            f" WHERE {EVENT} BETWEEN {instant(oldest)} AND {instant(newest)}"
+        rows = f"SELECT *, {position} AS {POSITION} FROM ({self._arrived(arrived)})"
+        files = ordered(self.manifest.select(oldest=arrived.oldest, newest=arrived.newest))
+        if files:
+            known = (
+                f"SELECT {identity} FROM ({relation(self.folder, self.manifest, files, ())})"
+                f" WHERE {EVENT} BETWEEN {instant(arrived.oldest)} AND {instant(arrived.newest)}"
+            )
+            rows += f" ANTI JOIN ({known}) USING ({identity})"
+        again = f"ROW({identity}) IS NOT DISTINCT FROM lag(ROW({identity})) OVER ()"
+        once = (
+            f"SELECT * FROM (SELECT *, {again} AS again FROM ({in_order(self.manifest, rows, PLACE)})) WHERE NOT again"
         )
-        self.session.run(f"CREATE TEMP TABLE fresh AS FROM admitted ANTI JOIN ({history}) USING ({identity})")
+        name = f"{position:08d}.parquet"
+        return write_file(self.session, self.folder, self.manifest, once, name=name, first=position, last=position)
 
-    def _write(self, position: int, rows: int, oldest: int, newest: int, *, all_new: bool) -> HistoryFile:
-        query = f"SELECT *, {position} AS {POSITION} FROM incoming"
-        if not all_new:
-            query += f" SEMI JOIN fresh USING ({_NUMBER})"
-        file = HistoryFile(
-            name=f"{position:08d}.parquet",
-            first=position,
-            last=position,
-            rows=rows,
-            size=0,
-            oldest=oldest,
-            newest=newest,
-            fields=len(self.manifest.fields),
-        )
-        return write_file(self.session, self.folder, self.manifest, query, file)
+    def _arrived(self, arrived: Arrived) -> str:
+        """Return a SELECT of what arrived; columns that the view has gained since are null."""
+        lacking = {f"c{number}" for number in range(arrived.fields, len(self.manifest.fields))}
+        columns = [
+            f"CAST({'NULL' if name in lacking else name} AS {sql_type(stored.type)}) AS {name}"
+            for name, stored in self.manifest.columns.items()
+        ]
+        listed = ", ".join([*columns, *ORDER_COLUMNS, f"file_row_number AS {PLACE}"])
+        return f"SELECT {listed} FROM read_parquet([{one_file(arrived.path)}])"
+
+    def _future(self, file: HistoryFile) -> int:
+        if file.newest <= self.now:
+            return 0
+        source = f"read_parquet([{one_file(self.folder.file(file))}])"
+        (count,) = self.session.one(f"SELECT count(*) FROM {source} WHERE {EVENT} > {instant(self.now)}")
+        return int(count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from stackwright_duckdb import changes as stream
 from stackwright_duckdb import rewrite, sandbox
 from stackwright_duckdb.engine import Engine, Session
-from stackwright_duckdb.ingest import Ingestion, read_rows
+from stackwright_duckdb.ingest import Ingestion
 from stackwright_duckdb.join import Labels, ViewJoin
 from stackwright_duckdb.plugin import DuckDBConfig
 from stackwright_interfaces.definitions import FeatureView
@@ -26,6 +26,7 @@ from stackwright_interfaces.feature_store import (
     Watermark,
 )
 from stackwright_interfaces.plugin import Context
+from stackwright_parquet.arrival import receive
 from stackwright_parquet.columns import instant_of, pick
 from stackwright_parquet.folder import ViewFolder
 from stackwright_parquet.histories import Histories
@@ -73,13 +74,16 @@ class DuckDBOfflineStore(OfflineStore):
             FeatureStoreError: the history cannot be read or written; nothing was added.
         """
         folder = self._histories.folder(view)
-        folder.manifest()
-        table = pa.table(rows)
-        with self._changing(folder) as (session, manifest):
-            incoming = read_rows(view, manifest, table)
-            tidy = rewrite.merged(session, folder, manifest, self._config.merge_files)
-            ingestion = Ingestion(session=session, folder=folder, manifest=tidy, now=self._histories.now)
-            return ingestion.add(incoming, self._histories.deletions(view.entity).read())
+        with self._engine.staging() as staging:
+            arrived = receive(view, folder.manifest(), rows, staging / "arrived.parquet", token=False)
+
+            def add(session: Session, manifest: Manifest) -> IngestReport:
+                deleted = self._histories.deletions(view.entity).read()
+                kept = arrived.without_deleted(len(manifest.keys), deleted, staging / "kept.parquet")
+                tidy = rewrite.merged(session, folder, manifest, self._config.merge_files)
+                return Ingestion(session=session, folder=folder, manifest=tidy, now=self._histories.now).add(kept)
+
+            return self._changing(folder, add)
 
     def join(self, labels: ArrowStream, asked: Sequence[Asked], *, known_by: bool = False) -> ArrowStream:
         """Answer as of each label.
@@ -162,9 +166,13 @@ class DuckDBOfflineStore(OfflineStore):
         removed = 0
         for view in views:
             folder = self._histories.folder(view)
-            with self._changing(folder) as (session, manifest):
-                session.register("gone", self._histories.deletions(view.entity).named(table))
-                removed += rewrite.without_keys(session, folder, manifest)
+            gone = self._histories.deletions(view.entity).named(table)
+
+            def remove(session: Session, manifest: Manifest, folder: ViewFolder = folder, gone: Any = gone) -> int:
+                session.register("gone", gone)
+                return rewrite.without_keys(session, folder, manifest)
+
+            removed += self._changing(folder, remove)
         return removed
 
     def sql(self, query: str, tables: Mapping[str, ArrowStream]) -> ArrowStream:
@@ -180,16 +188,21 @@ class DuckDBOfflineStore(OfflineStore):
         """Release what is held."""
         self._engine.close()
 
-    @contextmanager
-    def _changing(self, folder: ViewFolder) -> Iterator[tuple[Session, Manifest]]:
-        """Hold the right to change a view's history, with the history as it is."""
+    def _changing(self, folder: ViewFolder, work: Callable[[Session, Manifest], T]) -> T:
+        """Do work that changes a view's history: in little memory or, where that does not do, in what there may be."""
         with folder.writing():
-            manifest = folder.manifest()
+            try:
+                with self._engine.frugal_session() as session:
+                    return work(session, folder.manifest())
+            except duckdb.OutOfMemoryException:
+                pass
+            except duckdb.Error as error:
+                raise self._engine.explain(error, folder, folder.find()) from error
             try:
                 with self._engine.session() as session:
-                    yield session, manifest
+                    return work(session, folder.manifest())
             except duckdb.Error as error:
-                raise self._engine.explain(error, folder, manifest) from error
+                raise self._engine.explain(error, folder, folder.find()) from error
 
     def _reading(self, view: FeatureView, work: Callable[[Session, ViewFolder, Manifest], T]) -> T:
         """Do work on a view's history; again, where its files were replaced by another writer meanwhile."""

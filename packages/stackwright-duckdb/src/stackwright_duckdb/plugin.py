@@ -18,6 +18,8 @@ class DuckDBConfig:
         path: folder of the history; one folder a view, shared by all processes of a machine.
         memory_limit: what DuckDB may hold, ``"4GB"`` say; without it four fifths of the machine's memory.
         threads: threads that DuckDB may use; without it one a core.
+        sort_memory: what DuckDB may hold while it sorts rows to be written; the rest goes to ``temp``. If that is too
+            little, ``memory_limit`` counts.
         temp: folder for what does not fit in memory; without it, one in the cache of the project.
         lock_timeout: seconds that an ingestion or deletion waits for another one of the same view.
         batch_rows: rows of history that a join holds at once; more are worked off in groups of whole keys.
@@ -28,6 +30,7 @@ class DuckDBConfig:
     path: Path = Path("data")
     memory_limit: str | None = None
     threads: int | None = None
+    sort_memory: str = "256MB"
     temp: Path | None = None
     lock_timeout: float = 300.0
     batch_rows: int = 20_000_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from stackwright_duckdb.engine import Session
@@ -11,6 +10,7 @@ from stackwright_duckdb.scan import (
     FILE,
     ORDER_COLUMNS,
     literal,
+    one_file,
     ordered,
     quoted,
     relation,
@@ -28,22 +28,51 @@ _ROW_GROUP: Final = 40_960
 """Rows that are read or skipped together: a third of DuckDB's default, since few labels are to read little."""
 
 
-def write_file(session: Session, folder: ViewFolder, manifest: Manifest, query: str, file: HistoryFile) -> HistoryFile:
-    """Write the rows of a query, sorted by keys and order token, durably under the file's name; return it sized.
+def in_order(manifest: Manifest, rows: str, *last: str) -> str:
+    """Return a SELECT of rows in the order of files: by keys, order token, and what comes last."""
+    return f"SELECT * FROM ({rows}) ORDER BY {', '.join([*manifest.key_names, *ORDER_COLUMNS, *last])}"
+
+
+def write_file(
+    session: Session, folder: ViewFolder, manifest: Manifest, rows: str, *, name: str, first: int, last: int
+) -> HistoryFile | None:
+    """Write the rows of a SELECT, durably; return the file, or ``None`` where there is no row.
 
     The file does not count before a manifest names it.
+
+    Args:
+        session: where queries run.
+        folder: the view's folder.
+        manifest: its history.
+        rows: a SELECT of rows as :func:`in_order` puts them.
+        name: file name.
+        first: least position among the rows.
+        last: greatest.
     """
     names = [f"{name} AS {quoted(stored.column)}" for name, stored in manifest.columns.items()]
     listed = ", ".join([*names, *ORDER_COLUMNS, POSITION])
-    order = ", ".join([*manifest.key_names, *ORDER_COLUMNS])
-    path = folder.file(file)
+    path = folder.path / name
     with durable.replacing(path) as temporary:
         session.run(
-            f"COPY (SELECT {listed} FROM ({query}) ORDER BY {order})"
-            f" TO {literal(str(temporary))} (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {_ROW_GROUP})"
+            f"COPY (SELECT {listed} FROM ({rows})) TO {literal(str(temporary))}"
+            f" (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {_ROW_GROUP})"
         )
-        size = temporary.stat().st_size
-    return replace(file, size=size)
+    count, oldest, newest = session.one(
+        f"SELECT count(*), min(epoch_us({EVENT})), max(epoch_us({EVENT})) FROM read_parquet([{one_file(path)}])"
+    )
+    if not count:
+        path.unlink()
+        return None
+    return HistoryFile(
+        name=name,
+        first=first,
+        last=last,
+        rows=count,
+        size=path.stat().st_size,
+        oldest=oldest,
+        newest=newest,
+        fields=len(manifest.fields),
+    )
 
 
 def merged(session: Session, folder: ViewFolder, manifest: Manifest, merge_files: int) -> Manifest:
@@ -51,18 +80,8 @@ def merged(session: Session, folder: ViewFolder, manifest: Manifest, merge_files
     small = ordered(file for file in manifest.files if file.rows < _SMALL)
     if len(small) < merge_files:
         return manifest
-    whole = HistoryFile(
-        name=_name(manifest, small),
-        first=min(file.first for file in small),
-        last=max(file.last for file in small),
-        rows=sum(file.rows for file in small),
-        size=0,
-        oldest=min(file.oldest for file in small),
-        newest=max(file.newest for file in small),
-        fields=len(manifest.fields),
-    )
-    written = write_file(session, folder, manifest, relation(folder, manifest, small), whole)
-    return folder.replace_files(manifest, small, [written])
+    written = _rewritten(session, folder, manifest, relation(folder, manifest, small), small)
+    return folder.replace_files(manifest, small, written)
 
 
 def without_keys(session: Session, folder: ViewFolder, manifest: Manifest) -> int:
@@ -74,29 +93,23 @@ def without_keys(session: Session, folder: ViewFolder, manifest: Manifest) -> in
         f" SEMI JOIN gone USING ({keys}) GROUP BY {FILE}"
     )
     touched = [files[number] for number in counted["file"].to_pylist()]
-    kept = [_without(session, folder, manifest, file) for file in touched]
+    kept = [new for file in touched for new in _without(session, folder, manifest, file)]
     if touched:
-        folder.replace_files(manifest, touched, [file for file in kept if file is not None])
+        folder.replace_files(manifest, touched, kept)
     return sum(counted["rows"].to_pylist())
 
 
-def _without(session: Session, folder: ViewFolder, manifest: Manifest, file: HistoryFile) -> HistoryFile | None:
-    rows = relation(folder, manifest, [file])
-    query = f"FROM ({rows}) r WHERE NOT EXISTS (FROM gone g WHERE {same_key(manifest, 'r', 'g')})"
-    count, oldest, newest = session.one(f"SELECT count(*), min(epoch_us({EVENT})), max(epoch_us({EVENT})) {query}")
-    if not count:
-        return None
-    shrunk = replace(
-        file,
-        name=_name(manifest, [file]),
-        rows=count,
-        oldest=oldest,
-        newest=newest,
-        fields=len(manifest.fields),
-    )
-    return write_file(session, folder, manifest, f"SELECT * {query}", shrunk)
+def _without(session: Session, folder: ViewFolder, manifest: Manifest, file: HistoryFile) -> list[HistoryFile]:
+    gone = f"NOT EXISTS (FROM gone g WHERE {same_key(manifest, 'r', 'g')})"
+    rows = f"SELECT * FROM ({relation(folder, manifest, [file])}) r WHERE {gone}"
+    return _rewritten(session, folder, manifest, rows, [file])
 
 
-def _name(manifest: Manifest, files: Sequence[HistoryFile]) -> str:
+def _rewritten(
+    session: Session, folder: ViewFolder, manifest: Manifest, rows: str, files: Sequence[HistoryFile]
+) -> list[HistoryFile]:
+    """Write what becomes of some files."""
     first, last = min(file.first for file in files), max(file.last for file in files)
-    return f"{first:08d}-{last:08d}.{manifest.rewrites + 1}.parquet"
+    name = f"{first:08d}-{last:08d}.{manifest.rewrites + 1}.parquet"
+    written = write_file(session, folder, manifest, in_order(manifest, rows), name=name, first=first, last=last)
+    return [] if written is None else [written]

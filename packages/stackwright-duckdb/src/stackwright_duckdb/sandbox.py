@@ -39,6 +39,7 @@ def run(query: str, tables: Mapping[str, ArrowStream], config: DuckDBConfig, tem
     try:
         for name, table in tables.items():
             connection.register(name, pa.table(table))
+        connection.execute("SET enable_progress_bar = false")
         for name, value in _SETTINGS.items():
             connection.execute(f"SET GLOBAL {name} = {value}")
         statements = connection.extract_statements(query)

@@ -15,9 +15,8 @@ from typing import Final
 from stackwright_duckdb.columns import sql_type
 from stackwright_interfaces.feature_store import CREATED, EVENT, Watermark
 from stackwright_parquet.folder import ViewFolder
-from stackwright_parquet.manifest import EARLIEST, LATEST, POSITION, HistoryFile, Manifest, StoredColumn
+from stackwright_parquet.manifest import CONTENT, EARLIEST, LATEST, POSITION, HistoryFile, Manifest, StoredColumn
 
-CONTENT: Final = "__content"
 FILE: Final = "__file"
 PLACE: Final = "__row"
 

@@ -59,7 +59,7 @@ _ACCEPTS: Final[dict[Kind, Callable[[Any], bool]]] = {
 _UTC: Final = Clock()
 
 
-def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC) -> Any:
+def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC, first: int = 0) -> Any:
     """Return a column as an array of the Arrow type of a declared type.
 
     Args:
@@ -68,6 +68,7 @@ def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC) 
         where: the place, for messages.
         name: the column's name, for messages.
         clock: how texts and naive times are read.
+        first: number of the first row, for messages.
 
     Raises:
         WrongType: the column's type cannot hold the declared one, or a value does not fit.
@@ -76,14 +77,15 @@ def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC) 
     if not _accepts(array.type, type):
         raise WrongType.of(where, name, _shown(array), str(type))
     if type.kind is Kind.TIMESTAMP:
-        return to_utc(array, clock, where=where, name=name).times
+        return to_utc(array, clock, where=where, name=name, first=first).times
     if type.kind is Kind.LIST and type.item is not None:
         return _cast_list(array, type.item, where, name, clock)
     try:
         return _cast(array, type)
     except (pa.ArrowException, ValueError) as error:
         row = _first_misfit(array, type)
-        raise WrongType.of(where, name, f"{array.type} {array[row].as_py()!r} in row {row}", str(type)) from error
+        found = f"{array.type} {array[row].as_py()!r} in row {first + row}"
+        raise WrongType.of(where, name, found, str(type)) from error
 
 
 def plain(array: Any) -> Any:

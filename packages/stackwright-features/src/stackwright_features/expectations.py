@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final
@@ -9,10 +10,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stackwright_features.arrow import arrow_type, read_table
-from stackwright_features.casts import cast
+from stackwright_features.arrow import arrow_type
 from stackwright_features.normalise import Incoming
-from stackwright_features.times import Clock, to_utc
+from stackwright_features.times import Clock
 from stackwright_interfaces.definitions import Expectation, FeatureView
 from stackwright_interfaces.errors import DataError
 from stackwright_interfaces.types import Kind, Type
@@ -22,7 +22,7 @@ REASON: Final = "__reason"
 
 @dataclass(frozen=True)
 class Sifted:
-    """An ingestion, parted.
+    """Rows of an ingestion, parted.
 
     Args:
         kept: the rows that may be ingested, as they came.
@@ -32,52 +32,75 @@ class Sifted:
     kept: Any
     set_aside: Any
 
-    @property
-    def reasons(self) -> dict[str, int]:
-        """Reason → rows it applies to, the most frequent first."""
-        counted: dict[str, int] = {}
-        for reasons in self.set_aside.column(REASON).to_pylist():
-            for reason in reasons.split("; "):
-                counted[reason] = counted.get(reason, 0) + 1
-        return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
-
-def sift(table: object, view: FeatureView) -> Sifted:
-    """Part the rows of an ingestion.
+class Sieve:
+    """Parts the rows of an ingestion, a piece after the other.
 
     Set aside are rows without a key or event time, and those of which an expectation does not hold.
 
     Args:
-        table: anything with ``__arrow_c_stream__``, as it would be ingested.
         view: the view.
 
-    Raises:
-        DataError: more values of a column are missing than expected; nothing is to be ingested.
-        MissingColumn: a column is not there.
-        WrongType: a column or value cannot be what it is declared to be.
+    Attributes:
+        rows: how many came, so far.
+        set_aside: how many of them were set aside.
     """
-    where, source, clock = f"view {view.ref!r}", view.source, Clock.of(view.source)
-    rows = read_table(table, where)
-    incoming = Incoming(rows, source.rename, where)
-    faults: list[tuple[str, Any]] = []
-    for key in view.entity.keys:
-        column = cast(incoming.field(key.name), key.type, where=where, name=key.name, clock=clock)
-        faults.append((f"{key.name} is missing", pc.is_null(column)))
-    times = to_utc(incoming.time(source.event_time), clock, where=where, name=source.event_time).times
-    faults.append((f"{source.event_time} is missing", pc.is_null(times)))
-    for expectation in view.expect:
-        type_ = view.stored(expectation.column).type
-        column = cast(incoming.field(expectation.column), type_, where=where, name=expectation.column, clock=clock)
-        _check_missing(where, expectation, column)
-        faults += _faults(expectation, column, type_)
-    return _parted(rows, faults)
+
+    def __init__(self, view: FeatureView) -> None:
+        self.rows = self.set_aside = 0
+        self._view = view
+        self._clock = Clock.of(view.source)
+        self._missing = [0] * len(view.expect)
+        self._reasons: Counter[str] = Counter()
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reason → rows it applies to, the most frequent first."""
+        return dict(sorted(self._reasons.items(), key=lambda item: (-item[1], item[0])))
+
+    def part(self, rows: Any) -> Sifted:
+        """Part some rows.
+
+        Args:
+            rows: ``pyarrow.Table``, as it would be ingested.
+
+        Raises:
+            MissingColumn: a column is not there.
+            WrongType: a column or value cannot be what it is declared to be.
+        """
+        source = self._view.source
+        incoming = Incoming(rows, source.rename, f"view {self._view.ref!r}", self._clock, self.rows)
+        faults = [(f"{key.name} is missing", pc.is_null(incoming.field(key))) for key in self._view.entity.keys]
+        faults.append((f"{source.event_time} is missing", pc.is_null(incoming.time(source.event_time).times)))
+        for number, expectation in enumerate(self._view.expect):
+            field = self._view.stored(expectation.column)
+            column = incoming.field(field)
+            self._missing[number] += column.null_count
+            faults += _faults(expectation, column, field.type)
+        sifted = _parted(rows, faults)
+        self.rows += len(rows)
+        self.set_aside += len(sifted.set_aside)
+        self._reasons.update(counted(sifted.set_aside))
+        return sifted
+
+    def finish(self) -> None:
+        """See that no more values are missing, of all rows, than is expected.
+
+        Raises:
+            DataError: there are; nothing is to be ingested.
+        """
+        for expectation, missing in zip(self._view.expect, self._missing, strict=True):
+            share = missing / self.rows if self.rows else 0.0
+            if share > expectation.max_missing:
+                found = f"{share:.1%} of {expectation.column!r} is missing"
+                found += f", at most {expectation.max_missing:.1%} is expected"
+                todo = "Mend the source, or raise max_missing. Nothing was ingested."
+                raise DataError(f"view {self._view.ref!r}", found, todo)
 
 
-def _check_missing(where: str, expectation: Expectation, column: Any) -> None:
-    share = column.null_count / len(column) if len(column) else 0.0
-    if share > expectation.max_missing:
-        found = f"{share:.1%} of {expectation.column!r} is missing, at most {expectation.max_missing:.1%} is expected"
-        raise DataError(where, found, "Mend the source, or raise max_missing. Nothing was ingested.")
+def counted(set_aside: Any) -> Counter[str]:
+    """Return reason → rows of a ``pyarrow.Table`` with ``__reason`` that it applies to."""
+    return Counter(reason for reasons in set_aside.column(REASON).to_pylist() for reason in reasons.split("; "))
 
 
 def _faults(expectation: Expectation, column: Any, type: Type) -> list[tuple[str, Any]]:

@@ -14,7 +14,7 @@ from stackwright_features.code import load_computation, load_transforms
 from stackwright_features.computing import compute
 from stackwright_features.definition_changes import check_closed, check_versions
 from stackwright_features.materialisation import materialise
-from stackwright_features.normalise import normalise, warn_of_assumed_utc
+from stackwright_features.normalise import NormalisedRows, warn_of_assumed_utc
 from stackwright_features.offline_join import AsOf, join_labels
 from stackwright_features.online_read import OnlineRead
 from stackwright_features.service_plan import ServicePlan
@@ -104,14 +104,17 @@ class ComposedFeatureStore(FeatureStore):
     def ingest(self, view: str, table: ArrowStream) -> IngestReport:
         """Add rows to a view (``name@version``). All or nothing.
 
+        They are normalised a piece at a time, as the offline half consumes them.
+
         Raises:
             UnknownName: no such view.
             DataError: a column is missing or cannot be what it is declared to be.
         """
         found = self._applied.view(view)
-        rows = normalise(table, found)
+        rows = NormalisedRows(table, found)
+        with rows.consumed():
+            report = self._offline.ingest(found, rows)
         warn_of_assumed_utc(f"view {view!r}", rows.assumed_utc, stacklevel=2)
-        report = self._offline.ingest(found, rows.rows)
         refused = report.refused + rows.refused
         return replace(report, view=view, rows=rows.handed, refused=refused, assumed_utc=rows.assumed_utc)
 

@@ -55,8 +55,26 @@ class Instants(NamedTuple):
     assumed: NDArray[np.bool_]
 
 
-def to_utc(array: Any, clock: Clock, *, where: str, name: str) -> Instants:
+class _Place(NamedTuple):
+    """Where an array stands, for messages: a column, from this row on."""
+
+    where: str
+    name: str
+    first: int
+
+    def wrong(self, text: str, row: int, declared: str) -> WrongType:
+        return WrongType.of(self.where, self.name, f"{text!r} in row {self.first + row}", declared)
+
+
+def to_utc(array: Any, clock: Clock, *, where: str, name: str, first: int = 0) -> Instants:
     """Return the instants of a chunked array of n timestamps, dates or texts.
+
+    Args:
+        array: what was found.
+        clock: how texts and naive times are read.
+        where: the place, for messages.
+        name: the column's name, for messages.
+        first: number of the first row, for messages.
 
     Raises:
         WrongType: it holds something else, or a text that cannot be read.
@@ -73,8 +91,8 @@ def to_utc(array: Any, clock: Clock, *, where: str, name: str) -> Instants:
         times = _floored(array, where, name)
         return _localised(times, clock) if found.tz is None else _known(times)
     if pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found):
-        texts = array.cast(pa.string())
-        return _by_format(texts, clock, where, name) if clock.format else _iso(texts, clock, where, name)
+        texts, place = array.cast(pa.string()), _Place(where, name, first)
+        return _by_format(texts, clock, place) if clock.format else _iso(texts, clock, place)
     raise WrongType.of(where, name, str(found), DECLARED)
 
 
@@ -120,15 +138,15 @@ def _localised(naive: Any, clock: Clock) -> Instants:
     return _known(pc.subtract(naive.cast(pa.int64()), offset).cast(INSTANT))
 
 
-def _iso(texts: Any, clock: Clock, where: str, name: str) -> Instants:
+def _iso(texts: Any, clock: Clock, place: _Place) -> Instants:
     texts = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), _FINER, r"\1")
     zoned = pc.match_substring_regex(texts, _ZONED)
-    absolute = _parsed(pc.if_else(zoned, texts, None), INSTANT, where, name)
-    naive = _localised(_parsed(pc.if_else(zoned, None, texts), _NAIVE, where, name), clock)
+    absolute = _parsed(pc.if_else(zoned, texts, None), INSTANT, place)
+    naive = _localised(_parsed(pc.if_else(zoned, None, texts), _NAIVE, place), clock)
     return Instants(pc.coalesce(absolute, naive.times), naive.assumed)
 
 
-def _parsed(texts: Any, target: Any, where: str, name: str) -> Any:
+def _parsed(texts: Any, target: Any, place: _Place) -> Any:
     try:
         return texts.cast(target)
     except pa.ArrowInvalid:
@@ -137,19 +155,18 @@ def _parsed(texts: Any, target: Any, where: str, name: str) -> Any:
         try:
             text.cast(target)
         except pa.ArrowInvalid as error:
-            found = f"{text.as_py()!r} in row {row}"
-            raise WrongType.of(where, name, found, f"{DECLARED} in ISO 8601, or declare time_format") from error
+            raise place.wrong(text.as_py(), row, f"{DECLARED} in ISO 8601, or declare time_format") from error
     raise AssertionError("a column fails to parse, and none of its texts does")
 
 
-def _by_format(texts: Any, clock: Clock, where: str, name: str) -> Instants:
+def _by_format(texts: Any, clock: Clock, place: _Place) -> Instants:
     assert clock.format is not None
     if _is_native(clock.format):
         try:
             return _localised(pc.strptime(texts, format=clock.format, unit="us", error_is_null=False), clock)
         except pa.ArrowInvalid:
             pass
-    return _by_python(texts, clock, where, name)
+    return _by_python(texts, clock, place)
 
 
 def _is_native(format: str) -> bool:
@@ -157,7 +174,7 @@ def _is_native(format: str) -> bool:
     return {part[:1] for part in format.split("%")[1:]} <= _NATIVE_DIRECTIVES
 
 
-def _by_python(texts: Any, clock: Clock, where: str, name: str) -> Instants:
+def _by_python(texts: Any, clock: Clock, place: _Place) -> Instants:
     assert clock.format is not None
     encoded = texts.dictionary_encode()
     parsed: list[datetime] = []
@@ -166,8 +183,7 @@ def _by_python(texts: Any, clock: Clock, where: str, name: str) -> Instants:
             parsed.append(datetime.strptime(text, clock.format))  # noqa: DTZ007 -- localised below, unless it has a zone
         except ValueError as error:
             row = pc.index(texts, text).as_py()
-            found = f"{text!r} in row {row}"
-            raise WrongType.of(where, name, found, f"{DECLARED} as {clock.format!r}") from error
+            raise place.wrong(text, row, f"{DECLARED} as {clock.format!r}") from error
     ticks = pa.array([to_microseconds(time) for time in parsed], pa.int64()).take(encoded.indices)
     if parsed and parsed[0].tzinfo is not None:
         return Instants(ticks.cast(INSTANT), np.zeros(len(ticks), np.bool_))

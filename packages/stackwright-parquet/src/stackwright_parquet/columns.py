@@ -104,6 +104,12 @@ def one_piece(column: Any) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
+def unsized(column: Any) -> Any:
+    """Return a column whose vectors are lists of any length: not every engine, nor every pyarrow, reads others."""
+    fixed = pa.types.is_fixed_size_list(column.type)
+    return column.cast(pa.list_(column.type.value_type)) if fixed else column
+
+
 def stamps(microseconds: NDArray[np.int64], valid: NDArray[np.bool_] | None = None) -> Any:
     """Return microseconds since 1970-01-01 UTC as an Arrow array."""
     return pa.array(microseconds, pa.int64(), mask=None if valid is None else ~valid).cast(STAMP)

@@ -24,12 +24,13 @@ def batches(stream: ArrowStream, rows: int) -> Iterator[Any]:
     """Give a stream as tables of at least so many rows but for the last; one at least, so that its columns are seen."""
     reader = pa.RecordBatchReader.from_stream(stream)
     held: list[Any] = []
-    given = 0
+    count = given = 0
     for batch in reader:
         held.append(batch)
-        if sum(map(len, held)) >= rows:
+        count += len(batch)
+        if count >= rows:
             yield pa.Table.from_batches(held).combine_chunks()
-            held, given = [], given + 1
+            held, count, given = [], 0, given + 1
     if held or not given:
         yield pa.Table.from_batches(held, reader.schema).combine_chunks()
 
@@ -63,19 +64,22 @@ def _checked(tokens: Any, columns: dict[str, Any], where: str) -> Any:
         tokens = one_piece(tokens.cast(pa.binary(TOKEN_BYTES)))
     except pa.ArrowInvalid as error:
         raise DataError(where, f"column {ORDER!r} holds other than {TOKEN_BYTES} bytes", "Give tokens.") from error
-    words = token_words(tokens)
-    expected = order_tokens(integers(columns[EVENT]), integers(columns[CREATED]), words[:, 2].astype(np.uint64))
-    if not np.array_equal(expected.reshape(-1), words.view(np.uint8).reshape(-1)):
+    expected = order_tokens(integers(columns[EVENT]), integers(columns[CREATED]), contents(tokens))
+    if not np.array_equal(expected, _bytes(tokens)):
         raise DataError(where, f"column {ORDER!r} does not begin with the row's times", "Compute it from them.")
     return tokens
 
 
-def token_words(tokens: Any) -> NDArray[Any]:
-    """Return order tokens of n rows, of fixed size and none of them null, as big-endian words (n, 3)."""
+def contents(tokens: Any) -> NDArray[np.uint64]:
+    """Return the hashes of the content in order tokens of n rows, of fixed size and none of them null."""
+    return _bytes(tokens).view(">u8")[:, 2].astype(np.uint64)
+
+
+def _bytes(tokens: Any) -> NDArray[np.uint8]:
     array = one_piece(tokens)
     first = array.offset * TOKEN_BYTES
     data = np.frombuffer(array.buffers()[1] or b"", np.uint8)[first : first + len(array) * TOKEN_BYTES]
-    return data.view(">u8").reshape(-1, 3)
+    return data.reshape(-1, TOKEN_BYTES)
 
 
 def without_refused(rows: Any, keys: Sequence[str], deleted: Any) -> Any:

@@ -19,6 +19,9 @@ FORMAT: Final = 1
 POSITION: Final = "__position"
 """Column of the files: number of the ingestion that a row came with."""
 
+CONTENT: Final = "__content"
+"""Column of the files that hold no order token: the hash of the content in it."""
+
 EARLIEST: Final = -(1 << 62)
 LATEST: Final = 1 << 62
 """Microseconds beyond all event times."""

@@ -1,10 +1,8 @@
-"""Declared types as Spark types, and columns in the layout that Spark reads."""
+"""Declared types as Spark types."""
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import Final
 
 from stackwright_interfaces.types import Kind, Type
 
@@ -27,9 +25,3 @@ def spark_type(type: Type) -> str:
         case Kind.LIST if type.item is not None:
             return f"ARRAY<{spark_type(type.item)}>"
     return _SPARK[type.kind]
-
-
-def for_spark(array: Any) -> Any:
-    """Return an Arrow array in the layout that Spark reads: a vector as a list."""
-    fixed = pa.types.is_fixed_size_list(array.type)
-    return array.cast(pa.list_(array.type.value_type)) if fixed else array

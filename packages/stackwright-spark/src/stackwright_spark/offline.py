@@ -26,6 +26,7 @@ from stackwright_interfaces.feature_store import (
     Watermark,
 )
 from stackwright_interfaces.plugin import Context
+from stackwright_parquet.arrival import receive
 from stackwright_parquet.durable import Scratch, fresh_folder
 from stackwright_parquet.folder import ViewFolder, writing_errors
 from stackwright_parquet.histories import Histories
@@ -83,12 +84,14 @@ class SparkOfflineStore(OfflineStore):
             FeatureStoreError: the history cannot be read or written; nothing was added.
         """
         folder = self._histories.folder(view)
-        folder.manifest()
-        with self._changing(folder) as writer, folder.staging() as staging:
-            deleted = self._histories.deletions(view.entity).read()
-            arrived = intake.receive(view, writer.manifest, rows, deleted, staging / "arrived.parquet")
-            tidy = replace(writer, manifest=writer.merged(self._config.merge_files))
-            return intake.add(tidy, arrived)
+        manifest = folder.manifest()
+        with fresh_folder(self._temporary().path) as staging:
+            arrived = receive(view, manifest, rows, staging / "arrived.parquet", token=True)
+            with self._changing(folder) as writer:
+                deleted = self._histories.deletions(view.entity).read()
+                kept = arrived.without_deleted(len(manifest.keys), deleted, staging / "kept.parquet")
+                tidy = replace(writer, manifest=writer.merged(self._config.merge_files))
+                return intake.add(tidy, kept)
 
     def join(self, labels: ArrowStream, asked: Sequence[Asked], *, known_by: bool = False) -> ArrowStream:
         """Answer as of each label.

@@ -20,7 +20,8 @@ class SparkConfig:
         driver_memory: what the driver may hold; with a local master, all there is.
         shuffle_partitions: parts that a shuffle splits into; small ones are put together again.
         conf: further settings of Spark, which go before the ones of this adapter.
-        temp: folder for labels and results on their way, seen by every worker too; without it, one beside the history.
+        temp: folder for rows, labels and results on their way, seen by every worker too; without it, one beside the
+            history.
         lock_timeout: seconds that an ingestion or deletion waits for another one of the same view.
         chunk_rows: rows a chunk of ``changes`` aims at.
         merge_files: as many small files as this in a view are merged by the next ingestion.

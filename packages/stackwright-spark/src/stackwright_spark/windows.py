@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 from stackwright_interfaces.definitions import Window
 from stackwright_interfaces.feature_store import ROW
 from stackwright_interfaces.types import Type
-from stackwright_parquet.columns import from_column, integers, to_column
+from stackwright_parquet.columns import from_column, integers, to_column, unsized
 from stackwright_parquet.search import Integers
 from stackwright_parquet.windows import Events, evaluate
-from stackwright_spark.columns import for_spark
 
 KIND: Final = "__kind"
 AT: Final = "__at"
@@ -87,5 +86,5 @@ class WindowTask:
         answer = {ROW: labels[ROW]}
         for output, (window, dtype) in self.windows.items():
             read = {name: columns[name] for name in window.columns}
-            answer[output] = for_spark(from_column(evaluate(window, read, events, low, high, at), dtype))
+            answer[output] = unsized(from_column(evaluate(window, read, events, low, high, at), dtype))
         yield from pa.table(answer).to_batches()

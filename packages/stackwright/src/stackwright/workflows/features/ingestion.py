@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
+
+import pyarrow as pa
 
 from stackwright.assembly.project import write_atomically
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.features import quarantine, source_log
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows.csv_rows import File
-from stackwright_features.arrow import read_table
-from stackwright_features.expectations import sift
+from stackwright.workflows.rows.fingerprint import Fingerprint
+from stackwright_features.expectations import Sieve
 from stackwright_features.normalise import AssumedUtcWarning
-from stackwright_features.statistics import changes, describe
+from stackwright_features.statistics import Description, changes
+from stackwright_features.streams import Lazy, in_pieces
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import ProjectError
 
@@ -36,6 +39,8 @@ def add_rows(
 ) -> Outcome:
     """Add rows to a view. Those of which an expectation does not hold are set aside, with the reason; none is lost.
 
+    They pass through a piece at a time; of an ingestion all rows come to be visible at once, or none.
+
     Args:
         rows: anything with ``__arrow_c_stream__``.
         origin: where they come from, for messages and the quarantine.
@@ -48,17 +53,19 @@ def add_rows(
         DataError: a column is missing or cannot be what it is declared to be, or too many values are missing.
         FeatureStoreError: the store cannot be written.
     """
-    table = read_table(rows, f"view {view.ref!r}")
-    sifted = sift(table, view)
-    aside = quarantine.put(stack, view, sifted, origin)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AssumedUtcWarning)  # the outcome tells it
-        done = stack.features.ingest(view.ref, sifted.kept)
-    source_log.note(stack, view, done, table, origin=place or origin, files=files)
-    told = [*notes, *(_note_statistics(stack, view, table) if described else ())]
-    if len(sifted.set_aside):
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sifted.reasons.items())
-        told.append(f"{len(sifted.set_aside):,} rows were set aside: {reasons}. See: stackwright quarantine {view.ref}")
+    with quarantine.Aside(stack, view, origin) as aside:
+        passing = _Passing(view, rows, aside, hashed=not files, described=described)
+        with warnings.catch_warnings(), passing.kept.consumed():
+            warnings.simplefilter("ignore", AssumedUtcWarning)  # the outcome tells it
+            done = stack.features.ingest(view.ref, passing.kept)
+    sieve = passing.sieve
+    source_log.note(stack, view, done, sieve.rows, origin=place or origin, digest=passing.digest, files=files)
+    told = [*notes, *(_note_statistics(stack, view, sieve.rows, passing.description.columns) if described else ())]
+    if files and not sieve.rows:
+        told.append(f"{origin} holds no rows.")
+    if sieve.set_aside:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sieve.reasons.items())
+        told.append(f"{sieve.set_aside:,} rows were set aside: {reasons}. See: stackwright quarantine {view.ref}")
     if done.assumed_utc:
         told.append(f"{done.assumed_utc} times without a zone were taken as UTC; declare Source(time_zone=...).")
     if done.refused:
@@ -66,19 +73,58 @@ def add_rows(
     if done.future:
         told.append(f"{done.future} rows lie in the future and are held back until they are due.")
     data = {name: getattr(done, name) for name in done.__dataclass_fields__}
-    data |= {"rows": len(table), "set_aside": len(sifted.set_aside), "quarantine": aside}
+    data |= {"rows": sieve.rows, "set_aside": sieve.set_aside, "quarantine": aside.path}
     title = (
-        f"Ingested {done.added:,} new rows into {done.view} ({len(table):,} read, {done.duplicates:,} known already)"
+        f"Ingested {done.added:,} new rows into {done.view} ({sieve.rows:,} read, {done.duplicates:,} known already)"
     )
     return Outcome(title, data, notes=tuple(told))
 
 
-def _note_statistics(stack: Stack, view: FeatureView, table: Any) -> list[str]:
+class _Passing:
+    """The rows of one ingestion on their way into the store, a piece at a time.
+
+    What is set aside is kept when the last row has passed: before the store makes the others visible, and after it is
+    known that not too many values are missing.
+
+    Args:
+        view: the view.
+        rows: anything with ``__arrow_c_stream__``.
+        aside: takes the rows of which an expectation does not hold.
+        hashed: find the digest of the rows.
+        described: find what they hold.
+    """
+
+    def __init__(
+        self, view: FeatureView, rows: object, aside: quarantine.Aside, *, hashed: bool, described: bool
+    ) -> None:
+        pieces = in_pieces(rows, f"view {view.ref!r}")
+        self.sieve = Sieve(view)
+        self.description = Description(pieces.schema if described else pa.schema([]))
+        self.digest = ""
+        self.kept = Lazy(pieces.schema, self._sifted(pieces.tables))
+        self._aside = aside
+        self._fingerprint = Fingerprint(pieces.schema) if hashed else None
+
+    def _sifted(self, tables: Iterator[Any]) -> Iterator[Any]:
+        for table in tables:
+            self.description.add(table)
+            if self._fingerprint is not None:
+                self._fingerprint.add(table)
+            sifted = self.sieve.part(table)
+            self._aside.add(sifted.set_aside)
+            yield sifted.kept
+        self.sieve.finish()
+        self._aside.keep(self.sieve.reasons)
+        if self._fingerprint is not None:
+            self.digest = self._fingerprint.finish()
+
+
+def _note_statistics(stack: Stack, view: FeatureView, rows: int, columns: Mapping[str, Any]) -> list[str]:
     """Keep what the ingestion held; return how its columns differ from those of the last one."""
-    if not len(table):
+    if not rows:
         return []
     known = _read_statistics(stack, view)
-    found: dict[str, Any] = {"at": stack.clock().isoformat(), "rows": len(table), "columns": describe(table)}
+    found: dict[str, Any] = {"at": stack.clock().isoformat(), "rows": rows, "columns": columns}
     path = stack.project.state / "statistics" / f"{view.ref}.json"
     write_atomically(path, json.dumps([*known, found][-_KEPT:], indent=1).encode())
     return (

@@ -17,7 +17,7 @@ from stackwright.workflows.features.catalogue import find_view, materialize
 from stackwright.workflows.features.ingestion import add_rows
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_features.arrow import arrow_type
-from stackwright_features.expectations import REASON, Sifted
+from stackwright_features.expectations import REASON
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import DataError, UsageError
 from stackwright_interfaces.forms import value_from_json
@@ -158,6 +158,5 @@ def drain(stack: Stack, name: str, source: StreamSource, view: FeatureView) -> O
     return Outcome(f"Took {taken:,} events from stream {name}", data, (table,))
 
 
-def _set_aside(events: Events) -> Sifted:
-    columns = {_TEXT: [item.text for item in events.unread], REASON: [item.reason for item in events.unread]}
-    return Sifted(events.table, pa.table(columns))
+def _set_aside(events: Events) -> Any:
+    return pa.table({_TEXT: [item.text for item in events.unread], REASON: [item.reason for item in events.unread]})

@@ -2,45 +2,113 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from stackwright.assembly.replacing import replacing
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.rows.files import first_line
+from stackwright.workflows.rows.fingerprint import Fingerprint
 from stackwright.workflows.rows.tables import write_table
-from stackwright_features.expectations import REASON, Sifted
+from stackwright_features.expectations import REASON, counted
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import DataError, UsageError
 
 _ABOUT: Final = b"stackwright"
 
 
-def put(stack: Stack, view: FeatureView, sifted: Sifted, origin: str) -> str:
-    """Keep the rows that were set aside; the same rows again are kept once.
+class Aside:
+    """Rows of one ingestion that are set aside as they come, and kept at the end. The same rows again are kept once.
 
-    Returns:
-        Path of the file, or nothing where no row was set aside.
+    Args:
+        stack: the project.
+        view: whose rows they are.
+        origin: where they come from.
+
+    Attributes:
+        path: the file that keeps them; nothing as long as none does.
     """
-    rows = sifted.set_aside
-    if not len(rows):
-        return ""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows.combine_chunks())
-    name = hashlib.sha256(sink.getvalue()).hexdigest()[:16]
-    about = {"view": view.ref, "origin": origin, "at": stack.clock().isoformat(), "reasons": sifted.reasons}
-    path = _folder(stack, view.ref) / f"{name}.parquet"
-    if not path.exists():
-        write_table(rows.replace_schema_metadata({_ABOUT: json.dumps(about)}), path)
-    return str(path)
+
+    def __init__(self, stack: Stack, view: FeatureView, origin: str) -> None:
+        self.path = ""
+        self._about = {"view": view.ref, "origin": origin, "at": stack.clock().isoformat()}
+        self._folder = _folder(stack, view.ref)
+        self._cache = stack.context.cache
+        self._open = ExitStack()
+        self._writer: Any = None
+        self._spool = Path()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def add(self, rows: Any) -> None:
+        """Set rows aside.
+
+        Args:
+            rows: ``pyarrow.Table`` with ``__reason``.
+
+        Raises:
+            DataError: they cannot be written.
+        """
+        if not len(rows):
+            return
+        with self._told():
+            if self._writer is None:
+                self._cache.mkdir(parents=True, exist_ok=True)
+                spool = self._open.enter_context(TemporaryDirectory(dir=self._cache, prefix="aside-"))
+                self._spool = Path(spool) / "rows.parquet"
+                self._writer = pyarrow.parquet.ParquetWriter(self._spool, rows.schema.remove_metadata())
+                self._fingerprint = Fingerprint(rows.schema)
+            self._writer.write_table(rows.replace_schema_metadata())
+            self._fingerprint.add(rows)
+
+    def keep(self, reasons: Mapping[str, int]) -> None:
+        """Keep what was set aside.
+
+        Args:
+            reasons: reason → rows it applies to.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        if self._writer is None:
+            return
+        with self._told():
+            self._writer.add_key_value_metadata({_ABOUT: json.dumps({**self._about, "reasons": reasons}).encode()})
+            self._writer.close()
+            path = self._folder / f"{self._fingerprint.finish()[:16]}.parquet"
+            if not path.exists():
+                with replacing(path) as temporary:
+                    shutil.copyfile(self._spool, temporary)
+            self.path = str(path)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            found = f"rows cannot be set aside ({first_line(error)})"
+            raise DataError(str(self._folder), found, "Free space or allow writing there.") from error
+
+
+def put(stack: Stack, view: FeatureView, rows: Any, origin: str) -> None:
+    """Keep rows that were set aside, a ``pyarrow.Table`` with ``__reason``."""
+    with Aside(stack, view, origin) as aside:
+        aside.add(rows)
+        aside.keep(counted(rows))
 
 
 def quarantine(
@@ -120,7 +188,9 @@ def _files(stack: Stack, ref: str | None) -> Iterator[Path]:
 
 def _read(path: Path) -> Any:
     try:
-        return pyarrow.parquet.ParquetFile(path).read()
+        with pyarrow.parquet.ParquetFile(path) as file:
+            about = (file.metadata.metadata or {}).get(_ABOUT)
+            return file.read().replace_schema_metadata({_ABOUT: about} if about else None)
     except (pa.ArrowException, OSError) as error:
         raise DataError(str(path), f"cannot be read ({error})", "Restore it, or delete it.") from error
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
@@ -23,14 +20,22 @@ from stackwright_interfaces.feature_store import IngestReport
 
 
 def note(
-    stack: Stack, view: FeatureView, done: IngestReport, rows: pa.Table, *, origin: str, files: Sequence[File] = ()
+    stack: Stack,
+    view: FeatureView,
+    done: IngestReport,
+    rows: int,
+    *,
+    origin: str,
+    digest: str = "",
+    files: Sequence[File] = (),
 ) -> None:
     """Write down an ingestion: who, when, from where, how many rows, as which position, with what content.
 
     Args:
-        rows: what was handed over; hashed where it came from no file.
-        origin: the place it came from; holds no secret.
-        files: the files it came from; each is hashed.
+        rows: how many were handed over.
+        origin: the place they came from; holds no secret.
+        digest: their hash, where they came from no file.
+        files: the files they came from; each is hashed.
 
     Raises:
         ProjectError: it cannot be written.
@@ -39,14 +44,14 @@ def note(
         "at": stack.clock().isoformat(),
         "who": who(),
         "origin": redact(origin),
-        "rows": len(rows),
+        "rows": rows,
         "added": done.added,
         "position": done.position,
     }
     if files:
         line["files"] = [_described(file) for file in files]
     else:
-        line["digest"] = content_digest(rows)
+        line["digest"] = f"sha256:{digest}"
     path = _path(stack, view.ref)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,32 +84,6 @@ def places(lines: Sequence[dict[str, Any]]) -> list[str]:
     """Return the files, or else the origins, that ingestions came from; each once."""
     named = (file["path"] for line in lines for file in line.get("files", [{"path": line["origin"]}]))
     return list(dict.fromkeys(named))
-
-
-def content_digest(rows: pa.Table) -> str:
-    """Return ``sha256:`` of a table: its names, types and values, in order."""
-    sink = _Hash()
-    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), rows.schema.remove_metadata()) as writer:
-        for batch in rows.replace_schema_metadata().combine_chunks().to_batches():
-            writer.write_batch(batch)
-    return "sha256:" + sink.hash.hexdigest()
-
-
-class _Hash:
-    """A file that keeps of what is written its SHA-256 alone."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.hash = hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        self.hash.update(data)
-        return len(data)
-
-    def flush(self) -> None: ...
-
-    def close(self) -> None: ...
 
 
 def _described(file: File) -> dict[str, Any]:
