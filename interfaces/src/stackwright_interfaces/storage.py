@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 CONTRACT: Final = 1
@@ -32,6 +33,18 @@ class Storage(ABC):
             ObjectNotFound: nothing is stored under the key.
             StorageError: it cannot be read.
         """
+
+    def fetch(self, key: str, path: Path) -> str:
+        """Write the object into a file, and return its tag. What is larger than memory is fetched a piece at a time.
+
+        Raises:
+            ObjectNotFound: nothing is stored under the key.
+            StorageError: it cannot be read.
+            OSError: the file cannot be written.
+        """
+        found = self.get(key)
+        path.write_bytes(found.data)
+        return found.tag
 
     @abstractmethod
     def put_if_absent(self, key: str, data: bytes) -> str:

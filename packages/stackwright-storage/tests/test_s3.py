@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -129,12 +130,23 @@ def test_an_object_whose_end_did_not_come_is_read_again(between: tuple[Between, 
     assert server.seen.count("GET") == 3
 
 
-def test_an_object_whose_end_never_comes_is_not_taken_for_whole(between: tuple[Between, S3Storage]) -> None:
+def test_a_file_whose_end_did_not_come_is_fetched_again(between: tuple[Between, S3Storage], tmp_path: Path) -> None:
+    server, storage = between
+    storage.put_if_absent("a", bytes(3_000_000))
+    server.plan = [("GET", "short"), ("GET", "short")]
+    storage.fetch("a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == bytes(3_000_000)
+
+
+def test_an_object_whose_end_never_comes_is_not_taken_for_whole(
+    between: tuple[Between, S3Storage], tmp_path: Path
+) -> None:
     server, storage = between
     storage.put_if_absent("a", bytes(100_000))
-    server.plan = [("GET", "short")] * 4
-    with pytest.raises(StorageError, match="S3 cannot be reached"):
-        storage.get("a")
+    for read in (storage.get, lambda key: storage.fetch(key, tmp_path / "a")):
+        server.plan = [("GET", "short")] * 4
+        with pytest.raises(StorageError, match="S3 cannot be reached"):
+            read("a")
 
 
 def test_a_put_that_was_done_and_replaced_before_its_retry_is_no_longer_there(

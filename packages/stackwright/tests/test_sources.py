@@ -23,6 +23,8 @@ from stackwright.notebook import NotebookStack
 from stackwright.workflows.datasets.training_set import training_set
 from stackwright.workflows.features.catalogue import ingest
 from stackwright.workflows.monitoring.labels import label
+from stackwright.workflows.rows import files
+from stackwright.workflows.rows.csv_rows import Stream
 from stackwright.workflows.rows.sources import rows_of
 from stackwright_interfaces.errors import (
     AdapterNotInstalled,
@@ -473,3 +475,30 @@ def test_spooled_objects_are_gone_also_after_a_mistake(stack: NotebookStack, buc
         ingest(stack, "homes", url)
     assert not list(stack.project.cache.glob("objects-*"))
     shutil.rmtree(stack.project.cache)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_file_without_rows_adds_none_and_says_so(stack: NotebookStack, tmp_path: Path, suffix: str) -> None:
+    done = ingest(stack, "homes", write(tmp_path / f"none{suffix}", HOMES.slice(0, 0)))
+    assert (done.data["rows"], done.data["added"]) == (0, 0)
+    assert f"none{suffix} holds no rows." in done.notes
+
+
+def test_an_interruption_while_a_source_is_read_stays_one_and_nothing_is_ingested(
+    stack: NotebookStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Stream:
+        def batches() -> Iterator[pa.RecordBatch]:
+            yield from MANY.to_batches(max_chunksize=70_000)
+            raise KeyboardInterrupt
+
+        return Stream(MANY.schema, batches())
+
+    path = write(tmp_path / "homes.parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "read", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(stack, "homes", path)
+    assert not held(stack)
+    assert not [path for path in stack.project.cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert ingest(stack, "homes", path).data["added"] == 4

@@ -112,6 +112,16 @@ class StorageCases:
         storage.put_if_absent(KEY, data)
         assert storage.get(KEY).data == data
 
+    @pytest.mark.parametrize("data", [b"", bytes(range(256)) * 16_384])
+    def test_an_object_is_fetched_into_a_file(self, storage: Storage, tmp_path: Path, data: bytes) -> None:
+        tag = storage.put_if_absent(KEY, data)
+        path = tmp_path / "fetched"
+        path.write_bytes(b"what was there before")
+        assert storage.fetch(KEY, path) == tag
+        assert path.read_bytes() == data
+        with pytest.raises(ObjectNotFound):
+            storage.fetch("models/absent", path)
+
     def test_nothing_is_found_where_nothing_was_put(self, storage: Storage) -> None:
         with pytest.raises(ObjectNotFound):
             storage.get(KEY)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from stackwright_interfaces.errors import PluginError, StorageError, UsageError
@@ -44,6 +45,7 @@ _OPTIONS: Final = {"endpoint_url": "endpoint_url", "region": "region_name"}
 _MARK: Final = "stackwright-put"
 _CONFLICTS: Final = 8
 _READS: Final = 4
+_PIECE: Final = 1 << 20
 
 _ABSENT: Final = {"404", "NoSuchKey"}
 _FAILED: Final = {"412", "PreconditionFailed"}
@@ -55,6 +57,8 @@ _NO_CREDENTIALS: Final = (NoCredentialsError, PartialCredentialsError)
 _BAD_CREDENTIALS: Final = (ProfileNotFound, CredentialRetrievalError, SSOError, TokenRetrievalError)
 _BAD_PLACE: Final = (ParamValidationError, InvalidRegionError, ValueError)
 _CUT_SHORT: Final = (HTTPClientError, IncompleteReadError)
+
+T = TypeVar("T")
 
 
 class S3Storage(Storage):
@@ -87,14 +91,18 @@ class S3Storage(Storage):
 
     def get(self, key: str) -> Stored:
         """Return the object."""
-        place = self._place(key)
-        with self._translated(key):
-            try:
-                return self._read(place)
-            except ClientError as error:
-                if _code(error) in _ABSENT:
-                    raise not_found(self._where(key)) from error
-                raise
+        return self._read(key, lambda found: Stored(found["Body"].read(), found["ETag"]))
+
+    def fetch(self, key: str, path: Path) -> str:
+        """Write the object into a file, some of it at a time, and return its tag."""
+
+        def save(found: Any) -> str:
+            with path.open("wb") as stream:
+                for data in found["Body"].iter_chunks(_PIECE):
+                    stream.write(data)
+            return str(found["ETag"])
+
+        return self._read(key, save)
 
     def put_if_absent(self, key: str, data: bytes) -> str:
         """Store an object where none is; return its tag."""
@@ -132,17 +140,27 @@ class S3Storage(Storage):
         if os.getpid() in clients:
             clients[os.getpid()].close()
 
-    def _read(self, place: dict[str, str]) -> Stored:
-        """Get an object; once more if its content ends too early, which the client's own retries do not cover."""
-        for attempt in range(1, _READS + 1):
-            found = self._client.get_object(**place)
-            try:
-                return Stored(found["Body"].read(), found["ETag"])
-            except _CUT_SHORT:
-                if attempt == _READS:
-                    raise
-                time.sleep(0.1 * 2**attempt)
+    def _read(self, key: str, take: Callable[[Any], T]) -> T:
+        """Take an object; once more if its content ends too early, which the client's own retries do not cover."""
+        place = self._place(key)
+        with self._translated(key):
+            for attempt in range(1, _READS + 1):
+                found = self._found(key, place)
+                try:
+                    return take(found)
+                except _CUT_SHORT:
+                    if attempt == _READS:
+                        raise
+                    time.sleep(0.1 * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def _found(self, key: str, place: dict[str, str]) -> Any:
+        try:
+            return self._client.get_object(**place)
+        except ClientError as error:
+            if _code(error) in _ABSENT:
+                raise not_found(self._where(key)) from error
+            raise
 
     def _put(self, key: str, data: bytes, **condition: str) -> str | None:
         """Put under a condition; return the tag, or ``None`` where the condition does not hold."""

@@ -22,7 +22,6 @@ from stackwright_interfaces.errors import (
     DataError,
     ObjectNotFound,
     PluginError,
-    StackwrightError,
     StorageError,
     UsageError,
 )
@@ -53,7 +52,7 @@ class Rows:
     place: str = ""
     files: Sequence[File] = ()
     notes: list[str] = field(default_factory=list)
-    failure: StackwrightError | None = None
+    failure: BaseException | None = None
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Give the rows as an Arrow stream."""
@@ -63,7 +62,9 @@ class Rows:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
             yield from self.stream.batches
-        except StackwrightError as error:
+        except GeneratorExit:  # its consumer wants no more, for a reason of its own
+            raise
+        except BaseException as error:
             self.failure = error
             raise
 
@@ -202,10 +203,9 @@ def _fetched(stack: Stack, url: str, key: str, folder: Path, opened: ExitStack) 
     storage = stack.context.storage(url)
     opened.callback(storage.close)
     parts, path = urlsplit(url), folder / key
-    data = storage.get(key).data
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        storage.fetch(key, path)
     except OSError as error:
         raise StorageError(str(folder), f"cannot be written ({error.strerror})", "Free space there.") from error
     return File(path, "/".join(part for part in (f"s3://{parts.netloc}", parts.path.strip("/"), key) if part))
