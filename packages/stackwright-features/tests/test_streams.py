@@ -94,6 +94,13 @@ def test_what_ended_a_lazy_table_is_raised_as_it_was() -> None:
         pa.table(rows)
 
 
+def test_a_lazy_table_cannot_be_consumed_twice() -> None:
+    rows = Lazy(homes(1).schema, iter([homes(1)]))
+    assert len(pa.table(rows)) == 1
+    with pytest.raises(DataError, match="consumed already"):
+        in_pieces(rows, "here")
+
+
 def test_an_error_of_the_consumer_stays_its_own() -> None:
     rows = Lazy(homes(1).schema, iter([homes(1)]))
     with pytest.raises(ZeroDivisionError), rows.consumed():

@@ -51,7 +51,7 @@ def read_table(table: object, where: str) -> Any:
         raise DataError(where, f"a {type_name(table)} is no Arrow table", todo)
     try:
         return pa.table(table)
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(where, f"the table cannot be read ({error})", "Check how it was made.") from error
 
 

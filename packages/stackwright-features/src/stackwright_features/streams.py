@@ -127,16 +127,23 @@ class Lazy:
     def __init__(self, schema: Any, tables: Iterator[Any]) -> None:
         self.schema = schema
         self.failure: BaseException | None = None
-        self._tables = tables
+        self._tables: Iterator[Any] | None = tables
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """Give the rows as an Arrow stream."""
-        reader = pa.RecordBatchReader.from_batches(self.schema, self._batches())
+        """Give the rows as an Arrow stream.
+
+        Raises:
+            ValueError: they were given before, and would now be none.
+        """
+        if self._tables is None:
+            raise ValueError("its rows were consumed already")
+        tables, self._tables = self._tables, None
+        reader = pa.RecordBatchReader.from_batches(self.schema, self._batches(tables))
         return reader.__arrow_c_stream__(requested_schema)
 
-    def _batches(self) -> Iterator[Any]:
+    def _batches(self, tables: Iterator[Any]) -> Iterator[Any]:
         try:
-            for table in self._tables:
+            for table in tables:
                 yield from table.to_batches()
         except GeneratorExit:  # its consumer wants no more, for a reason of its own
             raise

@@ -129,16 +129,15 @@ def quarantine(
         raise UsageError("quarantine", "which view is meant is not said", "Name it: stackwright quarantine VIEW ...")
     if clear and not yes:
         raise UsageError("quarantine", "rows that are let go cannot be brought back", "Add --yes if it is meant.")
-    files = [(path, _read(path)) for path in _files(stack, None if view is None else view.ref)]
-    found = [{**_about(table), "rows": len(table), "file": str(path)} for path, table in files]
+    files = list(_files(stack, None if view is None else view.ref))
+    found = [_described(path) for path in files]
     notes = []
     if export is not None:
-        write_table(
-            pa.concat_tables([table for _, table in files] or [pa.table({})], promote_options="permissive"), export
-        )
+        tables = [_read(path) for path in files] or [pa.table({})]
+        write_table(pa.concat_tables(tables, promote_options="permissive"), export)
         notes.append(f"Written to {export}. Mend it, drop the column {REASON}, and ingest it.")
     if clear:
-        for path, _ in files:
+        for path in files:
             path.unlink()
         notes.append("They were let go.")
     headings = ("view", "at", "origin", "rows", "reasons")
@@ -186,20 +185,28 @@ def _files(stack: Stack, ref: str | None) -> Iterator[Path]:
     yield from sorted(folder.rglob("*.parquet"))
 
 
-def _read(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            about = (file.metadata.metadata or {}).get(_ABOUT)
-            return file.read().replace_schema_metadata({_ABOUT: about} if about else None)
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise DataError(str(path), f"cannot be read ({error})", "Restore it, or delete it.") from error
 
 
-def _about(table: Any) -> dict[str, Any]:
-    with suppress(KeyError, TypeError, ValueError):
-        about: dict[str, Any] = json.loads(table.schema.metadata[_ABOUT])
-        return about
-    return {"view": "", "origin": "", "at": "", "reasons": {}}
+def _read(path: Path) -> Any:
+    with _opened(path) as file:
+        about = (file.metadata.metadata or {}).get(_ABOUT)
+        return file.read().replace_schema_metadata({_ABOUT: about} if about else None)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """Tell what a file holds, without reading its rows."""
+    about: dict[str, Any] = {"view": "", "origin": "", "at": "", "reasons": {}}
+    with _opened(path) as file:
+        with suppress(KeyError, TypeError, ValueError):
+            about = json.loads(file.metadata.metadata[_ABOUT])
+        return {**about, "rows": file.metadata.num_rows, "file": str(path)}
 
 
 def _reasons(reasons: Mapping[str, int]) -> str:
