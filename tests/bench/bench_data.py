@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 FOLDER: Final = Path(__file__).parents[2] / ".nox" / "bench-data"
 START_US: Final = 1_735_689_600_000_000
@@ -16,6 +17,7 @@ START_US: Final = 1_735_689_600_000_000
 
 YEAR_US: Final = 365 * 86_400_000_000
 BATCH: Final = 1_000_000
+KINDS: Final = ("flat", "house", "villa", "loft", "studio", "castle", "barn", "tent")
 
 
 def rows(random: np.random.Generator, entities: Any, times_us: Any, names: list[str]) -> pa.Table:
@@ -62,12 +64,37 @@ def labels(count: int, entities: int) -> Path:
     return path
 
 
+def listings(count: int, entities: int, suffix: str) -> Path:
+    """Return a Parquet or CSV file of ``entity_id``, ``changed_at``, ``area`` and ``kind``, in the order of times."""
+    path = FOLDER / f"listings-{count}-{entities}{suffix}"
+    if not path.exists():
+        sys.stderr.write(f"writing {path}\n")
+        random = np.random.default_rng(count + 2)
+        times = np.sort(START_US + random.integers(0, YEAR_US, count))
+        who = random.integers(0, entities, count)
+        areas, kinds = random.normal(size=count), random.integers(0, len(KINDS), count)
+        spans = [slice(at, at + BATCH) for at in range(0, count, BATCH)]
+        tables = (
+            pa.table(
+                {
+                    "entity_id": who[span],
+                    "changed_at": pa.array(times[span]).cast(pa.timestamp("us", "UTC")),
+                    "area": areas[span],
+                    "kind": np.array(KINDS)[kinds[span]],
+                }
+            )
+            for span in spans
+        )
+        _written(path, tables)
+    return path
+
+
 def _written(path: Path, tables: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     writer = None
     for table in tables:
-        writer = writer or pq.ParquetWriter(part, table.schema)
+        writer = writer or (csv.CSVWriter if path.suffix == ".csv" else pq.ParquetWriter)(part, table.schema)
         writer.write_table(table)
     assert writer is not None
     writer.close()

@@ -254,6 +254,42 @@ def windows(bench: Bench) -> list[Row]:
 
 
 def ingestion(bench: Bench) -> list[Row]:
+    """Measure ingesting a table, and files by the verb."""
+    return [*ingested_table(bench), *ingested_files(bench)]
+
+
+def ingested_files(bench: Bench) -> list[Row]:
+    """Measure the verb ``ingest`` on five million rows of four columns, of Parquet and of CSV."""
+    places = iter(bench.folder / f"files{number}" for number in range(10 * ROUNDS))
+
+    def ours(source: Path) -> dict[str, Any]:
+        place = next(places)
+        place.mkdir()
+        found = bench.ours("ingest_file", folder=str(place), source=str(source))
+        shutil.rmtree(place)
+        return found
+
+    files = {
+        suffix: bench_data.listings(bench.size(5 * MILLION), bench.size(ENTITIES), suffix)
+        for suffix in (".parquet", ".csv")
+    }
+    found = bench.in_turn({suffix: lambda path=path: ours(path) for suffix, path in files.items()}, ROUNDS)
+    rows = []
+    for suffix, last in found.last.items():
+        name = f"verb ingest of {shown(5 * MILLION)} rows of {suffix}"
+        count = int(last["rows"])
+        speeds = (f"{count / value[suffix].median:,.0f} rows/s {by}" for value, by in
+                  ((found.seconds, "by the clock"), (found.cpu, "of CPU")))  # fmt: skip
+        bench.notes.append(f"{name}: {', '.join(speeds)}; {last['before'] / GB:.2f} GB were held before it")
+        rows += [
+            Row(name, "s", found.seconds[suffix]),
+            Row(f"{name}, CPU", "s", found.cpu[suffix]),
+            Row(f"{name}, memory", "GB", found.memory[suffix], bar=0.7),
+        ]
+    return rows
+
+
+def ingested_table(bench: Bench) -> list[Row]:
     """Measure ingesting a million rows of ten features."""
     path = str(bench_data.history(bench.size(MILLION), bench.size(ENTITIES), NAMES))
     places = iter(bench.folder / f"ingest{number}" for number in range(10 * ROUNDS))
