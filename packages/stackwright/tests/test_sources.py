@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ from stackwright.workflows.monitoring.labels import label
 from stackwright.workflows.rows import files
 from stackwright.workflows.rows.csv_rows import Stream
 from stackwright.workflows.rows.sources import rows_of
+from stackwright.workflows.rows.spool import spool
 from stackwright_interfaces.errors import (
     AdapterNotInstalled,
     BlueprintError,
@@ -475,6 +478,26 @@ def test_spooled_objects_are_gone_also_after_a_mistake(stack: NotebookStack, buc
         ingest(stack, "homes", url)
     assert not list(stack.project.cache.glob("objects-*"))
     shutil.rmtree(stack.project.cache)
+
+
+def test_what_a_killed_process_spooled_is_gone_with_the_next_and_what_a_living_one_spools_stays(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from pathlib import Path
+from stackwright.workflows.rows.spool import spool
+
+with spool(Path(sys.argv[1]), "objects") as folder:
+    (folder / "object").write_text("much")
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert (killed.returncode, len(list(tmp_path.rglob("object")))) == (-9, 1)
+    with spool(tmp_path, "objects") as living:
+        assert [path for path in tmp_path.iterdir() if path.is_dir()] == [living]
+        with spool(tmp_path, "objects") as other:
+            assert living.is_dir()
+            assert other != living
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", WRITERS)

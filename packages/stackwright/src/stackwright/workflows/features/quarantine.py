@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows.files import first_line
 from stackwright.workflows.rows.fingerprint import Fingerprint
+from stackwright.workflows.rows.spool import spool
 from stackwright.workflows.rows.tables import write_table
 from stackwright_features.expectations import REASON, counted
 from stackwright_interfaces.definitions import FeatureView
@@ -67,9 +67,7 @@ class Aside:
             return
         with self._told():
             if self._writer is None:
-                self._cache.mkdir(parents=True, exist_ok=True)
-                spool = self._open.enter_context(TemporaryDirectory(dir=self._cache, prefix="aside-"))
-                self._spool = Path(spool) / "rows.parquet"
+                self._spool = self._open.enter_context(spool(self._cache, "aside")) / "rows.parquet"
                 self._writer = pyarrow.parquet.ParquetWriter(self._spool, rows.schema.remove_metadata())
                 self._fingerprint = Fingerprint(rows.schema)
             self._writer.write_table(rows.replace_schema_metadata())

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +17,7 @@ from stackwright.assembly.secrets import Secret
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.rows import files
 from stackwright.workflows.rows.csv_rows import File, Stream, ends_openly
+from stackwright.workflows.rows.spool import spool
 from stackwright_interfaces.errors import (
     DataError,
     ObjectNotFound,
@@ -178,7 +178,7 @@ def _objects(stack: Stack, url: str, opened: ExitStack) -> files.Found:
     """Fetch an object, or those below a prefix, into a folder that is gone when the rows are consumed."""
     parts = urlsplit(url)
     place = f"s3://{parts.netloc}{parts.path}"
-    folder = Path(opened.enter_context(TemporaryDirectory(dir=stack.context.cache, prefix="objects-")))
+    folder = opened.enter_context(spool(stack.context.cache, "objects"))
     above, _, name = parts.path.rpartition("/")
     if PurePosixPath(name).suffix.lower() in files.READABLE:
         try:
