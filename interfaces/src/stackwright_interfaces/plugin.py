@@ -51,6 +51,9 @@ class Capability(StrEnum):
     TIME_TO_EVENT = "time_to_event"
     """A trainer learns times to an event from censored rows too (``SupportsTimeToEvent``)."""
 
+    QUANTILES = "quantiles"
+    """A trainer's regressions answer quantiles as further outputs (``SupportsQuantiles``)."""
+
     IMAGES = "images"
     """A server writes images of a kind of its own (``SupportsImages``)."""
 

@@ -36,6 +36,8 @@ class Task:
         options: options of the trainer from the blueprint (``objective``, ...), without the name of the adapter.
         k: of a ranking, how many of the first places count.
         horizons: of a time to event, durations, ascending; one further output each.
+        quantiles: of a regression, shares between 0 and 1, ascending. The value below which each share of targets is
+            expected is one further output, in the units of the target as the trainer gets it; they never cross.
     """
 
     kind: TaskKind
@@ -43,6 +45,7 @@ class Task:
     options: Mapping[str, Any] = field(default_factory=dict)
     k: int = 10
     horizons: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +130,9 @@ class FittedModel(ABC):
 class Trainer(ABC):
     """Fits models: every trainer regressions and classifications, as far as it can; others where it declares them.
 
-    A trainer that ranks has an attribute ``ranks``, one for times to an event ``takes_censored``, and its spec declares
-    the capability of that name; each refuses a task that it does not do.
+    A trainer that ranks has an attribute ``ranks``, one for times to an event ``takes_censored``, one that answers
+    quantiles ``gives_quantiles``, and its spec declares the capability of that name; each refuses a task that it does
+    not do.
 
     Attributes:
         input: what ``TrainingData.inputs`` must be.
@@ -202,3 +206,14 @@ class SupportsTimeToEvent(Protocol):
     """
 
     takes_censored: bool
+
+
+@runtime_checkable
+class SupportsQuantiles(Protocol):
+    """A trainer whose regressions answer quantiles as further outputs (``Capability.QUANTILES``).
+
+    Attributes:
+        gives_quantiles: true.
+    """
+
+    gives_quantiles: bool

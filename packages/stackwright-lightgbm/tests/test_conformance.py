@@ -6,12 +6,18 @@ from typing import Any, ClassVar
 
 from stackwright_interfaces.model import ModelFormat
 from stackwright_interfaces.testing.adapters import AdapterCases, spec_of
-from stackwright_interfaces.testing.trainer import ClassificationCases, RankingCases, TimeToEventCases, TrainerCases
+from stackwright_interfaces.testing.trainer import (
+    ClassificationCases,
+    QuantileCases,
+    RankingCases,
+    TimeToEventCases,
+    TrainerCases,
+)
 from stackwright_interfaces.trainer import Trainer
 from stackwright_lightgbm import plugin
 
 
-class TestLightGBMTrainer(TimeToEventCases, RankingCases, ClassificationCases, TrainerCases):
+class TestLightGBMTrainer(QuantileCases, TimeToEventCases, RankingCases, ClassificationCases, TrainerCases):
     spec = spec_of(plugin, Trainer)
     format_spec = spec_of(plugin, ModelFormat)
     quick: ClassVar[dict[str, Any]] = {"num_iterations": 100}

@@ -1,4 +1,4 @@
-"""Rankings and times to an event, as far as they are LightGBM's own."""
+"""Rankings, times to an event and quantiles, as far as they are LightGBM's own."""
 
 from __future__ import annotations
 
@@ -128,3 +128,54 @@ def test_a_matrix_of_another_width_is_refused(tmp_path: Path, homes: Homes) -> N
     predictor.close()
     with pytest.raises(PredictionError, match="after it was closed"):
         predictor.predict(np.ones((2, 4)))
+
+
+def of_quantiles(homes: Homes, folder: Path, **params: Any) -> tuple[FittedModel, Manifest]:
+    shares = (0.2, 0.8)
+    task = Task(kind=TaskKind.REGRESSION, signature=signature_with(quantiles=shares), quantiles=shares)
+    fitted = trained(task, homes.data(TaskKind.REGRESSION, "matrix"), folder, **params)
+    return fitted, save(fitted, folder / "model", signature=task.signature)
+
+
+def test_what_holds_for_the_first_output_does_not_keep_quantiles_from_being_learned(
+    tmp_path: Path, homes: Homes
+) -> None:
+    fitted, _ = of_quantiles(homes, tmp_path, objective="regression", monotone={"area": 1}, params={"reg_sqrt": True})
+    inputs = homes.data(TaskKind.REGRESSION, "matrix").inputs
+    answer = fitted.predictor().predict(inputs)
+    assert (homes.price <= answer[:, 1]).mean() == pytest.approx(0.2, abs=0.1)
+    assert (homes.price <= answer[:, 2]).mean() == pytest.approx(0.8, abs=0.1)
+    explained = fitted.predictor().contributions(inputs[:5])
+    raw = explained.values.sum(axis=1) + explained.base
+    assert np.square(raw) == pytest.approx(answer[:5, 0])
+
+
+def test_progress_goes_on_from_one_quantile_to_the_next(tmp_path: Path, homes: Homes) -> None:
+    task = Task(kind=TaskKind.REGRESSION, signature=signature_with(quantiles=(0.5,)), quantiles=(0.5,))
+    trainer = LightGBMTrainer(LightGBMConfig(num_iterations=4), make_context(tmp_path))
+    seen: list[tuple[int, int]] = []
+    rows = homes.data(TaskKind.REGRESSION, "matrix")
+    trainer.fit(task, rows, None, {}, seed=3, threads=1, report=lambda step, steps, _: seen.append((step, steps)))
+    assert seen == [(step, 8) for step in range(1, 9)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("quantiles.json", "{", "cannot be read"),
+        ("quantiles.json", "{}", r"names \[\]"),
+        ("quantiles.json", '{"0.2": "../quantile-0.txt", "0.8": "quantile-1.txt"}', "names"),
+        ("quantiles.json", '{"0.2": "quantile-0.txt"}', "1 quantiles; the manifest names 3 outputs"),
+        ("quantile-1.txt", None, "cannot be read"),
+        ("quantile-1.txt", "tree", "not LightGBM's text form"),
+    ],
+)
+def test_damaged_quantiles_are_refused(tmp_path: Path, homes: Homes, name: str, text: str | None, message: str) -> None:
+    _, manifest = of_quantiles(homes, tmp_path)
+    format_ = LightGBMFormat(LightGBMFormatConfig(), make_context(tmp_path))
+    format_.load(tmp_path / "model", manifest).close()
+    (tmp_path / "model" / name).unlink()
+    if text is not None:
+        (tmp_path / "model" / name).write_text(text)
+    with pytest.raises(ArtifactError, match=message):
+        format_.load(tmp_path / "model", manifest)

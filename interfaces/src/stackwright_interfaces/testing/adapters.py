@@ -19,7 +19,7 @@ from stackwright_interfaces.plugin import AdapterSpec, Capability
 from stackwright_interfaces.registry import SupportsRuns
 from stackwright_interfaces.server import SupportsImages
 from stackwright_interfaces.testing.context import make_context
-from stackwright_interfaces.trainer import SupportsRanking, SupportsTimeToEvent
+from stackwright_interfaces.trainer import SupportsQuantiles, SupportsRanking, SupportsTimeToEvent
 
 PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.READERS: SupportsReaders,
@@ -28,6 +28,7 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.COMPUTES: SupportsComputing,
     Capability.RANKING: SupportsRanking,
     Capability.TIME_TO_EVENT: SupportsTimeToEvent,
+    Capability.QUANTILES: SupportsQuantiles,
     Capability.IMAGES: SupportsImages,
 }
 """The protocol that belongs to each capability."""

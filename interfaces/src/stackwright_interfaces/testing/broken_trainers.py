@@ -140,6 +140,7 @@ class Lines(Trainer):
 
     def check(self, task: Task, train: TrainingData, truth: Floats, event: NDArray[np.bool_]) -> None:
         """Refuse rows that do not fit the task."""
+        _demand(not task.quantiles, "quantiles")
         sizes = np.asarray([] if train.group is None else train.group)
         if task.kind is TaskKind.RANKING:
             _demand(sizes.size > 0 and bool((sizes > 0).all()) and int(sizes.sum()) == len(truth), "groups")

@@ -21,7 +21,7 @@ An adapter's whole test module::
         spec = spec_of(plugin, ModelFormat)
 
 ``TrainerCases`` state regression; ``ClassificationCases`` come before it where the trainer does these too, and where
-its spec declares the capability ``RankingCases`` and ``TimeToEventCases``.
+its spec declares the capability ``RankingCases``, ``TimeToEventCases`` and ``QuantileCases``.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from stackwright_interfaces.plugin import Capability
 from stackwright_interfaces.testing.trainer_child import load_in_a_child
 from stackwright_interfaces.testing.trainer_fits import STRANGE, TEST, TRAIN, Fitting, predict, save
 from stackwright_interfaces.testing.trainer_rows import SIGNATURE, Homes
-from stackwright_interfaces.testing.trainer_tasks import RankingCases, TimeToEventCases
+from stackwright_interfaces.testing.trainer_tasks import QUANTILES, QuantileCases, RankingCases, TimeToEventCases
 from stackwright_interfaces.trainer import FittedModel, StopFit, Task, TaskKind, Trainer, TrainingData
 
-__all__ = ["ClassificationCases", "RankingCases", "TimeToEventCases", "TrainerCases"]
+__all__ = ["ClassificationCases", "QuantileCases", "RankingCases", "TimeToEventCases", "TrainerCases"]
 
 HANG: Final = 120.0
 """Seconds after which a load counts as hanging."""
@@ -167,6 +167,11 @@ class TrainerCases(Fitting):
             if not declared:
                 with pytest.raises(TrainingError):
                     self.fit(trainer, kind=kind)
+        declared = Capability.QUANTILES in self.spec.capabilities
+        assert isinstance(self, QuantileCases) == declared, "QuantileCases and the capabilities do not agree"
+        if not declared:
+            with pytest.raises(TrainingError):
+                self.fit(trainer, quantiles=QUANTILES)
 
     def test_twenty_rows_are_learned_by_heart(self, trainer: Trainer) -> None:
         rows = Homes.make(20, seed=4, missing=0.0)

@@ -59,10 +59,11 @@ class Fitting(AdapterCases):
         seed: int = 7,
         report: Report | None = None,
         horizons: tuple[float, ...] = (),
+        quantiles: tuple[float, ...] = (),
     ) -> FittedModel:
         """Fit quickly."""
         return trainer.fit(
-            Task(kind=kind, signature=signature_with(horizons), horizons=horizons),
+            Task(kind=kind, signature=signature_with(horizons, quantiles), horizons=horizons, quantiles=quantiles),
             rows.data(kind, trainer.input) if isinstance(rows, Homes) else rows,
             None if valid is None else valid.data(kind, trainer.input),
             {**self.quick, **(params or {})},
@@ -77,9 +78,10 @@ def predict(predictor: Predictor, rows: Homes) -> NDArray[np.float64]:
     return np.asarray(predictor.predict(rows.inputs(predictor.input)))
 
 
-def signature_with(horizons: tuple[float, ...]) -> Signature:
-    """Return the signature of the homes, with one more output for each horizon."""
-    further = tuple(Field(f"within_{horizon:g}", FLOAT64) for horizon in horizons)
+def signature_with(horizons: tuple[float, ...] = (), quantiles: tuple[float, ...] = ()) -> Signature:
+    """Return the signature of the homes, with one more output for each horizon, or each quantile."""
+    names = [*(f"within_{horizon:g}" for horizon in horizons), *(f"quantile_{100 * share:g}" for share in quantiles)]
+    further = tuple(Field(name.replace(".", "_"), FLOAT64) for name in names)
     return replace(SIGNATURE, outputs=(*SIGNATURE.outputs, *further))
 
 

@@ -18,6 +18,9 @@ from stackwright_interfaces.trainer import TaskKind, Trainer, TrainingData
 HORIZONS: Final = (20.0, 40.0)
 """Within which chances are asked for; the homes are watched for 15 to 75."""
 
+QUANTILES: Final = (0.1, 0.5, 0.9)
+"""Which quantiles are asked for."""
+
 
 class RankingCases(Fitting):
     """Cases of a trainer that declares ``Capability.RANKING``; they come before :class:`TrainerCases`."""
@@ -139,6 +142,38 @@ class TimeToEventCases(Fitting):
         rows = TRAIN.data(TaskKind.TIME_TO_EVENT, trainer.input)
         with pytest.raises(TrainingError):
             self.fit(trainer, replace(rows, event=rows.event[1:]), kind=TaskKind.TIME_TO_EVENT)
+
+
+class QuantileCases(Fitting):
+    """Cases of a trainer that declares ``Capability.QUANTILES``; they come before :class:`TrainerCases`."""
+
+    def test_quantiles_rise_and_leave_their_share_of_rows_below(self, trainer: Trainer) -> None:
+        same = TRAIN.take(np.zeros(400, dtype=np.int64)).inputs(trainer.input)
+        target = np.random.default_rng(3).lognormal(3, 1, 400)
+        fitted = self.fit(trainer, TrainingData(inputs=same, target=target), quantiles=QUANTILES)
+        answer = predict(fitted.predictor(), TRAIN.take(slice(1)))
+        assert answer.shape == (1, 1 + len(QUANTILES))
+        assert [(target <= found).mean() for found in answer[0, 1:]] == pytest.approx(QUANTILES, abs=0.03)
+        strange = predict(self.fit(trainer, quantiles=QUANTILES).predictor(), STRANGE)[:, 1:]
+        assert (np.diff(strange, axis=1) >= 0).all()
+        assert len(np.unique(strange[:, 1])) > 10
+
+    def test_the_first_output_is_what_it_is_without_quantiles(self, trainer: Trainer) -> None:
+        alone = predict(self.fit(trainer).predictor(), TEST)
+        assert np.array_equal(predict(self.fit(trainer, quantiles=QUANTILES).predictor(), TEST)[:, 0], alone)
+
+    def test_a_saved_model_of_quantiles_predicts_the_same_bits(
+        self, trainer: Trainer, model_format: ModelFormat, tmp_path: Path
+    ) -> None:
+        fitted = self.fit(trainer, quantiles=QUANTILES)
+        manifest = save(fitted, tmp_path / "model", signature=signature_with(quantiles=QUANTILES))
+        loaded = model_format.load(tmp_path / "model", manifest)
+        assert np.array_equal(predict(loaded, STRANGE), predict(fitted.predictor(), STRANGE))
+        assert predict(loaded, STRANGE.take(slice(0))).shape == (0, 1 + len(QUANTILES))
+
+    def test_quantiles_of_what_is_no_regression_are_refused(self, trainer: Trainer) -> None:
+        with pytest.raises(TrainingError):
+            self.fit(trainer, kind=TaskKind.CLASSIFICATION, quantiles=QUANTILES)
 
 
 def _of(rows: TrainingData, which: NDArray[np.bool_]) -> TrainingData:

@@ -1,16 +1,21 @@
 """The flavour ``lightgbm``: a folder with ``model.txt``, loaded through LightGBM's C library.
 
-A folder with ``hazard.json`` beside it holds a model of times to an event: its trees give the hazard of a period.
+A folder with ``hazard.json`` beside it holds a model of times to an event: its trees give the hazard of a period. One
+with ``quantiles.json`` also answers quantiles, each by trees of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
+
+import numpy as np
 
 from stackwright_interfaces.errors import ArtifactError, PredictionError
 from stackwright_interfaces.model import Contributions, Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
+from stackwright_lightgbm import quantiles
 from stackwright_lightgbm.hazards import ELAPSED, FILE, HazardPredictor, Hazards
 from stackwright_lightgbm.links import link_of
 from stackwright_lightgbm.native import NativeBooster
@@ -50,6 +55,33 @@ class LightGBMPredictor(Predictor):
         self._booster.close()
 
 
+class QuantilePredictor(LightGBMPredictor):
+    """Predicts quantiles as well, sorted row by row, so that they never cross.
+
+    That is the rearrangement of Chernozhukov, Fernandez-Val and Galichon (2010, https://arxiv.org/abs/0704.3649), which
+    makes no quantile worse.
+
+    Args:
+        text: what gives the first output.
+        others: what gives each quantile, in their order.
+    """
+
+    def __init__(self, text: bytes, others: Sequence[bytes], *, threads: int = 1) -> None:
+        super().__init__(text, threads=threads)
+        self._others = [NativeBooster(other, threads=threads) for other in others]
+
+    def predict(self, inputs: Any) -> Any:
+        """Return n × outputs for a float64 matrix of n × inputs."""
+        found = np.column_stack([other.predict(inputs) for other in self._others])
+        return np.column_stack([super().predict(inputs), np.sort(found, axis=1)])
+
+    def close(self) -> None:
+        """Free the trees."""
+        super().close()
+        for other in self._others:
+            other.close()
+
+
 class LightGBMFormat(ModelFormat):
     """Loads ``model.txt``."""
 
@@ -65,10 +97,7 @@ class LightGBMFormat(ModelFormat):
             ArtifactError: ``model.txt`` is missing, cut short, or does not fit the manifest's signature.
         """
         path = folder / PAYLOAD
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            raise ArtifactError(str(path), f"cannot be read ({error})", "Publish the model again.") from error
+        text = _read(path)
         inputs = [field.name for field in manifest.signature.inputs]
         if (folder / FILE).exists():
             hazards = Hazards.read(folder / FILE)
@@ -79,4 +108,24 @@ class LightGBMFormat(ModelFormat):
             check_text(text, [*inputs, ELAPSED], str(path))
             return HazardPredictor(text, hazards, threads=threads)
         check_text(text, inputs, str(path))
+        if (folder / quantiles.FILE).exists():
+            return _with_quantiles(folder, text, manifest, threads)
         return LightGBMPredictor(text, threads=threads)
+
+
+def _with_quantiles(folder: Path, text: bytes, manifest: Manifest, threads: int) -> Predictor:
+    paths = quantiles.paths(folder)
+    if len(manifest.signature.outputs) != 1 + len(paths):
+        found = f"{len(paths)} quantiles; the manifest names {len(manifest.signature.outputs)} outputs"
+        raise ArtifactError(str(folder / quantiles.FILE), found, "Publish the model again.")
+    texts = [_read(path) for path in paths]
+    for path, other in zip(paths, texts, strict=True):
+        check_text(other, [field.name for field in manifest.signature.inputs], str(path))
+    return QuantilePredictor(text, texts, threads=threads)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(str(path), f"cannot be read ({error})", "Publish the model again.") from error

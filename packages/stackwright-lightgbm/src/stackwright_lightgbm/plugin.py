@@ -70,7 +70,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=LightGBMConfig,
             factory="stackwright_lightgbm.trainer:LightGBMTrainer",
-            capabilities=frozenset({Capability.RANKING, Capability.TIME_TO_EVENT}),
+            capabilities=frozenset({Capability.QUANTILES, Capability.RANKING, Capability.TIME_TO_EVENT}),
             description="Gradient-boosted trees by LightGBM.",
         ),
         AdapterSpec(

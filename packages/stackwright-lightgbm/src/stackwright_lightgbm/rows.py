@@ -23,7 +23,7 @@ def check_rows(task: Task, data: TrainingData, where: str) -> None:
     Raises:
         TrainingError: there are no rows, columns of different lengths, or values that the task does not allow.
     """
-    training_rows.check_rows(task, data, where)
+    training_rows.check_rows(task, data, where, quantiles=True)
     if task.kind is TaskKind.RANKING:
         target = np.asarray(data.target, dtype=np.float64)
         if (target != np.clip(np.round(target), 0, _GRADES - 1)).any():

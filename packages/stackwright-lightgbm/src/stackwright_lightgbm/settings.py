@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from stackwright_interfaces.errors import TrainingError, did_you_mean
@@ -105,6 +105,11 @@ class Settings:
         if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < least:
             raise TrainingError(self.where(name), f"{value!r}", f"Give a whole number of at least {least}.")
         return int(value)
+
+    def of_quantile(self, share: float) -> Settings:
+        """Return what the trees of a quantile are grown with. LightGBM holds them to no direction."""
+        other = {"objective": "quantile", "alpha": share, "metric": "quantile", "reg_sqrt": False, "monotone": {}}
+        return replace(self, params={**self.params, **other})
 
     def native(self, inputs: Sequence[str], *, seed: int, threads: int) -> dict[str, Any]:
         """Return what LightGBM is given. Trees are counted by the caller, which also stops early."""

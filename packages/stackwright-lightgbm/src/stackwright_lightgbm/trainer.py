@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +25,11 @@ from stackwright_interfaces.trainer import (
     Trainer,
     TrainingData,
 )
-from stackwright_lightgbm.format import PAYLOAD, LightGBMFormat, LightGBMPredictor
+from stackwright_lightgbm.format import PAYLOAD, LightGBMFormat, LightGBMPredictor, QuantilePredictor
 from stackwright_lightgbm.hazards import HazardPredictor, Hazards
 from stackwright_lightgbm.native import parameter_aliases
 from stackwright_lightgbm.plugin import LightGBMConfig
+from stackwright_lightgbm.quantiles import save
 from stackwright_lightgbm.rows import check_rows
 from stackwright_lightgbm.settings import Settings, resolve, search_space
 
@@ -47,10 +48,12 @@ class LightGBMModel(FittedModel):
         metrics: Mapping[str, float],
         threads: int,
         hazards: Hazards | None = None,
+        quantiles: Sequence[tuple[float, str]] = (),
     ) -> None:
         self._text = text
         self._threads = threads
         self._hazards = hazards
+        self._quantiles = quantiles
         self.parameters = parameters
         self.metrics = metrics
 
@@ -58,13 +61,18 @@ class LightGBMModel(FittedModel):
         """Return a predictor over the fitted model."""
         if self._hazards is not None:
             return HazardPredictor(self._text.encode(), self._hazards, threads=self._threads)
+        if self._quantiles:
+            others = [text.encode() for _, text in self._quantiles]
+            return QuantilePredictor(self._text.encode(), others, threads=self._threads)
         return LightGBMPredictor(self._text.encode(), threads=self._threads)
 
     def save(self, folder: Path) -> None:
-        """Write ``model.txt``, of times to an event ``hazard.json`` too."""
+        """Write ``model.txt``; of times to an event ``hazard.json`` too, of quantiles ``quantiles.json`` and theirs."""
         (folder / PAYLOAD).write_bytes(self._text.encode())
         if self._hazards is not None:
             self._hazards.save(folder)
+        if self._quantiles:
+            save(self._quantiles, folder)
 
 
 class LightGBMTrainer(Trainer):
@@ -73,6 +81,7 @@ class LightGBMTrainer(Trainer):
     input = "matrix"
     ranks = True
     takes_censored = True
+    gives_quantiles = True
 
     def __init__(self, config: LightGBMConfig, context: Context) -> None:
         del context
@@ -118,11 +127,23 @@ class LightGBMTrainer(Trainer):
             valid = None if valid is None else hazards.rows(valid)
         boosting = _Boosting(task, train, valid, settings, seed=seed, threads=threads)
         patience = patience if valid is not None else 0
-        del train, valid  # LightGBM holds its own form of the rows
-        boosting.run(steps, patience, report)
+        if not task.quantiles:
+            del train  # LightGBM holds its own form of the rows
+        del valid
+        boosting.run(steps, patience, _from(report, 0, steps * (1 + len(task.quantiles))))
         text, trees, metrics = boosting.result()
         parameters = {**settings.params, "num_iterations": trees, "early_stopping_round": 0}
-        return LightGBMModel(text, parameters, metrics, threads, hazards)
+        quantiles = []
+        for number, share in enumerate(task.quantiles, 1):
+            boosting = _Boosting(task, train, None, settings.of_quantile(share), seed=seed, threads=threads)
+            boosting.run(trees, 0, _from(report, number * steps, steps * (1 + len(task.quantiles))))
+            quantiles.append((share, boosting.result()[0]))
+        return LightGBMModel(text, parameters, metrics, threads, hazards, quantiles)
+
+
+def _from(report: Report | None, done: int, steps: int) -> Report | None:
+    """Return a report of one part of a fit, which was begun with others done."""
+    return None if report is None else lambda step, _steps, metrics: report(done + step, steps, metrics)
 
 
 class _Boosting:

@@ -12,17 +12,22 @@ from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.trainer import Task, TaskKind, TrainingData
 
 
-def check_rows(task: Task, data: TrainingData, where: str) -> None:
+def check_rows(task: Task, data: TrainingData, where: str, *, quantiles: bool = False) -> None:
     """Check shapes and values.
 
     Args:
         task: what is fitted.
         data: the rows; their inputs are a matrix of n × inputs, or arrays of n by the names of inputs.
         where: what the error calls the rows.
+        quantiles: whether the trainer answers quantiles.
 
     Raises:
-        TrainingError: there are no rows, columns of different lengths, or values that the task does not allow.
+        TrainingError: there are no rows, columns of different lengths, or values that the task does not allow; or
+            quantiles are asked for that the trainer or the task does not have.
     """
+    if task.quantiles and not (quantiles and task.kind is TaskKind.REGRESSION):
+        todo = 'Leave quantiles out, or use the trainer "lightgbm" for a regression.'
+        raise TrainingError("quantiles", f"there are none of this trainer's {task.kind.value}", todo)
     rows = _columns(task, data.inputs, where) if isinstance(data.inputs, Mapping) else _matrix(task, data.inputs, where)
     if not rows:
         raise TrainingError(where, "there are none", "Train on a longer span, or check the filters.")

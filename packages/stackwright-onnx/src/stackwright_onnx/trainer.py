@@ -99,6 +99,8 @@ class OnnxTrainer(Trainer):
         if task.kind not in (TaskKind.REGRESSION, TaskKind.CLASSIFICATION):
             todo = "Publish it as a regression: its scores are served alike."
             raise TrainingError("trainer onnx", f"it does no {task.kind.value}", todo)
+        if task.quantiles:
+            raise TrainingError("trainer onnx", "it answers no quantiles", "Leave quantiles out.")
         for name in params:
             raise TrainingError(f"parameter {name!r}", "an imported model has no parameters", "Leave it out.")
         content = self._content()

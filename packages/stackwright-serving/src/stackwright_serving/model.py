@@ -22,6 +22,9 @@ from stackwright_serving.rules import KEY, Rules
 
 Floats = NDArray[np.float64]
 
+QUANTILES: Final = "quantiles"
+"""Parameter of a manifest whose further outputs are values of the target: what is done to the first is done to them."""
+
 _PART: Final = 4096
 """Rows that the payload is asked for at once."""
 
@@ -71,6 +74,7 @@ class LoadedModel:
         self.turn = Lock()
         self._encode = MatrixEncoder(manifest.signature)
         self.postprocess: Step = compile_steps(manifest.postprocess)
+        self._alike = manifest.task == "regression" and QUANTILES in manifest.parameters
         self._ends: Step = compile_steps([step for step in manifest.postprocess if step["op"] == "clip"])
         self._rules = Rules(manifest.parameters.get(KEY, {}))
         self._intervals = None if manifest.intervals is None else IntervalTable.from_json(manifest.intervals)
@@ -168,6 +172,8 @@ class LoadedModel:
             raise ModelError(f"model {self.ref}", found, "Train and publish it again.")
         if not names:
             return columns[:, 0], {}
+        if self._alike:
+            columns = np.column_stack([columns[:, 0], self.postprocess(columns[:, 1:])])
         bad = np.flatnonzero(~np.isfinite(columns[:, 1:]).all(axis=1))
         if bad.size:
             raise ModelError(f"model {self.ref}", f"row {bad[0]} got {columns[bad[0], 1:]}", "Look at its inputs.")

@@ -88,6 +88,7 @@ class ModelPart:
         task: regression, classification, ranking or time to event.
         k: of a ranking, the places that count.
         horizons: of a time to event, days within which the chance of the event is answered too.
+        quantiles: of a regression, shares; the value below which each share of truths is expected is answered too.
         transform: of the target before the fit, undone in the answer: ``none`` or ``log``.
         gates: gate → its options; gates not named run with their defaults, ``false`` turns one off.
         holdout: share of the newest rows that is kept back to judge the model.
@@ -113,6 +114,7 @@ class ModelPart:
     task: str = "regression"
     k: int = PLACES
     horizons: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
     transform: str = "none"
     gates: Mapping[str, Any] = field(default_factory=dict)
     holdout: float = 0.2
@@ -143,7 +145,7 @@ def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
     if table.get("transform") == "log" and table.get("task", "regression") != "regression":
         reader.add(where, "transform is 'log', and the task is no regression", 'Remove transform = "log".')
     task = reader.choice(where, table, "task", TASKS, "regression")
-    for key, of in (("k", "ranking"), ("horizons", "time_to_event")):
+    for key, of in (("k", "ranking"), ("horizons", "time_to_event"), ("quantiles", "regression")):
         if key in table and task != of:
             reader.add(where, f"{key} is given, and the task is {task}", f'Remove {key}, or write task = "{of}".')
     tune = _tune(reader, where, table, task)
@@ -158,6 +160,7 @@ def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
         task=task,
         k=int(reader.number(where, table, "k", PLACES, 1, 10_000)),
         horizons=_horizons(reader, where, reader.take(where, table, "horizons", list, [])),
+        quantiles=_quantiles(reader, where, reader.take(where, table, "quantiles", list, [])),
         transform=reader.choice(where, table, "transform", TRANSFORMS, "none"),
         gates=reader.take(where, table, "gates", dict, {}),
         holdout=reader.number(where, table, "holdout", 0.2, 0.01, 0.9),
@@ -219,6 +222,14 @@ def _horizons(reader: Reader, where: str, given: list[Any]) -> tuple[float, ...]
     if len(numbers) < len(given) or any(days <= 0 for days in numbers) or sorted(set(numbers)) != numbers:
         reader.add(where, f"horizons is {given!r}", "Give days that ascend from above 0: horizons = [30, 90].")
     return tuple(numbers)
+
+
+def _quantiles(reader: Reader, where: str, given: list[Any]) -> tuple[float, ...]:
+    shares = [share for share in given if isinstance(share, float) and 0 < share < 1]
+    if len(shares) < len(given) or sorted(set(shares)) != shares:
+        todo = "Give shares between 0 and 1 that ascend: quantiles = [0.1, 0.5, 0.9]."
+        reader.add(where, f"quantiles is {given!r}", todo)
+    return tuple(shares)
 
 
 _ABOUT_ROWS: Final = {"group": "ranking", "position": "ranking", "censored": "time_to_event"}

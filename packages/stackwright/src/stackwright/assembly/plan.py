@@ -165,6 +165,9 @@ def _task(model: ModelPart, trainer: Choice | None, definitions: Definitions) ->
     if trainer is not None and not needed <= trainer.spec.capabilities:
         todo = 'Choose one that does, adapter = "lightgbm" say.'
         yield Problem(model.trainer.where, f"{trainer.spec.name!r} does no {model.task}", todo)
+    if trainer is not None and model.quantiles and Capability.QUANTILES not in trainer.spec.capabilities:
+        todo = 'Choose one that does, adapter = "lightgbm" say, or remove quantiles.'
+        yield Problem(model.trainer.where, f"{trainer.spec.name!r} gives no quantiles", todo)
     target = next((target for target in definitions.targets if target.name == model.target), None)
     if model.task == "ranking" and model.data is None and target is not None and target.group is None:
         found = f"target {model.target!r} names no group, and a ranking is of lists"

@@ -22,11 +22,18 @@ from stackwright_serving.rules import Rules
 _INPUTS = (Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.STRING)
 
 
-def signature(service: FeatureService, target: Target, dataset: Dataset, horizons: Sequence[float] = ()) -> Signature:
+def signature(
+    service: FeatureService,
+    target: Target,
+    dataset: Dataset,
+    horizons: Sequence[float] = (),
+    quantiles: Sequence[float] = (),
+) -> Signature:
     """Return the model's inputs and outputs; categories are those of the dataset.
 
     Args:
         horizons: of a time to event, days; the chance of the event within each is an output, ``within_30`` say.
+        quantiles: of a regression, shares; the value of each is an output, ``quantile_90`` say.
 
     Raises:
         DefinitionError: the service gives what no model takes.
@@ -35,10 +42,11 @@ def signature(service: FeatureService, target: Target, dataset: Dataset, horizon
         if item.type.kind not in _INPUTS:
             todo = "Name the outputs of the service that a model can take, or transform this one to a number."
             raise DefinitionError(f"service {service.ref!r}", f"output {item.name!r} is a {item.type}", todo)
+    further = (*map(_within, horizons), *map(_quantile, quantiles))
     texts = [field.name for field in service.output_fields if field.type.kind is Kind.STRING]
     return Signature(
         inputs=tuple(Field(field.name, field.type, description=field.description) for field in service.output_fields),
-        outputs=tuple(Field(name, FLOAT64) for name in (target.name, *map(_within, horizons))),
+        outputs=tuple(Field(name, FLOAT64) for name in (target.name, *further)),
         categories={name: fit_categories(dataset.columns[name]) for name in texts},
     )
 
@@ -51,6 +59,10 @@ def first_of(answer: Any) -> NDArray[np.float64]:
 
 def _within(days: float) -> str:
     return f"within_{days:g}".replace(".", "_")
+
+
+def _quantile(share: float) -> str:
+    return f"quantile_{100 * share:g}".replace(".", "_")
 
 
 def recency(asked: NDArray[np.datetime64], half_life: float) -> NDArray[np.float64] | None:
@@ -88,16 +100,22 @@ class Shaper:
         clips: Mapping[str, tuple[float, float]] | None = None,
     ) -> Shaper:
         """Return the shaper of a model."""
-        task = Task(kind=TaskKind(model.task), signature=signature_, k=model.k, horizons=model.horizons)
+        task = Task(
+            kind=TaskKind(model.task),
+            signature=signature_,
+            k=model.k,
+            horizons=model.horizons,
+            quantiles=model.quantiles,
+        )
         return cls(trainer, task, model.transform, model.half_life, dict(clips or {}))
 
     def trying(self) -> Shaper:
         """Return what shapes rows for a fit on some of them, whose first output alone is looked at.
 
-        Horizons are left out: few rows, or old ones, may hold no event that came so late.
+        Quantiles are left out, and horizons: few rows, or old ones, may hold no event that came so late.
         """
         outputs = self.task.signature.outputs[:1]
-        task = replace(self.task, signature=replace(self.task.signature, outputs=outputs), horizons=())
+        task = replace(self.task, signature=replace(self.task.signature, outputs=outputs), horizons=(), quantiles=())
         return replace(self, task=task)
 
     def columns(self, dataset: Dataset) -> Mapping[str, Any]:

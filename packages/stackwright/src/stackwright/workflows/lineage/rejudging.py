@@ -25,7 +25,7 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_numerics.split import TemporalSplit
 from stackwright_serving.model import LoadedModel
 
-_OF_THE_FIT: Final = ("seed", "threads", "half_life", "where", "rules", "k", "horizons")
+_OF_THE_FIT: Final = ("seed", "threads", "half_life", "where", "rules", "k", "horizons", "quantiles")
 
 
 @dataclass

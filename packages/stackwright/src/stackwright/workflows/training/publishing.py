@@ -31,7 +31,7 @@ from stackwright_numerics import metrics
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_numerics.drift import Histogram
 from stackwright_serving import golden
-from stackwright_serving.model import LoadedModel
+from stackwright_serving.model import QUANTILES, LoadedModel
 from stackwright_serving.postprocess import compile_steps
 
 GOLDEN_ROWS: Final = 20
@@ -71,8 +71,10 @@ class Fitted:
         names = [field.name for field in self.signature.outputs[1:]]
         if not names:
             return {}
-        raw = self._raw(rows)
-        return {name: np.asarray(raw[:, place], dtype=np.float64) for place, name in enumerate(names, 1)}
+        raw = np.asarray(self._raw(rows), dtype=np.float64)
+        if self.fitter.shaper.task.quantiles:
+            raw = compile_steps(self.postprocess)(raw)
+        return {name: raw[:, place] for place, name in enumerate(names, 1)}
 
     def _raw(self, rows: Dataset) -> Any:
         return self.model.predictor().predict(self.fitter.shaper.inputs(rows))
@@ -157,6 +159,7 @@ def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manife
             "where": {name: list(limits) for name, limits in part.where.items()},
             **({"k": part.k} if part.task == TaskKind.RANKING else {}),
             **({"horizons": list(part.horizons)} if part.horizons else {}),
+            **({QUANTILES: list(part.quantiles)} if part.quantiles else {}),
             **fitted.rules,
         },
     )

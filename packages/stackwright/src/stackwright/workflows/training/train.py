@@ -126,7 +126,7 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     ((older, holdout),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
     rules = Learned.of(part, older)
     learned = rules(older)
-    takes = signature(service, target, learned, part.horizons)
+    takes = signature(service, target, learned, part.horizons, part.quantiles)
     shaper = Shaper.of(trainer, part, takes, rules.clips)
     fitter = Fitter(shaper, part.seed, threads_for(len(learned)))
     trying = replace(fitter, shaper=shaper.trying())
@@ -136,7 +136,7 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     table, postprocess = None, (*shaper.postprocess, *rules.postprocess)
     if part.task == "regression" and (part.interval or part.level):
         with run.step("intervals"):
-            found = forward(fitter, older, parameters, stack.progress, rules)
+            found = forward(trying, older, parameters, stack.progress, rules)
             steps = rules.postprocess
             if part.level:
                 steps = ({"op": "scale", "by": found.scale(part.interval_half_life)}, *steps)
@@ -223,6 +223,7 @@ def _depends_on(stack: Stack, part: ModelPart, rows: Dataset) -> dict[str, Any]:
         "model": {name: getattr(part, name) for name in ("task", "transform", "holdout", "seed")},
         **({"k": part.k} if part.task == TaskKind.RANKING else {}),
         **({"horizons": list(part.horizons)} if part.horizons else {}),
+        **({"quantiles": list(part.quantiles)} if part.quantiles else {}),
         "selection": {"half_life": part.half_life, "where": {name: list(rule) for name, rule in part.where.items()}},
         "trainer": [part.trainer.adapter, dict(part.trainer.options), dict(stack.trainer(part).code())],
         "code": versions(part.trainer.adapter),

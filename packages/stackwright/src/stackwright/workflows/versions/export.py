@@ -54,6 +54,9 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
     if manifest.task == TaskKind.TIME_TO_EVENT:
         todo = "Serve it with stackwright."
         raise UsageError(version.ref, "models of times to an event have no portable form", todo)
+    if len(manifest.signature.outputs) > 1:
+        todo = "Serve it with stackwright, or train it without quantiles."
+        raise UsageError(version.ref, "models of several outputs have no portable form", todo)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(str(out), "is there already", "Name a folder that is not there yet.")
     try:
