@@ -50,8 +50,14 @@ def test_the_session_changes_the_answer(recommender: Recommender, town: Any) -> 
     by_lofts, by_flats = (recommender.recommend(None, 5, session=seen[:3]) for seen in (lofts, flats))
     assert kinds(town, by_lofts).count("loft") >= 4
     assert kinds(town, by_flats).count("flat") >= 4
-    known = "p1"
-    assert recommender.recommend(known, 5, session=lofts[:3]).items != recommender.recommend(known, 5).items
+    person = next(person for person, kind in town.likes.items() if kind == "flat")
+    others = [home for home in town.homes if home not in lofts[:5]]
+    plain, now = (
+        recommender.recommend(person, 80, candidates=others, session=seen, exclude_seen=False)
+        for seen in ([], lofts[:5])
+    )
+    places = [[place for place, kind in enumerate(kinds(town, found)) if kind == "loft"] for found in (plain, now)]
+    assert np.mean(places[1]) < np.mean(places[0])
 
 
 def test_a_session_without_a_user_is_answered_like_that_of_one_who_is_unknown(recommender: Recommender) -> None:

@@ -141,11 +141,11 @@ def test_places_that_were_shown_are_learned_apart() -> None:
     look = 1 / (1.0 + shown)
     clicks = rng.random((lists, size)) < look * (good > 0.6)
     kept = clicks.any(axis=1)
-    rows = np.stack([good, rng.random((lists, size)), good, np.zeros_like(good)], axis=2)[kept].reshape(-1, 4)
+    rows = np.stack([-good, good, np.ones_like(good), np.zeros_like(good)], axis=2)[kept].reshape(-1, 4)
     sizes = np.full(kept.sum(), size)
     position = shown[kept].ravel()
     ranker = Ranker.fit(
-        rows, clicks[kept].ravel().astype(int), sizes, parts=Parts(slice(2, 3), 2, 4), positions=position,
+        rows, clicks[kept].ravel().astype(int), sizes, parts=Parts(slice(1, 2), 2, 4), positions=position,
         options=RankerOptions(trees=30, smallest_leaf=0.01),
     )  # fmt: skip
     scores = ranker.scores(rows)
@@ -166,14 +166,14 @@ def test_places_that_were_shown_are_learned_apart() -> None:
 def test_lists_that_teach_nothing_are_refused(relevance: list[int], sizes: list[int], message: str) -> None:
     rows = np.zeros((len(relevance), 3))
     with pytest.raises(TrainingError, match=message):
-        Ranker.fit(rows, np.array(relevance), np.array(sizes), parts=Parts(slice(0, 1), 0, 3), options=RankerOptions())
+        Ranker.fit(rows, np.array(relevance), np.array(sizes), parts=Parts(slice(1, 2), 0, 3), options=RankerOptions())
 
 
 def test_an_option_that_lightgbm_refuses_is_said() -> None:
     options = RankerOptions(params={"max_bin": 1})
     with pytest.raises(TrainingError, match="max_bin"):
         Ranker.fit(
-            np.ones((4, 3)), np.array([1, 0, 1, 0]), np.array([2, 2]), parts=Parts(slice(0, 1), 0, 3), options=options
+            np.ones((4, 3)), np.array([1, 0, 1, 0]), np.array([2, 2]), parts=Parts(slice(1, 2), 0, 3), options=options
         )
 
 
@@ -184,11 +184,12 @@ def test_what_counts_for_someone_known_does_not_count_for_someone_unknown() -> N
     history = np.repeat(np.arange(lists) % 2, size).reshape(lists, size).astype(float)
     taken = np.where(history > 0, personal - 0.5 * popular, popular)
     relevance = (taken == taken.max(axis=1, keepdims=True)).astype(int).ravel()
-    rows = np.stack([np.where(history > 0, personal, np.nan), popular, history, np.zeros_like(history)], axis=2)
+    mine = np.where(history > 0, personal, np.nan)
+    rows = np.stack([-mine, -popular, mine, popular, history, np.zeros_like(history)], axis=2)
     options = RankerOptions(trees=10, smallest_leaf=0.02)
-    parts = Parts(slice(0, 2), 2, 4)
-    ranker = Ranker.fit(rows.reshape(-1, 4), relevance, np.full(lists, size), parts=parts, options=options)
+    parts = Parts(slice(2, 4), 4, 6)
+    ranker = Ranker.fit(rows.reshape(-1, 6), relevance, np.full(lists, size), parts=parts, options=options)
     assert ranker.weights[0, 1] < 0 < ranker.weights[1, 1]
-    cold = np.array([[np.nan, -1.0, 0, 0], [np.nan, 1.0, 0, 0]])
+    cold = np.array([[np.nan, 1.0, np.nan, -1.0, 0, 0], [np.nan, -1.0, np.nan, 1.0, 0, 0]])
     assert np.diff(ranker.scores(cold)) > 0
     ranker.close()

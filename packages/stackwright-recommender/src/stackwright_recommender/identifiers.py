@@ -28,14 +28,18 @@ class Identifiers:
     def __init__(self, values: Sequence[Any]) -> None:
         self.numeric = bool(len(values)) and not isinstance(values[0], str)
         self._values: list[Any] = [int(value) for value in values] if self.numeric else [str(value) for value in values]
-        self._places = {str(value): place for place, value in enumerate(self._values)}
+        self._places: dict[Any, int] = {str(value): place for place, value in enumerate(self._values)}
+        self._known: tuple[type, ...] = (str,)
+        if self.numeric:
+            self._places |= {value: place for place, value in enumerate(self._values)}
+            self._known = (str, int)
 
     def __len__(self) -> int:
         return len(self._values)
 
     def code(self, asked: Any) -> int:
         """Return the code of one, -1 where it is unknown."""
-        return self._places.get(asked if isinstance(asked, str) else _text(asked), UNKNOWN)
+        return self._places.get(asked if type(asked) in self._known else _text(asked), UNKNOWN)
 
     def codes(self, asked: Iterable[Any]) -> Codes:
         """Return the code of each, -1 where it is unknown.
@@ -43,9 +47,8 @@ class Identifiers:
         Raises:
             WrongType: one is neither a text nor a whole number.
         """
-        places = self._places
-        found = [places.get(one if isinstance(one, str) else _text(one), UNKNOWN) for one in asked]
-        return np.array(found, dtype=np.int32)
+        find, known = self._places.get, self._known
+        return np.array([find(one if type(one) in known else _text(one), UNKNOWN) for one in asked], dtype=np.int32)
 
     def names(self, codes: Iterable[int]) -> list[Any]:
         """Return the identifier of each code."""

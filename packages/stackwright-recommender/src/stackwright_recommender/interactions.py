@@ -213,6 +213,10 @@ class Sessions:
             self._memo[half_life] = sp.csr_matrix(weights, shape=(len(self), self.items))
         return self._memo[half_life]
 
+    def remembers(self, key: Any) -> bool:
+        """Tell whether something was made for a key."""
+        return key in self._memo
+
     def remember(self, key: Any, make: Any) -> Any:
         """Return what ``make()`` gave for a key, made once."""
         if key not in self._memo:

@@ -52,7 +52,7 @@ class Parts:
     """What the columns of the ranker's rows are.
 
     Args:
-        standings: those of the signals' standings.
+        standings: those of the signals' standings; as many of their places come before.
         history: that of how much is known of the user.
         width: how many columns there are; the last is for the sum.
     """
@@ -143,7 +143,8 @@ class Ranker:
             feature_name=_columns(parts.width),
         )
         try:
-            booster = lightgbm.train(_native(options, len(rows), seed, threads), data, options.trees)
+            given = {**_native(options, len(rows), seed, threads), "monotone_constraints": _monotone(parts)}
+            booster = lightgbm.train({**given, **(options.params or {})}, data, options.trees)
         except (LightGBMError, ValueError, TypeError) as error:
             raise TrainingError("ranker", str(error), "Change the ranker's options.") from error
         return cls(booster.model_to_string().encode(), weights, parts, threads=threads)
@@ -182,8 +183,16 @@ def _native(options: RankerOptions, rows: int, seed: int, threads: int) -> dict[
         "deterministic": True,
         "force_col_wise": True,
         "verbosity": -1,
-        **(options.params or {}),
     }
+
+
+def _monotone(parts: Parts) -> list[int]:
+    """Return 1 for columns with which a score may only rise, -1 where only fall: trees turn no signal round."""
+    signs = [0] * parts.width
+    signs[parts.standings] = [1] * parts.signals
+    signs[parts.standings.start - parts.signals : parts.standings.start] = [-1] * parts.signals
+    signs[-1] = 1
+    return signs
 
 
 def _check(relevance: NDArray[Any], sizes: NDArray[np.int64]) -> None:

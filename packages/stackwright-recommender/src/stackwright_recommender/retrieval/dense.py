@@ -24,7 +24,7 @@ class DenseRetriever(Retriever):
         """Return signals × m × items; NaN, or -inf, where nothing can be said."""
 
     def few_scores(self, sessions: Sessions, lists: Lists) -> Scores | None:
-        """Return what :meth:`scores` would for one session and few items, or ``None`` where that is no shorter way."""
+        """Return what :meth:`scores` would for one session, or ``None`` where that is no shorter way."""
 
     def candidates(self, sessions: Sessions, n: int) -> Candidates:
         """Return the best by each signal in turn: the first of each, the second of each, and so on."""
@@ -41,7 +41,8 @@ class DenseRetriever(Retriever):
 
     def scores(self, sessions: Sessions, lists: Lists) -> Scores:
         """Return what each signal says of the items."""
-        few = self.few_scores(sessions, lists) if len(sessions) == 1 and 4 * lists.item.size < sessions.items else None
+        shorter = len(sessions) == 1 and not sessions.remembers((id(self), "all"))
+        few = self.few_scores(sessions, lists) if shorter else None
         if few is not None:
             return few
         return np.asarray(self._all(sessions)[:, lists.owner, lists.item], dtype=np.float32)

@@ -21,8 +21,9 @@ class Fresh(DenseRetriever):
     personal: ClassVar[bool] = False
 
     def lacks(self, interactions: Interactions, items: Catalogue) -> str:
-        """Return what is missing where no times are known."""
-        return "" if interactions.timed or np.isfinite(items.since).any() else "times"
+        """Return what is missing where no item says since when: when one was first taken tells of its users."""
+        del interactions
+        return "" if np.isfinite(items.since).any() else "times from which items may be shown"
 
     def fit(self, interactions: Interactions, items: Catalogue) -> None:
         """Learn when each item was first taken."""
