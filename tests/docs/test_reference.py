@@ -16,6 +16,7 @@ from stackwright.assembly.blueprint import (
     DeployPart,
     DestinationPart,
     ExperimentPart,
+    JobPart,
     ModelPart,
     MonitorPart,
     RulePart,
@@ -82,6 +83,7 @@ def test_the_first_page_names_every_verb() -> None:
         (RulesPart, set()),
         (DataPart, set()),
         (DeployPart, set()),
+        (JobPart, {"name", "place"}),
         (Settings, set()),
     ],
     ids=[
@@ -96,6 +98,7 @@ def test_the_first_page_names_every_verb() -> None:
         "rules",
         "data",
         "deploy",
+        "job",
         "serving",
     ],
 )

@@ -166,7 +166,7 @@ class Gate:
         if exchange.size > self._settings.max_head:
             raise Refused(431, f"the headers have {exchange.size} bytes", f"Send at most {self._settings.max_head}.")
         route, names = self._router.find(exchange.method, exchange.path)
-        exchange.model, exchange.version = names.get("model"), names.get("version")
+        exchange.model, exchange.version, exchange.job = names.get("model"), names.get("version"), names.get("job")
         if route.access is not Access.OPEN:
             tokens = self._tokens[route.access]
             if tokens.asked and not tokens.open(exchange.headers.get(b"authorization", b"")):

@@ -99,6 +99,7 @@ class Exchange:
         whole: whether all of it is there.
         model: the model that the path names, or ``None``.
         version: the version that the path names, or ``None``.
+        job: the started job that the path names, or ``None``.
         deadline: until when it must be answered, on the loop's clock.
         late: whether that moment has passed.
         task: answers it.
@@ -110,6 +111,7 @@ class Exchange:
         self.settings = settings
         self.model: str | None = None
         self.version: str | None = None
+        self.job: str | None = None
         self.received = 0
         self.whole = False
         self.deadline = 0.0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from stackwright_serving.exchange import Exchange, Response, answer
 from stackwright_serving.openapi import document
 from stackwright_serving.protocols.inference_v2 import InferenceV2
+from stackwright_serving.protocols.jobs import Jobs
 from stackwright_serving.protocols.operations import Operations
 from stackwright_serving.protocols.predict import Predict
 from stackwright_serving.protocols.sagemaker import Invocations
@@ -44,11 +45,13 @@ def routes(state: State) -> Sequence[Route]:
             ("/v2", v2.server),
         )
     ]
+    jobs = [] if state.jobs is None else _jobs(Jobs(state, state.jobs))
     return [
         *health,
         *told,
         Route("GET", "/admin/status", operations.status, Access.ADMIN, limited=False),
         Route("POST", "/admin/refresh", operations.refresh, Access.ADMIN, limited=False),
+        *jobs,
         Route("POST", "/predict", predict),
         Route("POST", "/predict/{model}", predict),
         Route("POST", "/invocations", invocations),
@@ -59,4 +62,11 @@ def routes(state: State) -> Sequence[Route]:
         Route("GET", "/v2/models/{model}/versions/{version}/ready", v2.ready, limited=False),
         Route("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
         Route("GET", "/v2/models/{model}", v2.metadata, limited=False),
+    ]
+
+
+def _jobs(endpoints: Jobs) -> list[Route]:
+    return [
+        Route("POST", "/jobs", endpoints.start, Access.ADMIN),
+        Route("GET", "/jobs/{job}", endpoints.status, Access.ADMIN),
     ]

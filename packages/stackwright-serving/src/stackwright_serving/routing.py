@@ -32,7 +32,7 @@ class Route:
 
     Args:
         method: ``"GET"`` or ``"POST"``.
-        path: may hold ``{model}``, a name with or without a namespace, and ``{version}``.
+        path: may hold ``{model}``, a name with or without a namespace, ``{version}`` and ``{job}``.
         endpoint: what answers.
         access: who may ask.
         limited: whether it counts among the requests that are limited in number and time.
@@ -97,11 +97,12 @@ class Router:
 def _pattern(template: str) -> re.Pattern[str]:
     text = re.escape(template).replace(r"\{", "{").replace(r"\}", "}")
     text = text.replace("{model}", f"(?P<model>{_SEGMENT}(?:/{_SEGMENT})?)")
-    return re.compile(text.replace("{version}", f"(?P<version>{_SEGMENT})"))
+    text = text.replace("{version}", f"(?P<version>{_SEGMENT})")
+    return re.compile(text.replace("{job}", f"(?P<job>{_SEGMENT})"))
 
 
 def _checked(names: Mapping[str, str]) -> Mapping[str, str]:
-    for kind, rule in (("model", _NAME), ("version", _VERSION)):
+    for kind, rule in (("model", _NAME), ("version", _VERSION), ("job", _VERSION)):
         name = names.get(kind)
         if name is not None and not rule.fullmatch(name):
             raise Refused(400, f"{name[:200]!r} is no {kind}", "Ask /models for those that are served.")

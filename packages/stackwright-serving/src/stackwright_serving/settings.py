@@ -35,6 +35,7 @@ class Settings:
         probe: seconds that a new version may take to be loaded and checked in a process of its own.
         explain_rows: rows of a request whose answers are to be explained.
         shadow_rows: rows that may wait for a shadow; beyond them, requests are not copied to it.
+        max_jobs: requests for jobs that may wait, of all workers.
         clock_skew: seconds that an asked instant may lie ahead of the server's clock.
         log_level: least level of what is logged: ``debug``, ``info``, ``warning`` or ``error``.
         access_log: log every request; without it those alone that the server failed at.
@@ -67,6 +68,7 @@ class Settings:
     probe: float = 60.0
     explain_rows: int = 100
     shadow_rows: int = 1000
+    max_jobs: int = 100
     clock_skew: float = 1.0
     log_level: str = "info"
     access_log: bool = False
@@ -85,6 +87,7 @@ class Settings:
             "threads",
             "failures",
             "explain_rows",
+            "max_jobs",
         ):
             self._check(name, 1, math.inf)
         for name in ("timeout", "deadline", "poll", "probe"):

@@ -13,6 +13,7 @@ from stackwright_serving.arms import CANARY, LIVE, TEST, asked_of
 from stackwright_serving.exchange import Exchange, Response
 from stackwright_serving.host import ModelHost
 from stackwright_serving.ids import time_ordered_id
+from stackwright_serving.jobs import JobRequests
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.reads import Reads, Substitutes
 from stackwright_serving.served import Loaded, Served
@@ -60,6 +61,7 @@ class State:
         reads: what all reads of features share.
         sink: where predictions are logged.
         blueprint: digest of the blueprint's plan, written beside each prediction.
+        jobs: takes requests for jobs, where the blueprint has some.
 
     Attributes:
         work: the requests under way.
@@ -74,6 +76,7 @@ class State:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     blueprint: str = ""
     draining: bool = False
+    jobs: JobRequests | None = None
     work: Work = field(init=False)
 
     def __post_init__(self) -> None:

@@ -41,6 +41,10 @@ _BUILT_IN: Final = ("mariadb", "mssql", "mysql", "oracle", "postgresql", "sqlite
 class Address:
     """A database.
 
+    Args:
+        config: which database.
+        makes: a file that is not there is made, and its folder alone must be.
+
     Attributes:
         where: for people; holds neither user nor password.
 
@@ -49,7 +53,7 @@ class Address:
             a file that is not there.
     """
 
-    def __init__(self, config: SqlConfig) -> None:
+    def __init__(self, config: SqlConfig, *, makes: bool = False) -> None:
         try:
             url = make_url(config.url)
         except (ArgumentError, ValueError):
@@ -63,7 +67,7 @@ class Address:
         port = f":{url.port}" if url.port else ""
         self.where: Final = " ".join(part for part in (self.backend, f"{url.host or ''}{port}/{url.database or ''}"))
         if self.backend == "sqlite":
-            self._check_file()
+            self._check_file(makes=makes)
 
     def engine(self) -> Engine:
         """Return an engine, which connects when it is first used.
@@ -93,12 +97,13 @@ class Address:
         shown = f"{error} {error!r} {error.__cause__!r} {error.__context__!r}"
         return any(secret in shown for secret in self._secrets)
 
-    def _check_file(self) -> None:
+    def _check_file(self, *, makes: bool) -> None:
         name = self._url.database or ""
-        if name not in ("", ":memory:") and not name.startswith("file:") and not Path(name).exists():
-            raise UsageError(
-                self.where, "no such file", "Check the path; an absolute one has four slashes: sqlite:////."
-            )
+        if name in ("", ":memory:") or name.startswith("file:"):
+            return
+        if not (Path(name).parent if makes else Path(name)).exists():
+            found = "no such folder" if makes else "no such file"
+            raise UsageError(self.where, found, "Check the path; an absolute one has four slashes: sqlite:////.")
 
     def _no_dialect(self) -> PluginError:
         known = {*_BUILT_IN, *_DIALECTS}

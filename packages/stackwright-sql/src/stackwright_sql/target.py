@@ -36,7 +36,7 @@ class SqlTableTarget(TableTarget):
     """
 
     def __init__(self, config: SqlConfig, _context: Context) -> None:
-        self._address = Address(config)
+        self._address = Address(config, makes=True)
         self._batch_rows = config.batch_rows
         self._engine = self._address.engine()
 

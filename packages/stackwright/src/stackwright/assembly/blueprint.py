@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stackwright.assembly.environments import SECTION, overlaid
+from stackwright.assembly.job_part import JobPart, read_job
 from stackwright.assembly.model_part import TASKS, TRANSFORMS, DataPart, ModelPart, TunePart, read_model
 from stackwright.assembly.monitor_part import DestinationPart, ExperimentPart, MonitorPart, RulePart, read_monitor
 from stackwright.assembly.reading import BlueprintProblems, Part, Problem, Reader
@@ -30,6 +31,7 @@ __all__ = [
     "DeployPart",
     "DestinationPart",
     "ExperimentPart",
+    "JobPart",
     "ModelPart",
     "MonitorPart",
     "OutlierRule",
@@ -45,7 +47,7 @@ __all__ = [
 FILE: Final = "blueprint.toml"
 SECTIONS: Final = (
     "name", "use_case", "feature_store", "models", "registry", "compute", "server", "serving", "monitor", "journal",
-    "catalogue", "streams", "deploy",
+    "catalogue", "streams", "deploy", "jobs",
 )  # fmt: skip
 USE_CASES: Final = ("realtime", "batch", "recommender")
 
@@ -125,6 +127,7 @@ class Blueprint:
     catalogue: CataloguePart | None = None
     streams: Mapping[str, StreamPart] = field(default_factory=dict)
     deploy: DeployPart = field(default_factory=DeployPart)
+    jobs: Mapping[str, JobPart] = field(default_factory=dict)
 
 
 def read(path: Path, env: str = "") -> Blueprint:
@@ -177,7 +180,7 @@ class _Reader(Reader):
         self.keys(top, document, (*SECTIONS, SECTION))
         tables = {
             key: self.take(top, document, key, dict, {})
-            for key in ("feature_store", "models", "monitor", "journal", "catalogue", "streams", "deploy")
+            for key in ("feature_store", "models", "monitor", "journal", "catalogue", "streams", "deploy", "jobs")
         }
         store = tables["feature_store"]
         where = self.section("feature_store")
@@ -203,6 +206,7 @@ class _Reader(Reader):
             catalogue=self.catalogue(tables["catalogue"]) if "catalogue" in document else None,
             streams={name: self.stream(name, table) for name, table in tables["streams"].items()},
             deploy=self.deploy(tables["deploy"]),
+            jobs={name: read_job(self, name, table) for name, table in tables["jobs"].items()},
         )
 
     def deploy(self, table: Mapping[str, Any]) -> DeployPart:

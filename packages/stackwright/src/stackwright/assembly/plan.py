@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from stackwright.assembly import gate_options, monitor_part, options, serving_part
+from stackwright.assembly import gate_options, job_part, monitor_part, options, serving_part
 from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, ModelPart, Part, Problem
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.secrets import Secret
@@ -99,6 +99,8 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
         problems += _names(model, definitions)
         problems += _task(model, choices.get(f"trainer:{model.name}"), definitions)
         problems += gate_options.check(model, plugins, definitions)
+    for job in blueprint.jobs.values():
+        problems += job_part.check(job, blueprint.models)
     services = {name: "" if model.data else model.service for name, model in blueprint.models.items()}
     problems += monitor_part.check(blueprint.monitor, services, definitions)
     if problems:

@@ -112,6 +112,20 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
     part_of_a_database(parser)
 
 
+def _job(options: Options) -> Outcome:
+    from stackwright.workflows.batch.jobs import job
+
+    with open_stack(options) as stack:
+        return job(stack, options.name, options.at)
+
+
+def _job_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the job, [jobs.NAME] of the blueprint")
+    parser.add_argument(
+        "--at", type=time, metavar="TIME", help="the instant that is asked for (default: the day's beginning)"
+    )
+
+
 def _label(options: Options) -> Outcome:
     from stackwright.workflows.monitoring.labels import label
 
@@ -188,6 +202,7 @@ LIVE = (
         _score,
         _score_options,
     ),
+    Verb("job", "run a job of the blueprint: a table scored into its outputs, as of a day", _job, _job_options),
     Verb("label", "add ground truth, whenever it comes", _label, _label_options),
     Verb("report", "monitor a window: HTML and JSON", _report, _report_options),
     Verb("up", "the whole way, from nothing to a live, monitored model", _up, _up_options),

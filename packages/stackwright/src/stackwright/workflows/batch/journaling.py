@@ -73,7 +73,7 @@ def enter(stack: Stack, home: Path, run: str, begun: datetime) -> None:
     """Bring what was laid down into the journal, each file once, however often this is begun.
 
     Args:
-        run: names the job and its instant.
+        run: names the job, its instant and what was known: what entered under it before is passed over.
         begun: when the job was begun: the day that its predictions stand under.
 
     Raises:
@@ -83,11 +83,13 @@ def enter(stack: Stack, home: Path, run: str, begun: datetime) -> None:
     if not files:
         return
     with closing(journal.storage(stack)) as storage:
+        there = {key.rpartition("-")[2] for key in storage.list(f"{FOLDER}/")}
         for file in files:
-            name = hashlib.sha256(f"{run} {file.name}".encode()).hexdigest()[:16]
-            key = f"{FOLDER}/{utc_day(begun)}/{begun.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{name}{SUFFIX}"
-            with suppress(PreconditionFailed):
-                storage.put_if_absent(key, file.read_bytes())
+            name = hashlib.sha256(f"{run} {file.name}".encode()).hexdigest()[:16] + SUFFIX
+            if name not in there:
+                key = f"{FOLDER}/{utc_day(begun)}/{begun.astimezone(UTC):%Y%m%dT%H%M%S.%f}-{name}"
+                with suppress(PreconditionFailed):
+                    storage.put_if_absent(key, file.read_bytes())
     shutil.rmtree(_folder(home), ignore_errors=True)
 
 

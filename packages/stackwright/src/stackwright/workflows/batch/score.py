@@ -251,7 +251,7 @@ def _job(
         keep=request.keep,
         by=request.by,
         most=int(output.max_rejected * rows),
-        run=f"{begun.folder.name}-{begun.pin.known_at.timestamp():.6f}",
+        run=_run_of(begun),
         begun=begun.when,
         home=begun.folder,
         plan=stack.plan.digest,
@@ -260,6 +260,12 @@ def _job(
         stamped=request.stamped,
     )
     return job if job.keep else replace(job, keep=tuple(name for name in schema.names if name not in job.added))
+
+
+def _run_of(begun: _Begun) -> str:
+    """Return what names a job, its instant and the history it reads: the same names the same answers."""
+    positions = None if begun.pin.views is None else {ref: mark.position for ref, mark in begun.pin.views.items()}
+    return _hash(begun.folder.name, begun.pin.known_at.isoformat(), positions)
 
 
 def _run(stack: Stack, job: Job, parts: Sequence[Part], total: int) -> Done:

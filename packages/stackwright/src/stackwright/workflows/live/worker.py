@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stackwright_journal.predictions import PredictionLog
     from stackwright_journal.streaming import LiveCounts
     from stackwright_serving.host import ModelSource
+    from stackwright_serving.jobs import JobRequests
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import FeatureReader
     from stackwright_serving.sink import Answered
@@ -84,7 +85,17 @@ class Worker:
             sink=JournalSink(log, counts),
             clock=self._stack.clock,
             blueprint=self._blueprint,
+            jobs=self._jobs(),
         )
+
+    def _jobs(self) -> JobRequests | None:
+        from stackwright.workflows.live.job_requests import Requests
+
+        if not self._stack.blueprint.jobs:
+            return None
+        requests = Requests(self._stack, self.settings.max_jobs)
+        requests.resume()
+        return requests
 
     def _empty(self) -> FeatureStore:
         from stackwright_features.store import ComposedFeatureStore
