@@ -11,11 +11,19 @@ from stackwright_interfaces.plugin import BlueprintSpec, hookimpl
 @hookimpl
 def stackwright_blueprints() -> Iterable[BlueprintSpec]:
     """Offer the blueprints of this distribution."""
+    here = Path(__file__).resolve().parent
     return (
         BlueprintSpec(
             name="realtime",
-            folder=Path(__file__).resolve().parent / "realtime",
+            folder=here / "realtime",
             description="Answers while somebody waits: features in SQLite, LightGBM, HTTP. Values homes in the sample.",
+            sample="market",
+        ),
+        BlueprintSpec(
+            name="batch",
+            folder=here / "batch",
+            features=here / "realtime" / "features.py",
+            description="Scores a table every night: partitions, a database, checks. Values homes in the sample.",
             sample="market",
         ),
     )

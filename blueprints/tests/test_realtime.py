@@ -27,7 +27,7 @@ ARROW = {
     Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
 TIME = pa.timestamp("us", tz="UTC")
-(SPEC,) = plugin.stackwright_blueprints()
+SPEC = next(spec for spec in plugin.stackwright_blueprints() if spec.name == "realtime")
 
 
 def view(definitions: Definitions, name: str) -> FeatureView:

@@ -126,6 +126,7 @@ class BlueprintSpec:
     Args:
         name: its name.
         folder: holds ``blueprint.toml``, ``features.py`` and ``README.md``.
+        features: the feature file, where it is another blueprint's and not in the folder.
         description: one line.
         sample: name of the sample that fits it, or empty.
     """
@@ -134,6 +135,7 @@ class BlueprintSpec:
     folder: Path
     description: str = ""
     sample: str = ""
+    features: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

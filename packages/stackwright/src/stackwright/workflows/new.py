@@ -63,11 +63,15 @@ def _copy(spec: BlueprintSpec, folder: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
         for name in FILES:
-            shutil.copyfile(spec.folder / name, made / name)
+            shutil.copyfile(_file(spec, name), made / name)
         made.replace(folder)
     except OSError as error:
         shutil.rmtree(made, ignore_errors=True)
         raise ProjectError(str(folder), f"cannot be written ({error.strerror})", "Choose another folder.") from error
+
+
+def _file(spec: BlueprintSpec, name: str) -> Path:
+    return spec.features if name == "features.py" and spec.features is not None else spec.folder / name
 
 
 def add_sample(

@@ -8,18 +8,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow.compute
 import pyarrow.parquet
 
 from stackwright.assembly import blueprint as blueprints
 from stackwright.assembly.project import Project
+from stackwright.assembly.replacing import replacing
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.batch import jobs
 from stackwright.workflows.features import catalogue
 from stackwright.workflows.ledger import Ledger, file_digest
+from stackwright.workflows.live.job_requests import find
 from stackwright.workflows.live.process import send, serving
 from stackwright.workflows.live.serve import serve
 from stackwright.workflows.monitoring.labels import label
@@ -29,7 +34,7 @@ from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.training.train import newest, train
 from stackwright.workflows.versions.models import promote
 from stackwright_interfaces.catalogue import meaning
-from stackwright_interfaces.errors import ProjectError, PromotionRefused
+from stackwright_interfaces.errors import DataError, ProjectError, PromotionRefused
 from stackwright_interfaces.plugin import Progress, Sample
 
 DAYS: Final = 40
@@ -114,20 +119,30 @@ class _Way:
         self.steps = steps
         self.latency: dict[str, float] = {}
         self.training: Outcome | None = None
+        self.nights: list[dict[str, Any]] = []
         self.reported: Outcome | None = None
 
     def go(self, started: float) -> Outcome:
         run = self.steps.run
+        blueprint = self.stack.blueprint
         run("features", self.apply)
         run("history", self.ingest)
-        run("online", self.materialize)
+        if self.is_online:
+            run("online", self.materialize)
         run("labels", lambda: self.label("labels", self.sample.labels))
         run("training", self.train)
         run("promotion", self.promote)
-        run("serving", self.serve)
+        if blueprint.server is not None:
+            run("serving", self.serve)
+        for name in blueprint.jobs:
+            run(name, partial(self.job, name))
         run("late labels", lambda: self.label("late_labels", self.sample.late_labels))
         run("report", self.report)
         return self.summary(time.monotonic() - started)
+
+    @property
+    def is_online(self) -> bool:
+        return bool({"online", "feature_store"} & set(self.stack.plan.choices))
 
     def apply(self) -> tuple[str, bool]:
         inputs = file_digest(self.stack.project.features)
@@ -141,15 +156,19 @@ class _Way:
         )
 
     def ingest(self) -> tuple[str, bool]:
+        """Add rows to the views that the project has; a sample may hold those of others too."""
         added, changed = 0, False
+        views = {view.name for view in self.stack.definitions.views}
         for view, path in self.sample.views.items():
+            if view not in views:
+                continue
             inputs = [file_digest(path), meaning(catalogue.find_view(self.stack.definitions, view))]
             if self.ledger.unchanged(f"ingest {view}", inputs):
                 continue
             outcome = catalogue.ingest(self.stack, view, path)
             added, changed = added + int(outcome.data["added"]), True
             self.ledger.finish(f"ingest {view}", inputs)
-        return (f"{added:,} rows into {len(self.sample.views)} views" if changed else "rows are there"), changed
+        return (f"{added:,} rows into {len(views)} views" if changed else "rows are there"), changed
 
     def materialize(self) -> tuple[str, bool]:
         """Bring online what was known at the split; later rows follow while requests are sent."""
@@ -162,7 +181,10 @@ class _Way:
 
     def label(self, kind: str, files: Mapping[str, Path]) -> tuple[str, bool]:
         added, changed = 0, False
+        targets = {target.name for target in self.stack.definitions.targets}
         for target, path in files.items():
+            if target not in targets:
+                continue
             inputs = [file_digest(path), meaning(self.stack.target(target))]
             if self.ledger.unchanged(f"{kind} {target}", inputs):
                 continue
@@ -213,6 +235,34 @@ class _Way:
         what = f"{version.ref} answered {len(took):,} requests over HTTP, p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         return what, bool(to_do)
 
+    def job(self, name: str) -> tuple[str, bool]:
+        """Run a job as of each night of the sample, on what is asked for then."""
+        version = newest(self.stack, self.stack.model().name)
+        assert version is not None
+        part, changed = find(self.stack, name), False
+        table = pyarrow.parquet.read_table(self.sample.requests)
+        inputs = [version.digest, file_digest(self.sample.requests), file_digest(self.stack.project.blueprint)]
+        moments = sorted({_utc(moment) for moment in table["asked_at"].to_pylist()})
+        for done, at in enumerate(moments):
+            step = f"{name} {at.isoformat()}"
+            if not self.ledger.unchanged(step, inputs):
+                self.stack.progress("nights", done, len(moments))
+                asked = table.filter(pyarrow.compute.equal(table["asked_at"], at)).drop_columns(["asked_at"])
+                with replacing(Path(jobs.request(self.stack, part, at).source)) as temporary:
+                    pyarrow.parquet.write_table(asked, temporary)
+                outcome = jobs.job(self.stack, name, at)
+                if not outcome.ok:
+                    raise DataError(f"job {name!r}", outcome.title, str(outcome))
+                self.ledger.finish(step, inputs, dict(outcome.data))
+                changed = True
+            self.nights.append(self.ledger.note(step))
+        self.stack.progress("nights", len(moments), len(moments))
+        return f"{version.ref} valued {self.answered:,} homes in {len(moments)} nights", changed
+
+    @property
+    def answered(self) -> int:
+        return sum(night["answered"] for night in self.nights)
+
     def days(self) -> dict[str, list[Request]]:
         """Return day → its requests, for some days spread evenly over those of the sample."""
         service = self.stack.service(self.stack.model().service)
@@ -248,34 +298,54 @@ class _Way:
             ("model", f"{version.ref}  {version.digest[:19]}"),
             *self.baseline(version),
             *[(title, _share(measured[key])) for title, key in _SHOWN if key in measured],
-            ("latency", f"p50 {self.latency['p50_ms']:.1f} ms, p99 {self.latency['p99_ms']:.1f} ms over HTTP"),
+            *self.answers(),
             ("live", self.reported.data.get("headline", "")),
             ("report", self.reported.data["page"]),
             ("project", str(self.stack.project.folder)),
         ]
-        command = f"{shlex.quote(str(Path(sys.executable).parent / 'stackwright'))}"
-        project = shlex.quote(str(self.stack.project.folder))
-        body, asked = list(self.days().values())[-1][-1]
-        asked = asked.replace("+00:00", "Z")
-        pairs = " ".join(f"{key}={value}" for key, value in body.items())
         data = {
             "model": version.ref,
             "digest": version.digest,
             "metrics": dict(measured),
-            "latency": self.latency,
+            **({"latency": self.latency} if self.latency else {}),
+            **({"nights": self.nights} if self.nights else {}),
             "report": dict(self.reported.data),
             "steps": self.steps.done,
             "seconds": round(seconds, 2),
         }
-        notes = (
-            "",
-            "Try it by hand:",
-            f"  {command} serve --project {project}",
-            f"  curl 'http://127.0.0.1:8080/predict/{name}?at={asked}' \\",
-            f"    -H 'Content-Type: application/json' -d '{_json(body)}'",
-            f"  {command} predict {pairs} --at {asked} --project {project}",
-        )
+        notes = ("", "Try it by hand:", *(f"  {line}" for line in self.commands(name)))
         return Outcome(f"Up in {seconds:.1f} s", data, (Table(("what", "value"), rows),), notes)
+
+    def answers(self) -> list[tuple[str, str]]:
+        """Return what was answered, and how fast."""
+        rows = []
+        if self.latency:
+            p50, p99 = self.latency["p50_ms"], self.latency["p99_ms"]
+            rows.append(("latency", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms over HTTP"))
+        if self.nights:
+            rows.append(("nights", f"{len(self.nights)}, {self.answered:,} rows; the last in {self.nights[-1]['out']}"))
+        return rows
+
+    def commands(self, name: str) -> list[str]:
+        """Return what to try by hand."""
+        command = f"{shlex.quote(str(Path(sys.executable).parent / 'stackwright'))}"
+        project = shlex.quote(str(self.stack.project.folder))
+        found = [
+            f"{command} job {job} --at {self.nights[-1]['at'].replace('+00:00', 'Z')} --project {project}"
+            for job in self.stack.blueprint.jobs
+        ]
+        if self.stack.blueprint.server is None:
+            return found
+        body, asked = list(self.days().values())[-1][-1]
+        asked = asked.replace("+00:00", "Z")
+        pairs = " ".join(f"{key}={value}" for key, value in body.items())
+        return [
+            *found,
+            f"{command} serve --project {project}",
+            f"curl 'http://127.0.0.1:8080/predict/{name}?at={asked}' \\",
+            f"  -H 'Content-Type: application/json' -d '{_json(body)}'",
+            f"{command} predict {pairs} --at {asked} --project {project}",
+        ]
 
     def baseline(self, version: Any) -> list[tuple[str, str]]:
         from stackwright.workflows.versions.evidence import gates_of
