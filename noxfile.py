@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent
 LOCK = "requirements.lock"
 MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path("packages").glob("*/pyproject.toml"))]
 COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
-TOOLS = ["mlflow==3.17.2"]
+TOOLS = ["metaflow==2.19.39", "mlflow==3.17.2"]
 """Programs that tests talk to and that no environment can hold beside the rest: each has one of its own."""
 
 SHORT_NAMES = [Path(member).name.removeprefix("stackwright-") for member in MEMBERS]
