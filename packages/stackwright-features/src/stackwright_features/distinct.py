@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 KEPT: Final = 16_384
-"""Up to so many different values the count is exact; of more it is an estimate, right to two per cent or so."""
+"""Of fewer different values the count is exact; of more it is an estimate, right to two per cent or so."""
 
 _RANGE: Final = 2.0**64
 

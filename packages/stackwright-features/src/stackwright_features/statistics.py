@@ -35,7 +35,7 @@ class Description:
     def columns(self) -> dict[str, dict[str, Any]]:
         """What each column holds, of all rows so far.
 
-        Column → ``type``, ``missing`` (share of nulls, 0 to 1), ``distinct`` (of neither floats nor times; exact up to
+        Column → ``type``, ``missing`` (share of nulls, 0 to 1), ``distinct`` (of neither floats nor times; exact below
         :data:`~stackwright_features.distinct.KEPT`, estimated above) and, where they have an order, ``low``, ``high``
         and ``mean`` (of numbers), which pass over NaN.
         """
