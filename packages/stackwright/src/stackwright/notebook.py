@@ -296,6 +296,19 @@ class NotebookStack(Stack):
 
         return export(self, ref, Path(out))
 
+    def worth(self, *words: str, days: float = 30.0) -> Outcome:
+        """Show what features are read for, what they cost and are worth."""
+        from stackwright.workflows.lineage.worth import worth
+
+        return worth(self, words, days=days)
+
+    def ablate(self, ref: str) -> Outcome:
+        """Fit a model again without each feature, to find what that is worth."""
+        from stackwright.workflows.lineage.ablation import ablate
+
+        with self._watched():
+            return ablate(self, ref)
+
     def scorecard(self, model: str | None = None) -> Outcome:
         """Score the project by Google's ML Test Score, from what was measured."""
         from stackwright.workflows.scorecard.score import scorecard

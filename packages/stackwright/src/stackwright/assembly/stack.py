@@ -25,7 +25,7 @@ from stackwright_interfaces.errors import BlueprintError, PluginError, Stackwrig
 from stackwright_interfaces.plugin import Context, Progress
 
 if TYPE_CHECKING:
-    from stackwright_interfaces.feature_store import FeatureStore
+    from stackwright_interfaces.feature_store import FeatureStore, OnlineStore
     from stackwright_interfaces.model import ModelFormat
     from stackwright_interfaces.monitor import Monitor
     from stackwright_interfaces.registry import Registry
@@ -160,15 +160,22 @@ class Stack:
         from stackwright_features.store import ComposedFeatureStore
 
         offline = self._part("offline") if "offline" in self.plan.choices and not self._read_only else None
-        online = self._part("online") if "online" in self.plan.choices else None
-        if online is not None and self._read_only:
-            online = self._hold(online.reader())
+        online = self.online
         if offline is None and online is None:
             raise self._absent("feature_store", "Add [feature_store] with an offline and an online part.")
         store: FeatureStore = ComposedFeatureStore(
             offline, online, definitions=definitions, project=self.project.folder, clock=self.clock
         )
         return self._hold(store)
+
+    @cached_property
+    def online(self) -> OnlineStore | None:
+        """The online half, through a reader where the stack only reads; ``None`` where the slot is empty."""
+        if "online" not in self.plan.choices:
+            return None
+        part = self._part("online")
+        online: OnlineStore = self._hold(part.reader()) if self._read_only else part
+        return online
 
     @cached_property
     def registry(self) -> Registry:

@@ -110,6 +110,29 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to make")
 
 
+def _worth(options: Options) -> Outcome:
+    from stackwright.workflows.lineage.worth import worth
+
+    with open_stack(options) as stack:
+        return worth(stack, options.words, days=options.days)
+
+
+def _worth_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="WORDS", help="every word must be found")
+    parser.add_argument("--days", type=float, default=30.0, metavar="N", help="days of reads (default: 30.0)")
+
+
+def _ablate(options: Options) -> Outcome:
+    from stackwright.workflows.lineage.ablation import ablate
+
+    with open_stack(options) as stack:
+        return ablate(stack, options.ref)
+
+
+def _ablate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ref", metavar="REF", help=_REF)
+
+
 LINEAGE = (
     Verb("runs compare", "put two runs side by side, what differs first", _runs_compare, _runs_compare_options),
     Verb("runs show", "show a run in full: what it cost, where it failed, its log", _runs_show, _runs_show_options),
@@ -119,4 +142,6 @@ LINEAGE = (
     Verb("trace", "trace a prediction to its model, rows, features and files", _trace, _trace_options),
     Verb("reproduce", "train a version again as things were known then", _reproduce, _reproduce_options),
     Verb("export", "write a model as a folder that predicts on its own", _export, _export_options),
+    Verb("worth", "show what features are read for, what they cost and are worth", _worth, _worth_options),
+    Verb("ablate", "fit a model again without each feature, to find what that is worth", _ablate, _ablate_options),
 )

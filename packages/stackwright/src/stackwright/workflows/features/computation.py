@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -82,11 +83,12 @@ def compute_interval(
     if not isinstance(store, SupportsComputing):
         todo = "Name an offline and an online part instead, or ingest the rows of the view."
         raise FeatureStoreError("feature_store", "it computes no views from others", todo)
-    log = _Log(stack, view)
+    log = _Log(stack, view.ref)
     key = [start.isoformat(), end.isoformat()]
     before = log.last(key)
     if before is not None and not force and before["positions"] == dict(store.known_inputs(view.ref)):
         return None
+    started = time.perf_counter()
     found = store.compute(view.ref, start, end)
     table = pa.table(found.rows)
     digest = _digest(table)
@@ -95,8 +97,19 @@ def compute_interval(
         rows = table if before is None else stamped(table, view, stack.clock())
         outcome = add_rows(stack, view, rows, origin=f"computed for {key[0]} to {key[1]}")
         added = int(outcome.data["added"])
-    log.append({"interval": key, "positions": dict(found.positions), "digest": digest})
+    seconds = round(time.perf_counter() - started, 4)
+    log.append({"interval": key, "positions": dict(found.positions), "digest": digest, "seconds": seconds})
     return added
+
+
+def seconds_of(stack: Stack, view: str) -> float | None:
+    """Return how long the intervals of a view took to be computed, together; ``None`` where none was timed.
+
+    Args:
+        view: ``name@version``.
+    """
+    timed = [line["seconds"] for line in _Log(stack, view).lines() if "seconds" in line]
+    return round(sum(timed), 4) if timed else None
 
 
 def _digest(table: Any) -> str:
@@ -109,13 +122,13 @@ def _digest(table: Any) -> str:
 class _Log:
     """The intervals of a view that were computed: a line each, the last of an interval counts."""
 
-    def __init__(self, stack: Stack, view: FeatureView) -> None:
-        self._path: Path = stack.project.state / "computed" / f"{view.ref}.jsonl"
+    def __init__(self, stack: Stack, view: str) -> None:
+        self._path: Path = stack.project.state / "computed" / f"{view}.jsonl"
 
     def last(self, interval: list[str]) -> dict[str, Any] | None:
         """Return what was written of an interval last."""
         found = None
-        for line in self._lines():
+        for line in self.lines():
             if line["interval"] == interval:
                 found = line
         return found
@@ -131,7 +144,8 @@ class _Log:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Give every whole line."""
         for text in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else ():
             try:
                 yield json.loads(text)
