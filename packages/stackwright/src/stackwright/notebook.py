@@ -418,6 +418,13 @@ class NotebookStack(Stack):
         with self._watched():
             return score(self, request)
 
+    def job(self, name: str, at: datetime | None = None) -> Outcome:
+        """Run a job of the blueprint: a table scored into its outputs, as of a day."""
+        from stackwright.workflows.batch.jobs import job
+
+        with self._watched():
+            return job(self, name, at)
+
     def label(
         self, source: Path | str, *, target: str | None = None, table: str | None = None, query: str | None = None
     ) -> Outcome:
@@ -437,13 +444,6 @@ class NotebookStack(Stack):
     ) -> Outcome:
         """Monitor a window: HTML and JSON."""
         from stackwright.workflows.monitoring.report import report
-    def job(self, name: str, at: datetime | None = None) -> Outcome:
-        """Run a job of the blueprint: a table scored into its outputs, as of a day."""
-        from stackwright.workflows.batch.jobs import job
-
-        with self._watched():
-            return job(self, name, at)
-
 
         return report(self, model, start=start, end=end, known_at=known_at, position=labels)
 
