@@ -270,6 +270,17 @@ class SupportsContributions(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsAdditive(SupportsContributions, Protocol):
+    """A predictor of a matrix whose contributions each depend on their own input alone: they can be written down.
+
+    Attributes:
+        additive: true.
+    """
+
+    additive: bool
+
+
 class ModelFormat(ABC):
     """Loads one flavour of model folder, whatever trainer made it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 import stackwright
 from stackwright.portable import predict
 from stackwright.workflows.live.scoring import scorer
+from stackwright_interfaces.errors import UsageError
+from stackwright_serving.model import LoadedModel
 
 HIDDEN = "import sys; sys.exit(any(find(name) for name in ('stackwright', 'numpy', 'lightgbm')))"
 
@@ -121,13 +124,79 @@ def test_a_folder_that_is_there_is_left_alone(served: Path, exported: Path, run:
 
 def test_a_model_without_a_portable_form_is_refused(copies: Any, tmp_path: Path) -> None:
     from stackwright.assembly.gate_options import GATE_OPTIONS
-    from stackwright_interfaces.errors import UsageError
 
     with copies.open(gates=dict.fromkeys(GATE_OPTIONS, False)) as stack:
         stack.train()
-        with pytest.raises(UsageError, match=r"models of flavour 'odd' have no portable form. Train it with one of"):
+        with pytest.raises(UsageError, match=r"this model of flavour 'odd' has no portable form. Train it with one of"):
             stack.export("valuation", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def learned(served: Path, folder: Path, trainer: str, **replaced: str) -> Path:
+    """Train another model in a copy of the project."""
+    project = Path(shutil.copytree(served, folder))
+    text = (project / "blueprint.toml").read_text()
+    before = 'adapter = "lightgbm", num_iterations = 30, learning_rate = 0.1, min_data_in_leaf = 5'
+    assert before in text
+    for old, new in {before: f'adapter = "sklearn", {trainer}', **replaced}.items():
+        text = text.replace(old, new)
+    (project / "blueprint.toml").write_text(text)
+    with stackwright.load(project, progress=lambda *_: None) as stack:
+        stack.train(force=True)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("trainer", "transform"),
+    [
+        ('estimator = "sklearn.linear_model.Ridge"', 'transform = "log"'),
+        ('estimator = "sklearn.linear_model.GammaRegressor", params = { max_iter = 500 }', ""),
+    ],
+    ids=["straight", "exponential"],
+)
+def test_a_linear_model_of_scikit_learn_is_written_down_as_what_each_input_adds(
+    served: Path, tmp_path: Path, trainer: str, transform: str
+) -> None:
+    project = learned(served, tmp_path / "project", trainer, **{'transform = "log"': transform})
+    rows = [*ROWS[:3], {**ROWS[3], "area": 300.0}]
+    with stackwright.load(project) as stack:
+        stack.export("valuation", tmp_path / "out")
+        columns = {
+            name: np.array([row[name] for row in rows], dtype=object if name == "kind" else np.float64)
+            for name in rows[0]
+        }
+        (*_, version), _ = stack.registry.history("valuation")
+        model = LoadedModel.published(version, stack.registry.fetch(version), stack.model_format("sklearn"))
+        expected = model.predict(columns)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "README.md", "golden.jsonl", "model.json", "predict.py", "schema.json",
+    }  # fmt: skip
+    done = alone(tmp_path / "out", lines="\n".join(map(json.dumps, rows)))
+    given = [json.loads(line) for line in done.stdout.splitlines()]
+    np.testing.assert_allclose([row["prediction"] for row in given], expected.value, rtol=1e-9)
+    np.testing.assert_allclose([row["upper"] for row in given], expected.upper, rtol=1e-9)
+    endless = alone(tmp_path / "out", lines=json.dumps({**ROWS[0], "area": -1e300}))
+    assert "Traceback" not in endless.stderr
+
+
+def test_trees_of_scikit_learn_are_refused(served: Path, tmp_path: Path) -> None:
+    project = learned(served, tmp_path / "project", "params = { max_iter = 20 }")
+    with (
+        stackwright.load(project) as stack,
+        pytest.raises(UsageError, match=r"has no portable form. Train it with one of: lightgbm; or a linear model"),
+    ):
+        stack.export("valuation", tmp_path / "out")
+
+
+@pytest.mark.parametrize(("raw", "chance"), [(0.0, 0.5), (2.0, 0.8807970779778823), (-800.0, 0.0), (800.0, 1.0)])
+def test_a_sum_becomes_a_chance_without_overflow(raw: float, chance: float) -> None:
+    item = {"slope": 1.0, "zero": 0.0, "missing": None}
+    model = predict.Sum(json.dumps({"link": "logistic", "base": 0.0, "inputs": [item]}))
+    assert model.predict([raw]) == pytest.approx(chance)
+    with pytest.raises(ValueError, match="takes none that is"):
+        model.predict([float("nan")])
+    with pytest.raises(ValueError, match="link 'square' is not read here"):
+        predict.Sum(json.dumps({"link": "square", "base": 0.0, "inputs": []}))
 
 
 OBJECTIVES = {

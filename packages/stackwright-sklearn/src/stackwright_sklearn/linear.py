@@ -55,6 +55,8 @@ class LinearPredictor(SklearnPredictor):
         link: how the answer follows from the sum.
     """
 
+    additive = True
+
     def __init__(self, payload: Payload, where: str, terms: Terms, link: Link = "identity") -> None:
         super().__init__(payload, where)
         self._terms = terms

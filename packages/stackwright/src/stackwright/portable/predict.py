@@ -10,7 +10,7 @@ Or from Python::
     model.predict({"area": 70.0, "kind": "flat"})   # {"prediction": ..., "lower": ..., "upper": ...}
 
 ``schema.json`` names the inputs. A missing value is null (``None``) or NaN; a category that training did not know is
-taken as unknown. ``model.txt`` is LightGBM's own text form.
+taken as unknown. ``model.txt`` is LightGBM's own text form; ``model.json`` says what each input of a linear model adds.
 """
 
 from __future__ import annotations
@@ -133,6 +133,45 @@ def _conversion(objective: Sequence[str]) -> Callable[[float], float]:
     return lambda raw: raw
 
 
+class Sum:
+    """A model that adds up what each of its inputs says.
+
+    Args:
+        text: its JSON form.
+
+    Raises:
+        ValueError: it has a form that is not read here.
+    """
+
+    def __init__(self, text: str) -> None:
+        document = json.loads(text)
+        self._base: float = document["base"]
+        self._inputs: list[Mapping[str, Any]] = document["inputs"]
+        if document["link"] not in _LINKS:
+            raise ValueError(f"model.json: link {document['link']!r} is not read here")
+        self._convert = _LINKS[document["link"]]
+
+    def predict(self, row: Sequence[float]) -> float:
+        """Return the answer for a row of numbers, NaN where missing."""
+        return self._convert(math.fsum([self._base, *map(_added, self._inputs, row)]))
+
+
+def _logistic(raw: float) -> float:
+    small = math.exp(-abs(raw))
+    return (1.0 if raw >= 0 else small) / (1.0 + small)
+
+
+_LINKS: dict[str, Callable[[float], float]] = {"identity": float, "exp": math.exp, "logistic": _logistic}
+
+
+def _added(item: Mapping[str, Any], value: float) -> float:
+    if math.isnan(value):
+        if item["missing"] is None:
+            raise ValueError("a value is missing, and the model takes none that is")
+        return float(item["missing"])
+    return float(item["effects"][int(value)] if "effects" in item else item["zero"] + item["slope"] * value)
+
+
 class Model:
     """The model of a folder.
 
@@ -149,12 +188,17 @@ class Model:
         for name, digest in self.schema["files"].items():
             if hashlib.sha256((self.folder / name).read_bytes()).hexdigest() != digest:
                 raise ValueError(f"{name}: is not the file that was exported")
-        self._trees = Trees((self.folder / "model.txt").read_text(encoding="utf-8"))
+        self._model = self._loaded()
         self._codes = {
             item["name"]: {text: float(place) for place, text in enumerate(item["categories"])}
             for item in self.schema["inputs"]
             if item["categories"] is not None
         }
+
+    def _loaded(self) -> Trees | Sum:
+        if "model.json" in self.schema["files"]:
+            return Sum((self.folder / "model.json").read_text(encoding="utf-8"))
+        return Trees((self.folder / "model.txt").read_text(encoding="utf-8"))
 
     def predict(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``prediction``, ``lower`` and ``upper`` where the model has intervals, and ``outside``: inputs.
@@ -170,7 +214,7 @@ class Model:
         rules = self.schema["rules"]
         outside = [name for name, allowed in rules.get("select", {}).items() if not _inside(row.get(name), allowed)]
         numbers = [self._number(item, row) for item in self.schema["inputs"]]
-        answer = self._trees.predict(numbers)
+        answer = self._model.predict(numbers)
         for step in self.schema["postprocess"]:
             answer = _step(step, answer)
         ends = {} if self.schema["intervals"] is None else _interval(self.schema["intervals"], answer, numbers)
@@ -278,7 +322,7 @@ def _answered(model: Model, line: str, number: int) -> Mapping[str, Any]:
         raise ValueError(f"line {number}: is no JSON object of inputs")
     try:
         return model.predict(row)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"line {number}: {error}") from error
 
 

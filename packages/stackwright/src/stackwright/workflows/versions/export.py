@@ -15,14 +15,18 @@ from typing import Any, Final
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.versions.additive import written_down
 from stackwright.workflows.versions.resolving import find
 from stackwright_interfaces.errors import ModelError, ProjectError, UsageError
-from stackwright_interfaces.model import GOLDEN, Manifest
+from stackwright_interfaces.model import GOLDEN, Manifest, SupportsAdditive
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.trainer import TaskKind
 
 PAYLOADS: Final[Mapping[str, str]] = {"lightgbm": "model.txt"}
 """Flavours that can be exported → their payload, which is its library's own portable form."""
+
+ADDITIVE: Final = "model.json"
+"""File of a model that is a sum over its inputs."""
 
 PROGRAM: Final = "predict.py"
 SCHEMA: Final = "schema.json"
@@ -31,9 +35,9 @@ SCHEMA: Final = "schema.json"
 def export(stack: Stack, ref: str, out: Path) -> Outcome:
     """Write a version as a folder that predicts with nothing but Python's standard library.
 
-    It holds the model in its library's own form, ``schema.json`` (inputs, categories, what is done about missing
-    values, steps after the model, intervals, rules), the golden predictions, and ``predict.py``, which was run on them
-    before the folder gets its name.
+    It holds the model in its library's own form or as what each input adds, ``schema.json`` (inputs, categories, what
+    is done about missing values, steps after the model, intervals, rules), the golden predictions, and ``predict.py``,
+    which was run on them before the folder gets its name.
 
     Args:
         ref: ``NAME@VERSION`` or ``NAME@ALIAS``; a bare name is its newest version.
@@ -48,22 +52,22 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
     version = find(stack, ref)
     folder = stack.registry.fetch(version)
     manifest = Manifest.read(folder)
-    if manifest.flavour not in PAYLOADS:
-        todo = f"Train it with one of: {', '.join(PAYLOADS)}."
-        raise UsageError(version.ref, f"models of flavour {manifest.flavour!r} have no portable form", todo)
     if manifest.task == TaskKind.TIME_TO_EVENT:
         todo = "Serve it with stackwright."
         raise UsageError(version.ref, "models of times to an event have no portable form", todo)
     if len(manifest.signature.outputs) > 1:
         todo = "Serve it with stackwright, or train it without quantiles."
         raise UsageError(version.ref, "models of several outputs have no portable form", todo)
+    name, payload = _payload(stack, version, manifest, folder)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(str(out), "is there already", "Name a folder that is not there yet.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as place:
             made = Path(place) / out.name
-            _write(stack, version, manifest, folder, made)
+            made.mkdir()
+            (made / name).write_bytes(payload)
+            _write(stack, version, manifest, folder, made, name)
             told = _checked(version, made)
             made.rename(out)
     except OSError as error:
@@ -75,11 +79,27 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
     return Outcome(f"Exported {version.ref} to {out}", data, (Table(("file", "bytes"), listed),), notes)
 
 
-def _write(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path, out: Path) -> None:
-    payload = PAYLOADS[manifest.flavour]
-    out.mkdir()
-    for name in (payload, GOLDEN):
-        shutil.copyfile(folder / name, out / name)
+def _payload(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path) -> tuple[str, bytes]:
+    """Return the name and content of the file that holds the model in a portable form.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if manifest.flavour in PAYLOADS:
+        return PAYLOADS[manifest.flavour], (folder / PAYLOADS[manifest.flavour]).read_bytes()
+    predictor = stack.model_format(manifest.flavour).load(folder, manifest)
+    try:
+        document = written_down(predictor, manifest.signature) if isinstance(predictor, SupportsAdditive) else None
+    finally:
+        predictor.close()
+    if document is None:
+        todo = f"Train it with one of: {', '.join(PAYLOADS)}; or a linear model of scikit-learn."
+        raise UsageError(version.ref, f"this model of flavour {manifest.flavour!r} has no portable form", todo)
+    return ADDITIVE, (json.dumps(document, indent=1) + "\n").encode()
+
+
+def _write(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path, out: Path, payload: str) -> None:
+    shutil.copyfile(folder / GOLDEN, out / GOLDEN)
     program = files("stackwright.portable").joinpath(PROGRAM).read_text(encoding="utf-8")
     (out / PROGRAM).write_text(program, encoding="utf-8")
     schema = schema_of(version, manifest)
@@ -130,7 +150,8 @@ def _readme(stack: Stack, version: ModelVersion, schema: Mapping[str, Any]) -> s
     lines = [f"# {version.ref}", "", f"Predicts {schema['output']} ({schema['task']}). Digest {version.digest}.", ""]
     lines += ["```sh", "echo '" + json.dumps(_example(schema)) + f"' | python {PROGRAM}"]
     lines += [f"python {PROGRAM} --check   # gives the golden predictions", "```", ""]
-    lines += ["It needs Python 3.10 or later, and nothing else. `model.txt` is LightGBM's own text form.", ""]
+    form = "is LightGBM's own text form" if "model.txt" in schema["files"] else "says what each input adds"
+    lines += [f"It needs Python 3.10 or later, and nothing else. `{next(iter(schema['files']))}` {form}.", ""]
     lines += ["| input | type | missing | from |", "|---|---|---|---|"]
     for item in schema["inputs"]:
         made = ", ".join(steps[item["name"]].inputs) if item["computed"] and item["name"] in steps else ""
