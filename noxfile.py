@@ -123,6 +123,13 @@ def bench(session: nox.Session) -> None:
         session.run("python", f"tests/bench/{name}.py")
 
 
+@nox.session
+def proofs(session: nox.Session) -> None:
+    """Run the proofs of monitoring, and write what they found into ``docs/proofs.md``."""
+    install(session)
+    session.run("python", "tests/proofs/run.py", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def full(session: nox.Session) -> None:
     """Run what the tests leave for the night: every member at its lower bounds, then every test with coverage."""
