@@ -106,10 +106,15 @@ class Requests:
             return
         project = self._stack.project
         command = [sys.executable, "-m", RUNNER, str(project.folder), project.env]
-        with (self._log.folder / "runner.log").open("ab") as log:
-            self._runner = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-            )
+        path = self._log.folder / "runner.log"
+        try:
+            with path.open("ab") as log:
+                self._runner = subprocess.Popen(
+                    command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                )
+        except OSError as error:
+            todo = "What was taken stays so, and is done once that is mended."
+            raise ProjectError(str(path), f"jobs cannot be started ({error.strerror})", todo) from error
 
 
 class JobLog:

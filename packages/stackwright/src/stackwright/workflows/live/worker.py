@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from stackwright.assembly import serving_part
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
+from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
 
 if TYPE_CHECKING:
@@ -94,7 +96,10 @@ class Worker:
         if not self._stack.blueprint.jobs:
             return None
         requests = Requests(self._stack, self.settings.max_jobs)
-        requests.resume()
+        try:
+            requests.resume()
+        except StackwrightError as error:  # predictions need no jobs
+            logging.getLogger("stackwright.serving").warning("jobs that wait were not taken up: %s", error)
         return requests
 
     def _empty(self) -> FeatureStore:
@@ -203,8 +208,6 @@ def identity(stack: Stack, name: str, blueprint: str) -> dict[str, str]:
 
 def log_as(fields: Mapping[str, str], level: str) -> None:
     """Send the logs of this process to standard error, as JSON lines that hold these fields."""
-    import logging
-
     from stackwright_serving.logs import configure
 
     configure(logging.getLevelNamesMapping()[level.upper()], redact=redact, fields=fields)
