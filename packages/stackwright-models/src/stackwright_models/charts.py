@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Final
@@ -52,12 +52,23 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def figure(
-    title: str, description: str, drawing: str, numbers: str, *, width: int = _WIDTH, height: int = _HEIGHT
+    title: str,
+    description: str,
+    drawing: str,
+    numbers: str,
+    *,
+    width: int = _WIDTH,
+    height: int = _HEIGHT,
+    role: str = "img",
 ) -> str:
-    """Return a drawing with its title, what it shows in words, and its numbers to be opened."""
+    """Return a drawing with its title, what it shows in words, and its numbers to be opened.
+
+    Args:
+        role: ``group`` where the drawing holds links.
+    """
     identity = hashlib.sha256(f"{title}{description}{drawing}".encode()).hexdigest()[:12]
     return (
-        f'<figure><svg role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'<figure><svg role="{role}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         f'style="max-width:100%;height:auto" font-family="system-ui, sans-serif" font-size="11" fill="currentColor" '
         f'aria-labelledby="t{identity} d{identity}" xmlns="http://www.w3.org/2000/svg">'
         f'<title id="t{identity}">{escape(title)}</title><desc id="d{identity}">{escape(description)}</desc>'
@@ -191,6 +202,36 @@ def residuals_by_time(spans: Sequence[tuple[str, int, float, float, float]], uni
     described = "The line is the median error of the rows of a span, the band its quartiles; 0 is no error."
     numbers = table(("from", "rows", "lower quartile", "median", "upper quartile"), spans)
     return figure("Errors over time", described, drawing, numbers)
+
+
+_COLOURS: Final = ("#2b7bba", "#c45a00", "#2a8a57", "#8a4fbf")
+_DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
+
+
+def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float | None]], unit: str) -> str:
+    """Return series over the same places; a gap where a value is missing.
+
+    Args:
+        labels: what each place is called, in order.
+        series: name → a value for each place.
+        unit: what the values are.
+    """
+    drawn = dict(list(series.items())[: len(_COLOURS)])
+    known = [value for values in drawn.values() for value in values if value is not None]
+    across, up = _axes(np.arange(len(labels), dtype=np.float64), np.array(known, dtype=np.float64), log=False)
+    every = max(1, math.ceil(len(labels) / 5))
+    ticks = [(float(place), label) for place, label in enumerate(labels) if place % every == 0]
+    parts = [_grid(across, up, ("", unit), ticks=ticks)]
+    for (name, values), colour, dash in zip(drawn.items(), _COLOURS, _DASHES, strict=False):
+        points = [(across.at(place), up.at(value)) for place, value in enumerate(values) if value is not None]
+        parts.append(_line(points, f'stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'))
+        parts += [f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3" fill="{colour}"/>' for left, top in points]
+        if points and len(drawn) > 1:
+            left, top = points[-1]
+            parts.append(f'<text x="{left - 6:.1f}" y="{top - 8:.1f}" text-anchor="end">{escape(name)}</text>')
+    numbers = table(("", *drawn), list(zip(labels, *drawn.values(), strict=True)))
+    more = f"; {len(series) - len(drawn)} more are not drawn" if len(series) > len(drawn) else ""
+    return figure(title, f"{', '.join(drawn)}{more}.", "".join(parts), numbers)
 
 
 def calibration(bins: Sequence[tuple[int, float, float]], *, kind: str) -> str:

@@ -331,6 +331,12 @@ class NotebookStack(Stack):
             self.override("server", port=port)
         serve(self)
 
+    def console(self, *, host: str = "127.0.0.1", port: int = 8500, token: str = "") -> None:
+        """Show the project as a web page until interrupted."""
+        from stackwright.cli.console import open_console
+
+        open_console(self.project.folder, self.project.env, host=host, port=port, token=token)
+
     def image(
         self, out: Path | str, *, kind: str = "docker", wheels: Path | str | None = None, include: Sequence[str] = ()
     ) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stackwright.cli.console import CONSOLE
 from stackwright.cli.features import FEATURES
 from stackwright.cli.lineage import LINEAGE
 from stackwright.cli.live import LIVE
@@ -12,4 +13,4 @@ from stackwright.cli.verb import Verb
 
 __all__ = ["VERBS", "Verb"]
 
-VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING)
+VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *CONSOLE)
