@@ -35,3 +35,11 @@ def king_county_data() -> Path:
     if not folder.exists():
         pytest.skip(f"the King County sales are not in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def movielens_data() -> Path:
+    folder = DATA / "movielens_100k"
+    if not folder.exists():
+        pytest.skip(f"MovieLens 100k is not in {folder}")
+    return folder

@@ -34,6 +34,14 @@ def split(ratings: pd.DataFrame, share: float = 0.75) -> tuple[pd.DataFrame, pd.
     return ordered[older], ordered[~older]
 
 
+def by_time(ratings: pd.DataFrame, share: float = 0.75) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a share of each user's ratings, the oldest, and the rest."""
+    ordered = ratings.sort_values(["user", "time"], kind="stable")
+    by_user = ordered.groupby("user")["item"]
+    older = by_user.cumcount() + 1 <= np.round(by_user.transform("count") * share)
+    return ordered[older], ordered[~older]
+
+
 def recommended(ratings: pd.DataFrame) -> tuple[Any, Any, Any]:
     """Return users, items and, for each user, the places of the best unseen items, best first."""
     users, user = np.unique(ratings["user"], return_inverse=True)
@@ -53,7 +61,19 @@ def scored(path: Path) -> dict[str, float]:
     """Return our metrics of the lists."""
     train, test = split(read(path))
     users, items, lists = recommended(train)
-    relevant = test[test["user"].isin(users)].groupby("user")["item"].apply(set)
-    shown = items[lists[np.searchsorted(users, relevant.index)]]
-    hits = [[item in wanted for item in row] for row, wanted in zip(shown, relevant, strict=True)]
-    return top_k.score(hits, [len(wanted) for wanted in relevant])
+    relevant = wanted_by(train, test)
+    shown = items[lists[np.searchsorted(users, list(relevant))]]
+    hits = [[item in wanted for item in row] for row, wanted in zip(shown, relevant.values(), strict=True)]
+    return top_k.score(hits, [len(wanted) for wanted in relevant.values()])
+
+
+def lists_of_sar(train: pd.DataFrame) -> dict[Any, list[Any]]:
+    """Return SAR's list of each user."""
+    users, items, lists = recommended(train)
+    return dict(zip(users.tolist(), items[lists].tolist(), strict=True))
+
+
+def wanted_by(train: pd.DataFrame, test: pd.DataFrame) -> dict[Any, set[Any]]:
+    """Return what each user that was learned from rated in the rest."""
+    rated = test[test["user"].isin(set(train["user"]))].groupby("user")["item"].apply(set)
+    return dict(zip(rated.index.tolist(), rated, strict=True))

@@ -27,6 +27,7 @@ def silent(what: str, done: int, total: int) -> None:
     del what, done, total
 
 
+_NEWEST: Final = 4
 _TRIED: Final = 2_000
 """Users that retrievers choose their options by."""
 
@@ -39,7 +40,8 @@ class Settings:
         holdout: what the ranker learns to find: each user's newest interactions (``"last"``) or drawn ones
             (``"random"``); ``None`` takes the newest where times are known.
         share: of each user's interactions that is held out for it.
-        folds: how often, each time of other interactions.
+        folds: how often, each time of other interactions; ``None`` holds every interaction out once where they are
+            drawn, and else takes 4: the older what is held out, the less it is like what comes next.
         candidates: items each retriever names for a user.
         lists: most users whose lists the ranker learns from in each fold, drawn.
         cold: share of the lists that are learned from once more as if nothing were known of the user.
@@ -51,7 +53,7 @@ class Settings:
 
     holdout: How | None = None
     share: float = 0.1
-    folds: int = 4
+    folds: int | None = None
     candidates: int = 50
     lists: int = 20_000
     cold: float = 0.1
@@ -83,7 +85,8 @@ def fit(
         TrainingError: there is too little to learn from, or an option cannot be used.
     """
     how: How = settings.holdout or ("last" if interactions.timed else "random")
-    parts = folds(interactions, how, share=settings.share, count=settings.folds, seed=settings.seed)
+    count = settings.folds or (_NEWEST if how == "last" else round(1 / settings.share))
+    parts = folds(interactions, how, share=settings.share, count=count, seed=settings.seed)
     pool = Pool(retrievers)
     _tune(pool, parts[0], items, settings)
     learned: list[_Learned] = []
