@@ -48,16 +48,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint, types, import rules, then the tests but for the nightly ones: ``nox -s tests``. In CI, with coverage."""
+    """Lint, types, import rules, then the tests but for the nightly ones: ``nox -s tests``."""
     install(session)
     lint(session)
-    in_ci = os.environ.get("CI") == "true"
-    if in_ci:
+    if os.environ.get("CI") == "true":
         install_tools(session)
-    reached = COVERAGE if in_ci else []
     by_day = [] if "-m" in session.posargs else ["-m", "not nightly"]
     workers = (os.cpu_count() or 2) + 1  # many tests wait for a process that they started
-    session.run("pytest", "-n", str(workers), "--dist", "worksteal", *by_day, *reached, *session.posargs)
+    session.run("pytest", "-n", str(workers), "--dist", "worksteal", *by_day, *session.posargs)
 
 
 def lint(session: nox.Session) -> None:

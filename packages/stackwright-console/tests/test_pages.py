@@ -77,7 +77,7 @@ def test_lineage_goes_forwards_and_back(console: Any) -> None:
 def test_a_prediction_is_traced_to_the_files_it_learned_from(console: Any, made: Path) -> None:
     with stackwright.load(made, progress=lambda *_: None) as stack:
         answered = next(iter(journal.predictions(stack).records()))
-    text = console.get(f"/trace?prediction={answered['id']}").text
+    text = console.get(f"/trace?prediction={answered['prediction_id']}").text
     assert "valuation@1" in text
     assert "listings.parquet" in text
 
@@ -124,7 +124,7 @@ def _first_request(made: Path) -> str:
     ("path", "told"),
     [
         ("/features/listings%401", "listing@1"),
-        ("/models/valuation%4099", "valuation@99"),
+        ("/models/valuation%4099", "no version 99"),
         ("/runs/ffffffff", "ffffffff"),
         ("/lineage?name=nothing", "nothing"),
         ("/monitors/nothing", "nothing"),
