@@ -91,7 +91,7 @@ class Found:
         seed: of the market.
         windows: of each window whether it alarmed, and how many whole windows after the shift it is (0 holds the shift,
             less lies before it).
-        detected: number of the window that found it; ``None`` where none did.
+        detected: number of the window that found it and named the district; ``None`` where none did.
         false: windows before the shift that alarmed.
         promoted: versions that the loop promoted.
         refused: what it trained and did not promote, and why.
@@ -223,13 +223,23 @@ class _Life:
     def _watch(self) -> None:
         with self.open() as stack:
             outcome = stack.watch("valuation")
+            verdicts = {
+                window["number"]: stack.decisions("valuation", number=window["number"]).data["data"]["verdicts"][
+                    "market"
+                ]
+                for window in outcome.data["windows"]
+            }
         for window in outcome.data["windows"]:
             number = (datetime.fromisoformat(window["start"]) - self.shift) // WINDOW + 1
-            alarmed = window["states"]["market"] == "alarm"
+            verdict = verdicts[window["number"]]
+            alarmed = verdict["state"] == "alarm"
+            named = any(
+                part["state"] == "alarm" and part.get("slice") == {"district": STRUCK} for part in verdict["parts"]
+            )
             self.found.windows.append((number, alarmed))
             if alarmed and number < 0:
                 self.found.false += 1
-            if alarmed and number >= 0 and self.found.detected is None:
+            if named and number >= 0 and self.found.detected is None:
                 self.found.detected = number
         for event in outcome.data["events"]:
             if event["kind"] == "result":
