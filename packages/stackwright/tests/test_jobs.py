@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -205,6 +206,19 @@ def test_a_job_outlives_the_server_and_the_process_that_does_it(project: Path, s
     with serving(Project.find(project)) as url:
         assert Client(url).ended(f"/jobs/{told['id']}")["state"] == "done"
     assert_once(project)
+
+
+def test_whoever_asks_again_and_again_starts_one_process(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *given, **named: started.append(popen(*given, **named)) or started[-1]
+    )
+    requests = Requests(stack, 2)
+    told, _ = requests.start("k-1", "nightly", AT)
+    while (requests.status(told["id"]) or {})["state"] != "done":
+        assert len(started) == 1
+    started[0].wait(30)
 
 
 def wait_in_vain(stack: Any, most: int) -> Callable[[str], Any]:

@@ -100,9 +100,8 @@ class Requests:
 
     def resume(self) -> None:
         """Start the process that does the jobs, where something waits and it does not run."""
-        if self._runner is not None:
-            self._runner.poll()
-        if not self._log.waiting() or self._log.runs():
+        starting = self._runner is not None and self._runner.poll() is None  # it takes its lock only after a while
+        if starting or not self._log.waiting() or self._log.runs():
             return
         project = self._stack.project
         command = [sys.executable, "-m", RUNNER, str(project.folder), project.env]
