@@ -14,7 +14,7 @@ import stackwright
 from stackwright.workflows import journal
 
 PATHS = (
-    "/", "/features", "/features/listing%401", "/runs", "/models", "/models/valuation%401", "/lineage",
+    "/", "/features", "/features/listing%401", "/worth", "/runs", "/models", "/models/valuation%401", "/lineage",
     "/lineage?name=listing%401", "/monitors", "/monitors/valuation", "/playground", "/unlock",
 )  # fmt: skip
 
@@ -43,8 +43,14 @@ def test_features_are_found_by_words(console: Any) -> None:
 
 def test_a_view_tells_its_owner_columns_statistics_and_who_would_feel_a_change(console: Any) -> None:
     text = console.get("/features/listing%401").text
-    for part in ("valuation-team", "energy_label", "1 ingestions kept", "POST /predict/valuation"):
+    for part in ("valuation-team", "energy_label", "1 ingestions kept", "POST /predict/valuation", "online up to"):
         assert part in text
+
+
+def test_what_a_view_is_worth_is_told_with_what_is_unknown(console: Any) -> None:
+    text = console.get("/worth?words=listing%401:area").text
+    assert "reads of the last 30 days" in text
+    assert "stackwright ablate valuation" in text
 
 
 def test_a_run_tells_its_cost_metrics_parameters_and_log(console: Any) -> None:

@@ -22,7 +22,7 @@ from stackwright_console import rendering
 from stackwright_console.desk import Desk
 from stackwright_console.guard import COOKIE, HEADERS, REPORT_HEADERS, Guard, is_own
 from stackwright_console.page import Asked, Field, Form, Page, Section, to
-from stackwright_console.pages.features import features, view
+from stackwright_console.pages.features import features, view, worths
 from stackwright_console.pages.lineage import lineage, traced
 from stackwright_console.pages.models import model, models, promoted, rolled_back
 from stackwright_console.pages.monitors import decision, monitor, monitors, report_file
@@ -39,6 +39,7 @@ PAGES: Final[Mapping[str, Show]] = {
     "/": overview,
     "/features": features,
     "/features/{name:path}": view,
+    "/worth": worths,
     "/runs": runs,
     "/runs/compare": compared,
     "/runs/{name}": run,

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.datasets.pins import SupportsServed, SupportsWatermarks
 from stackwright.workflows.features.catalogue import find_view, search
 from stackwright.workflows.features.ingestion import statistics
 from stackwright.workflows.lineage.impact import impact
+from stackwright.workflows.lineage.worth import worth
 from stackwright.workflows.outcome import Table
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Field, Form, Link, Page, Section, paged, to, turning, with_cells
@@ -30,6 +32,7 @@ def features(stack: Stack, _desk: Desk, asked: Asked) -> Page:
     form = Form(to("features"), "Search", (Field("words", "Words", words, hint="name, tag, owner, entity or text"),))
     links = turning(asked, "features", number, pages)
     heading = outcome.title if pages == 1 else f"{outcome.title}, page {number} of {pages}"
+    links.append(Link("What they are worth", to("worth", words=words)))
     sections = (Section("Search", forms=(form,)), Section(heading, tables=(shown,), links=links))
     return Page(title="Features", here="Features", lead="What is defined once and read everywhere.", sections=sections)
 
@@ -44,6 +47,17 @@ def _to_view(stack: Stack) -> Any:
     return link
 
 
+def worths(stack: Stack, desk: Desk, asked: Asked) -> Page:
+    """Return what the features that fit the words asked for are read for, hold, take and are worth."""
+    words = asked.get("words", "")
+    outcome = desk.recent(f"worth {words}", lambda: worth(stack, words.split()))
+    (table,) = outcome.tables
+    rows, number, pages = paged(table.rows, asked, _ROWS)
+    shown = with_cells(Table(table.headings, rows), feature=_to_view(stack))
+    section = Section(outcome.title, lines=outcome.notes, tables=(shown,), links=turning(asked, "worth", number, pages))
+    return Page(title="What features are worth", here="Features", lead="A dash is unknown.", sections=(section,))
+
+
 def view(stack: Stack, _desk: Desk, asked: Asked) -> Page:
     """Return a view with all that is known of it."""
     found = find_view(stack.definitions, asked["name"])
@@ -54,13 +68,16 @@ def view(stack: Stack, _desk: Desk, asked: Asked) -> Page:
         here="Features",
         lead=found.description,
         sections=(
-            Section("About", tables=(Table(("", "value"), list(_about(found))),)),
+            Section("About", tables=(Table(("", "value"), [*_about(found), *_fresh(stack, found)]),)),
             Section("Columns", tables=(Table(("name", "type", "description"), list(_columns(found))),)),
             Section(told.title, lines=told.notes, tables=told.tables, pictures=_growth(told.data["ingestions"])),
             Section(
                 "Who would feel a change",
                 tables=reached.tables,
-                links=(Link("As a drawing", to("lineage", kind="view", name=found.ref)),),
+                links=(
+                    Link("As a drawing", to("lineage", kind="view", name=found.ref)),
+                    Link("What it is worth", to("worth", words=found.ref)),
+                ),
             ),
         ),
     )
@@ -76,6 +93,24 @@ def _about(found: FeatureView) -> Iterator[tuple[str, Any]]:
     if found.computed:
         yield "computed from", [needed.ref for needed in found.computed.inputs]
     yield from (("tag " + name, value) for name, value in found.tags.items())
+
+
+def _fresh(stack: Stack, found: FeatureView) -> Iterator[tuple[str, Any]]:
+    """Give how much of a view was ingested and brought online, where a service gives it and the store tells."""
+    services = [
+        service.ref
+        for service in stack.definitions.services
+        if found.ref in {selection.view.ref for selection in service.selections}
+    ]
+    store = stack.features
+    if not services or not isinstance(store, SupportsWatermarks):
+        return
+    known = store.watermarks(services[0])[found.ref].position
+    yield "ingestions known", known
+    if isinstance(store, SupportsServed) and stack.blueprint.online is not None:
+        served = store.served(services[0])[found.ref]
+        yield "ingestions online", 0 if served is None else served.position
+        yield "online up to", None if served is None else served.due.isoformat(timespec="seconds")
 
 
 def _columns(found: FeatureView) -> Iterator[tuple[str, str, str]]:
