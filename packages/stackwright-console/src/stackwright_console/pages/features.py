@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets.pins import SupportsServed, SupportsWatermarks
+from stackwright.workflows.datasets.pins import SupportsServed
+from stackwright.workflows.features import source_log
 from stackwright.workflows.features.catalogue import find_view, search
 from stackwright.workflows.features.ingestion import statistics
 from stackwright.workflows.lineage.impact import impact
@@ -96,20 +97,19 @@ def _about(found: FeatureView) -> Iterator[tuple[str, Any]]:
 
 
 def _fresh(stack: Stack, found: FeatureView) -> Iterator[tuple[str, Any]]:
-    """Give how much of a view was ingested and brought online, where a service gives it and the store tells."""
+    """Give how much of a view was ingested, and how much of that was brought online where the store tells."""
+    log = source_log.read(stack, found.ref)
+    if log:
+        yield "last ingested", log[-1]["at"]
+        yield "ingestions", log[-1]["position"]
     services = [
         service.ref
         for service in stack.definitions.services
         if found.ref in {selection.view.ref for selection in service.selections}
     ]
-    store = stack.features
-    if not services or not isinstance(store, SupportsWatermarks):
-        return
-    known = store.watermarks(services[0])[found.ref].position
-    yield "ingestions known", known
-    if isinstance(store, SupportsServed) and stack.blueprint.online is not None:
-        served = store.served(services[0])[found.ref]
-        yield "ingestions online", 0 if served is None else served.position
+    if services and isinstance(stack.features, SupportsServed):
+        served = stack.features.served(services[0])[found.ref]
+        yield "of these online", 0 if served is None else served.position
         yield "online up to", None if served is None else served.due.isoformat(timespec="seconds")
 
 
