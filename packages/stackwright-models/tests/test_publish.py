@@ -166,12 +166,6 @@ def test_what_no_folder_may_hold_is_refused_and_the_run_has_failed(stack: Any) -
     assert stack.registry.history("valuation")[0] == []
 
 
-def test_what_no_server_answers_is_refused_before_anything_is_done(stack: Any) -> None:
-    for estimator in (sm.Ranker(), sm.TimeToEvent()):
-        with pytest.raises(StackwrightError, match="Train it from the blueprint"):
-            publish(stack, estimator)
-
-
 def test_a_trainer_that_takes_no_estimators_says_so(stack: Any) -> None:
     found = sm.training_set(stack, "valuation")
     rows = {"target": found.y.to_numpy(), "asked": found.time.dt.tz_localize(None).to_numpy().astype("datetime64[us]")}

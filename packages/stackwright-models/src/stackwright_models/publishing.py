@@ -15,9 +15,10 @@ from stackwright_models.frames import model_columns
 from stackwright_models.inputs import take_numbers, to_instants
 from stackwright_models.intervals import IntervalRegressor
 from stackwright_models.pipelines import tabular
+from stackwright_models.ranking import Ranker
 from stackwright_models.scoring import task_of
+from stackwright_models.survival import TimeToEvent, read_outcomes
 
-_UNSERVED: Final = ("ranking", "time_to_event")
 _DAY: Final = timedelta(days=1)
 
 
@@ -31,6 +32,8 @@ def publish(
     time: Any,
     keys: pd.DataFrame,
     observed: Any = None,
+    group: Any = None,
+    position: Any = None,
     about: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> Any:
@@ -38,17 +41,23 @@ def publish(
 
     A copy is fitted on the older rows and judged by the newer ones, by the gates of the blueprint: what a model says of
     rows it has learned from proves nothing. What was judged is what is published. An :class:`IntervalRegressor` is
-    published as its regressor; the engine makes the intervals, at its level, from forward predictions.
+    published as its regressor; the engine makes the intervals, at its level, from forward predictions. A
+    :class:`Ranker` is judged list by list; a :class:`TimeToEvent` also answers the chance of the event within each of
+    the blueprint's ``horizons``, and learns of older rows what was known when the newer ones were asked for.
 
     Args:
         stack: of ``stackwright.load(folder)``.
-        estimator: a regressor, or a classifier of 0 and 1, that takes frames as :func:`training_set` gives them.
+        estimator: a regressor, a classifier of 0 and 1, a :class:`Ranker`, or a :class:`TimeToEvent`, that takes frames
+            as :func:`training_set` gives them. The model's task in the blueprint is its task.
         name: a model of the blueprint.
         X: the outputs of the model's service, all rows that it may learn from and be judged by.
-        y: the truths.
+        y: the truths; of a :class:`TimeToEvent` outcomes as its ``fit`` takes them, durations in days.
         time: when each row was asked for.
         keys: what the service was asked with.
-        observed: when each truth became known; ``None`` is at once.
+        observed: when each truth became known; ``None`` is at once, of a :class:`TimeToEvent` when the row's
+            time ended.
+        group: of a :class:`Ranker`, the list that each row was shown in, any labels; rows may lie in any order.
+        position: of a :class:`Ranker`, the place that each row was shown at, from 1, where y comes from clicks.
         about: heading → text for the model card, ``intended use`` or ``limits`` say.
         force: publish even if a version of exactly this is published.
 
@@ -56,29 +65,61 @@ def publish(
         The stack's outcome: ``ok`` tells whether every gate is green, ``data["model"]`` the version.
 
     Raises:
-        InvalidParameter: a ranking or a time to event, which are trained from the blueprint.
+        InvalidParameter: a ranking without ``group``, or ``group`` and ``position`` without a ranking; a
+            :class:`TimeToEvent` with a ``window``, or inside of a pipeline.
         BlueprintError: the blueprint has no such model.
         MissingColumn: X or keys lack what the service gives or asks.
         TrainingError: too few rows, a fit that fails, or an estimator that no model folder may hold.
     """
     task = task_of(estimator)
-    if task in _UNSERVED:
-        todo = f'Train it from the blueprint: [models.NAME] with task = "{task}" and trainer = "lightgbm".'
-        raise InvalidParameter("publish", f"{type(estimator).__name__} answers a {task.replace('_', ' ')}", todo)
-    check_consistent_length(X, y, time, keys, observed)
+    _check(estimator, task, group, position)
+    check_consistent_length(X, y, time, keys, observed, group, position)
     chosen, settings = _served(estimator)
+    outcomes = read_outcomes(y) if task == "time_to_event" else None
+    target = take_numbers(np.asarray(y, dtype=np.float64), "y") if outcomes is None else outcomes.duration
     return stack.publish(
         chosen,
         name,
         columns=model_columns(X),
-        target=take_numbers(np.asarray(y, dtype=np.float64), "y"),
+        target=target,
         asked=to_instants(time, "publish"),
         observed=None if observed is None else to_instants(observed, "publish"),
+        group=None if group is None else np.asarray(group, dtype=object),
+        position=None if position is None else np.asarray(position, dtype=np.float64),
+        event=None if outcomes is None else outcomes.event,
         keys={str(name): keys[name].astype(object).to_numpy() for name in keys},
         settings=settings,
         about=about,
         force=force,
     )
+
+
+def _check(estimator: Any, task: str, group: Any, position: Any) -> None:
+    """See that a ranking has its lists, and that a time to event can be fitted without its start.
+
+    Raises:
+        InvalidParameter: it is not so.
+    """
+    name = type(estimator).__name__
+    if task == "ranking" and group is None:
+        raise InvalidParameter("publish", "a ranking without group", "Pass group=, the list of each row.")
+    if task == "ranking" and not isinstance(_last(estimator), Ranker):
+        raise InvalidParameter("publish", f"{type(_last(estimator)).__name__} ranks", "Publish a Ranker.")
+    if task != "ranking" and (group is not None or position is not None):
+        found = f"group or position is given, and {name} answers a {task.replace('_', ' ')}"
+        raise InvalidParameter("publish", found, "Leave them out, or give a Ranker.")
+    if isinstance(_last(estimator), TimeToEvent) and _last(estimator) is not estimator:
+        todo = (
+            "Put the steps before it into a pipeline with its classifier: TimeToEvent(make_pipeline(..., classifier))."
+        )
+        raise InvalidParameter("publish", "a TimeToEvent inside of a pipeline, which gives no chances", todo)
+    if isinstance(estimator, TimeToEvent) and estimator.window is not None:
+        found = f"window is {estimator.window:g}, and a model of the registry is fitted without the rows' start"
+        raise InvalidParameter("publish", found, "Leave window out, and leave rows out of X that are too old.")
+
+
+def _last(estimator: Any) -> Any:
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
 
 
 def _served(estimator: Any) -> tuple[Any, dict[str, Any]]:

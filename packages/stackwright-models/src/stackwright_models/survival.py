@@ -119,12 +119,15 @@ class TimeToEvent(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Floats:
         """Return n expected durations, as ``predicts`` says."""
+        return self._expected(self.predict_survival(X))
+
+    def predict_outcomes(self, X: Any, horizons: ArrayLike) -> Floats:
+        """Return n × (1 + m): the expected duration, and the chance that the event comes within each of m horizons.
+
+        The same numbers as :meth:`predict` and one less :meth:`predict_survival` give, for the price of one of them.
+        """
         survival = self.predict_survival(X)
-        if self.predicts == "mean":
-            return periods_of.mean(survival, self.edges_)
-        if self.predicts == "median":
-            return periods_of.median(survival, self.edges_)
-        raise InvalidParameter(type(self).__name__, f"predicts is {self.predicts!r}", "Give 'mean' or 'median'.")
+        return np.column_stack([self._expected(survival), 1 - periods_of.at(survival, self.edges_, horizons)])
 
     def predict_survival(self, X: Any, times: ArrayLike | None = None) -> Floats:
         """Return the chance that the event is still to come at each time.
@@ -164,6 +167,13 @@ class TimeToEvent(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
         tags.input_tags.allow_nan = allows_missing(self._clone())
         tags.target_tags.positive_only = True
         return tags
+
+    def _expected(self, survival: Floats) -> Floats:
+        if self.predicts == "mean":
+            return periods_of.mean(survival, self.edges_)
+        if self.predicts == "median":
+            return periods_of.median(survival, self.edges_)
+        raise InvalidParameter(type(self).__name__, f"predicts is {self.predicts!r}", "Give 'mean' or 'median'.")
 
     def _clone(self) -> Any:
         return tabular("classification", **_SLOW) if self.classifier is None else clone(self.classifier)

@@ -29,6 +29,8 @@ class TrainingSet(NamedTuple):
         features: column of X → ``view@version:feature``, ``request:field`` or ``transform:name``.
         service: ``name@version`` of the feature service.
         target: name of the target.
+        group: the list that each row was shown in; ``None`` where the target names none.
+        position: the place that each was shown at, NaN where it is not known; ``None`` where the target names none.
     """
 
     X: pd.DataFrame
@@ -39,6 +41,8 @@ class TrainingSet(NamedTuple):
     features: Mapping[str, str]
     service: str
     target: str
+    group: pd.Series | None = None
+    position: pd.Series | None = None
 
     def rows(self, places: Any) -> TrainingSet:
         """Return these rows: a mask, or positions. The index stays."""
@@ -49,6 +53,8 @@ class TrainingSet(NamedTuple):
             keys=self.keys.iloc[chosen],
             time=self.time.iloc[chosen],
             observed=self.observed.iloc[chosen],
+            group=None if self.group is None else self.group.iloc[chosen],
+            position=None if self.position is None else self.position.iloc[chosen],
         )
 
     def split(self, cut: Any) -> tuple[TrainingSet, TrainingSet]:
@@ -123,4 +129,6 @@ def training_set(
         features=found.features,
         service=found.service,
         target=found.target,
+        group=None if found.group is None else pd.Series(found.group, name="group"),
+        position=None if found.position is None else pd.Series(found.position, name="position"),
     )

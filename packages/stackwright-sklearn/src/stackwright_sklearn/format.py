@@ -10,7 +10,7 @@ from stackwright_interfaces.model import Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
 from stackwright_sklearn.frames import FramePredictor
 from stackwright_sklearn.linear import LinearPredictor
-from stackwright_sklearn.payload import Payload, load, steps
+from stackwright_sklearn.payload import Payload, load, steps, task_of
 from stackwright_sklearn.plugin import SklearnFormatConfig
 from stackwright_sklearn.predictor import SklearnPredictor
 from stackwright_skops.archive import damaged
@@ -58,8 +58,6 @@ def predictor_of(payload: Payload, where: str = "scikit-learn model") -> Predict
 
 
 def _check_fit(payload: Payload, manifest: Manifest, where: str) -> None:
-    from sklearn.base import is_classifier
-
     names = tuple(field.name for field in manifest.signature.inputs)
     todo = "Publish the model again."
     if payload.inputs != names:
@@ -71,6 +69,10 @@ def _check_fit(payload: Payload, manifest: Manifest, where: str) -> None:
     width = first.n_features_in_ if payload.texts is None else getattr(first, "n_features_in_", len(names))
     if width != len(names):
         raise ArtifactError(where, f"the model takes {width} inputs; the manifest names {len(names)}", todo)
-    if is_classifier(payload.model) != (manifest.task == "classification"):
+    outputs = len(manifest.signature.outputs)
+    if outputs != 1 + len(payload.horizons):
+        found = f"{len(payload.horizons)} horizons; the manifest names {outputs} outputs"
+        raise ArtifactError(where, found, todo)
+    if task_of(payload.model) != manifest.task:
         found = f"the model is a {type(payload.model).__name__}; the manifest says {manifest.task}"
         raise ArtifactError(where, found, todo)

@@ -17,6 +17,8 @@ _BY_ROW: Final = (
     *("sklearn.tree.", "sklearn.ensemble._forest.", "sklearn.ensemble._gb.", "sklearn.dummy.", "lightgbm."),
     *("sklearn.ensemble._hist_gradient_boosting.", "sklearn.pipeline.", "sklearn.compose.", "sklearn.impute._base."),
     *("sklearn.preprocessing._data.", "sklearn.preprocessing._encoders.", "sklearn.preprocessing._function_"),
+    *("stackwright_models.encoding.", "stackwright_models.pipelines."),
+    *("stackwright_models.ranking.", "stackwright_models.survival."),
 )
 """Modules whose estimators treat each row by itself, element by element; others may multiply matrices."""
 
@@ -59,6 +61,7 @@ class FramePredictor(Predictor):
         self._texts = payload.texts or {}
         self._where = where
         self._model = payload.model
+        self._horizons = payload.horizons
         self._one = list(payload.model.classes_).index(1) if is_classifier(payload.model) else None
         self._block = self._rows_at_a_time()
 
@@ -80,10 +83,10 @@ class FramePredictor(Predictor):
                 here, there = (self._answer(self._frame(rows)) for rows in (columns, turned))
         except (ValueError, TypeError, ArithmeticError):
             return 1
-        return _BLOCK if np.array_equal(np.roll(here, 1), there, equal_nan=True) else 1
+        return _BLOCK if np.array_equal(np.roll(here, 1, axis=0), there, equal_nan=True) else 1
 
     def predict(self, inputs: Any) -> Any:
-        """Return n predictions, or probabilities of 1, for arrays of n by name.
+        """Return n predictions, or probabilities of 1, for arrays of n by name; n × outputs where there are horizons.
 
         Raises:
             PredictionError: an input has no column, or the model does not take a value.
@@ -92,7 +95,7 @@ class FramePredictor(Predictor):
             raise PredictionError(self._where, "used after it was closed")
         frame = self._frame(inputs)
         if not len(frame):
-            return np.empty(0)
+            return np.empty(self._shape(0))
         try:
             with native_threads().limit(limits=1):
                 return self._predict(frame)
@@ -108,7 +111,7 @@ class FramePredictor(Predictor):
     def _predict(self, frame: Any) -> Any:
         if not self._block:
             return self._answer(frame)
-        answer = np.empty(len(frame))
+        answer = np.empty(self._shape(len(frame)))
         for start in range(0, len(frame), self._block):
             stop = min(start + self._block, len(frame))
             filled = np.r_[start:stop, np.full(self._block - (stop - start), start)]
@@ -116,9 +119,14 @@ class FramePredictor(Predictor):
         return answer
 
     def _answer(self, frame: Any) -> Any:
-        if self._one is None:
-            return np.asarray(self._model.predict(frame), dtype=np.float64).ravel()
-        return np.asarray(self._model.predict_proba(frame)[:, self._one], dtype=np.float64)
+        if self._one is not None:
+            return np.asarray(self._model.predict_proba(frame)[:, self._one], dtype=np.float64)
+        if self._horizons:
+            return np.asarray(self._model.predict_outcomes(frame, self._horizons), dtype=np.float64)
+        return np.asarray(self._model.predict(frame), dtype=np.float64).ravel()
+
+    def _shape(self, rows: int) -> tuple[int, ...]:
+        return (rows, 1 + len(self._horizons)) if self._horizons else (rows,)
 
     def close(self) -> None:
         """Let go of the model. Closing twice is allowed."""

@@ -16,7 +16,7 @@ from stackwright_interfaces.trainer import Distribution, FittedModel, Report, Ta
 from stackwright_numerics.training_rows import check_rows
 from stackwright_sklearn.frames import to_frame
 from stackwright_sklearn.models import SklearnModel
-from stackwright_sklearn.payload import Payload, dump
+from stackwright_sklearn.payload import Payload, dump, task_of
 from stackwright_sklearn.threads import native_threads
 from stackwright_skops.trees import parts_of
 
@@ -28,14 +28,18 @@ class ReadyTrainer(Trainer):
     """Fits copies of one estimator.
 
     Args:
-        estimator: a regressor, or a classifier with ``predict_proba``; a pipeline of scikit-learn as a rule. It is
-            copied, whether it is fitted or not.
+        estimator: a regressor, or a classifier with ``predict_proba``; a pipeline of scikit-learn as a rule. For a
+            ranking one whose ``fit`` takes ``group``, a label a row, and ``position``; for times to an event one with
+            ``predict_survival`` and ``predict_outcomes``, fitted on a structured array of ``event`` and ``duration``.
+            It is copied, whether it is fitted or not.
 
     Raises:
         TrainingError: it is no estimator.
     """
 
     input = "columns"
+    ranks = True
+    takes_censored = True
 
     def __init__(self, estimator: Any) -> None:
         from sklearn.base import clone
@@ -83,21 +87,49 @@ class ReadyTrainer(Trainer):
         settled = _settle(model, "n_jobs", threads)
         texts = {name: known[0] if known else "" for name, known in task.signature.categories.items()}
         inputs = tuple(field.name for field in task.signature.inputs)
-        whole = np.int64 if task.kind is TaskKind.CLASSIFICATION else np.float64
         with _translated(model), native_threads().limit(limits=threads):
-            model.fit(to_frame(train.inputs, inputs, texts), np.asarray(train.target, whole))
+            model.fit(to_frame(train.inputs, inputs, texts), _truths(task.kind, train), **_lists(model, train))
         model.set_params(**dict.fromkeys(settled))
-        return SklearnModel(dump(Payload(inputs, model, texts)), _parameters(self._estimator))
+        _check_horizons(model, task.horizons)
+        return SklearnModel(dump(Payload(inputs, model, texts, task.horizons)), _parameters(self._estimator))
 
     @staticmethod
     def _check_task(model: Any, kind: TaskKind) -> None:
-        from sklearn.base import is_classifier
-
         name = type(model).__name__
-        if kind is TaskKind.RANKING or is_classifier(model) != (kind is TaskKind.CLASSIFICATION):
+        if task_of(model) != kind:
             raise TrainingError(_WHERE, f"{name} does not fit the task {kind.value}", "Change the one or the other.")
-        if is_classifier(model) and not hasattr(model, "predict_proba"):
+        if kind is TaskKind.CLASSIFICATION and not hasattr(model, "predict_proba"):
             raise TrainingError(_WHERE, f"{name} gives no probabilities", "Choose one with predict_proba.")
+
+
+def _truths(kind: TaskKind, rows: TrainingData) -> Any:
+    """Return what an estimator is fitted on: classes, numbers, or of times the events and durations."""
+    if kind is TaskKind.TIME_TO_EVENT:
+        outcomes = np.empty(len(rows.target), dtype=[("event", np.bool_), ("duration", np.float64)])
+        outcomes["event"] = True if rows.event is None else rows.event
+        outcomes["duration"] = rows.target
+        return outcomes
+    return np.asarray(rows.target, np.int64 if kind is TaskKind.CLASSIFICATION else np.float64)
+
+
+def _lists(model: Any, rows: TrainingData) -> dict[str, Any]:
+    """Return what a ranking is told of its rows, under the names that its fit, or that of its pipeline, has for it."""
+    import sklearn
+
+    if rows.group is None:
+        return {}
+    told = {"group": np.repeat(np.arange(len(rows.group)), rows.group)}
+    if rows.position is not None:
+        told["position"] = np.asarray(rows.position, np.int64)
+    if not hasattr(model, "steps") or sklearn.get_config()["enable_metadata_routing"]:
+        return told
+    return {f"{model.steps[-1][0]}__{name}": values for name, values in told.items()}
+
+
+def _check_horizons(model: Any, horizons: tuple[float, ...]) -> None:
+    if horizons and horizons[-1] > model.edges_[-1]:
+        found = f"the last period ends after {model.edges_[-1]:g}, and a horizon is {horizons[-1]:g}"
+        raise TrainingError("horizons", found, "Ask for shorter ones: nothing is known of longer times.")
 
 
 def _settle(model: Any, parameter: str, value: int) -> list[str]:

@@ -47,10 +47,15 @@ TABULAR: Final[Mapping[str, str]] = {
 }
 """For what ``stackwright_models.tabular`` makes; goes with :data:`LIGHTGBM`."""
 
-NOTEBOOK: Final[Mapping[str, str]] = {
-    "stackwright_models.intervals.IntervalRegressor": "a regressor and a table of widths",
+OUTCOMES: Final[Mapping[str, str]] = {
     "stackwright_models.survival.TimeToEvent": "a classifier and the ends of periods",
     "stackwright_models.ranking.Ranker": "a booster and an encoder of columns",
+}
+"""For the estimators of ``stackwright_models`` that rank, or learn times; goes with :data:`TABULAR`."""
+
+NOTEBOOK: Final[Mapping[str, str]] = {
+    **OUTCOMES,
+    "stackwright_models.intervals.IntervalRegressor": "a regressor and a table of widths",
     "stackwright_models.splitting.TemporalSplit": "options",
     "stackwright_numerics.conformal.IntervalTable": "numbers",
     "stackwright_numerics.conformal.Difficulty": "numbers",

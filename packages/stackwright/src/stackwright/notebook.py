@@ -196,6 +196,9 @@ class NotebookStack(Stack):
         asked: Any,
         keys: Mapping[str, Any],
         observed: Any = None,
+        group: Any = None,
+        position: Any = None,
+        event: Any = None,
         settings: Mapping[str, Any] | None = None,
         about: Mapping[str, str] | None = None,
         adapter: str = "sklearn",
@@ -204,7 +207,16 @@ class NotebookStack(Stack):
         """Fit a copy of an estimator on the older rows, judge it by the newer ones, and publish it."""
         from stackwright.workflows.training.publish_estimator import NotebookRows, publish_estimator
 
-        rows = NotebookRows(columns=columns, target=target, asked=asked, observed=observed, keys=keys)
+        rows = NotebookRows(
+            columns=columns,
+            target=target,
+            asked=asked,
+            observed=observed,
+            keys=keys,
+            group=group,
+            position=position,
+            event=event,
+        )
         with self._watched():
             return publish_estimator(
                 self, estimator, name, rows, settings=settings, about=about, adapter=adapter, force=force

@@ -35,6 +35,8 @@ class LabelledRows:
         censored: whether the truth had not come to be by then.
         keys: what the service was asked with.
         features: output → ``view@version:feature``, ``request:field`` or ``transform:name``.
+        group: the list that each row was shown in, where the target names it; objects.
+        position: the place that each was shown at, float64 with NaN, where the target names it.
     """
 
     service: str
@@ -47,6 +49,8 @@ class LabelledRows:
     censored: NDArray[np.bool_]
     keys: Mapping[str, Any]
     features: Mapping[str, str]
+    group: NDArray[Any] | None = None
+    position: NDArray[np.float64] | None = None
 
 
 def labelled_rows(
@@ -107,6 +111,7 @@ def labelled_rows(
         censored=found.censored,
         keys={column: np.array(found.frame.column(column).to_pylist(), dtype=object) for column in needed},
         features=references(service),
+        **_lists(stack, found),
     )
 
 
@@ -149,6 +154,17 @@ def _from_table(stack: Stack, frame: pa.Table, wanted: str | None, time: str) ->
     asked = _times(frame, time)
     value = None if column is None else _numbers(frame.column(column), column)
     return _Labels(frame, time, wanted or "", value, asked, asked, np.zeros(len(asked), np.bool_))
+
+
+def _lists(stack: Stack, labels: _Labels) -> dict[str, Any]:
+    """Return the list and the place of each row, where the target says which columns hold them."""
+    target = {item.name: item for item in stack.definitions.targets}.get(labels.target)
+    if target is None or target.group not in labels.frame.column_names:
+        return {}
+    found: dict[str, Any] = {"group": np.array(labels.frame.column(target.group).to_pylist(), dtype=object)}
+    if target.position in labels.frame.column_names:
+        found["position"] = _numbers(labels.frame.column(target.position), str(target.position))
+    return found
 
 
 def _numbers(column: Any, name: str) -> NDArray[np.float64]:

@@ -14,19 +14,26 @@ from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.model_part import TunePart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.outcomes import in_lists
 from stackwright.workflows.outcome import Outcome
 from stackwright.workflows.training.model_card import card
 from stackwright.workflows.training.publishing import judge_and_publish
 from stackwright.workflows.training.recording import Recording
-from stackwright.workflows.training.train import MIN_ROWS, fit_rows, nothing_to_do, outcome_of
+from stackwright.workflows.training.train import check_enough, fit_rows, nothing_to_do, outcome_of
 from stackwright.workflows.training.trial_log import TrialLog
 from stackwright.workflows.versions.evidence import gate_configuration, trained_on
 from stackwright.workflows.versions.provenance import lineage
 from stackwright_interfaces.catalogue import canonical, meaning
 from stackwright_interfaces.errors import DataError, MissingColumn, PluginError, TrainingError
-from stackwright_interfaces.trainer import Trainer
+from stackwright_interfaces.trainer import TaskKind, Trainer
 
 ORIGIN: Final = "notebook"
+_DAY: Final = 86_400_000_000
+"""Microseconds."""
+
+
+_OF_THE_TASK: Final[Mapping[str, tuple[str, ...]]] = {TaskKind.RANKING: ("k",), TaskKind.TIME_TO_EVENT: ("horizons",)}
+"""Task → further settings that a publication depends on."""
 
 
 @runtime_checkable
@@ -44,10 +51,14 @@ class NotebookRows:
 
     Args:
         columns: model columns of the service's outputs: float64 with NaN, texts as objects with ``None``.
-        target: the truths, float64.
+        target: the truths, float64; of times to an event the days.
         asked: when each row was asked for, ``datetime64[us]``, UTC.
-        observed: when its truth became known; ``None`` is at once.
+        observed: when its truth became known; ``None`` is at once, of times to an event when they ended.
         keys: what the service was asked with; the servable gate reads these rows online.
+        group: of a ranking, the list that each row was shown in: any labels.
+        position: of a ranking, the place that each was shown at, NaN where it is not known.
+        event: of times to an event, whether it came; the truths are days, and ``observed`` of a row that still waits is
+            when it was last looked at. ``None`` is all.
     """
 
     columns: Mapping[str, Any]
@@ -55,6 +66,9 @@ class NotebookRows:
     asked: NDArray[np.datetime64]
     observed: NDArray[np.datetime64] | None = None
     keys: Mapping[str, Any]
+    group: NDArray[Any] | None = None
+    position: NDArray[np.float64] | None = None
+    event: NDArray[np.bool_] | None = None
 
 
 def publish_estimator(
@@ -85,7 +99,7 @@ def publish_estimator(
     Raises:
         BlueprintError: the blueprint has no such model.
         PluginError: the adapter takes no estimators.
-        DataError: columns are missing, or of different lengths.
+        DataError: columns are missing, or of different lengths; or a ranking without lists.
         TrainingError: there are too few rows, or the fit fails.
     """
     part = _part(stack.model(name), adapter, settings or {})
@@ -158,7 +172,8 @@ def _dataset(stack: Stack, part: ModelPart, rows: NotebookRows) -> Dataset:
         if field.name not in given:
             raise MissingColumn.of("keys", field.name, rows.keys)
         keys[field.name] = np.asarray(given[field.name], dtype=object)
-    observed = rows.asked if rows.observed is None else rows.observed
+    observed = _observed(part, rows)
+    lists = _lists(part, rows)
     order = np.argsort(rows.asked, kind="stable")
     dataset = Dataset(
         columns={field.name: rows.columns[field.name] for field in service.output_fields},
@@ -166,23 +181,56 @@ def _dataset(stack: Stack, part: ModelPart, rows: NotebookRows) -> Dataset:
         asked=rows.asked,
         observed=observed,
         keys=keys,
+        event=_events(part, rows),
     )
-    lengths = {len(values) for values in (*dataset.columns.values(), *keys.values(), rows.target, rows.asked, observed)}
+    each = (*dataset.columns.values(), *keys.values(), rows.target, rows.asked, observed, *lists.values())
+    lengths = {len(values) for values in (*each, *dataset.about.values())}
     if len(lengths) > 1:
         found = f"columns of {', '.join(map(str, sorted(lengths)))} rows"
         raise DataError("X, y, time, keys", found, "Give as many of each.")
     dataset = dataset.take(order)
+    if lists:
+        dataset = _in_lists(dataset, lists, order)
     if not np.isfinite(dataset.target).all():
         raise TrainingError("y", "truths that are missing or infinite", "Leave these rows out.")
-    if len(dataset) < MIN_ROWS:
-        found = f"{len(dataset)} rows, at least {MIN_ROWS} are needed"
-        raise TrainingError(f"model {part.name!r}", found, "Bring more rows.")
+    check_enough(part, dataset, "Bring more rows.")
     return dataset
+
+
+def _observed(part: ModelPart, rows: NotebookRows) -> NDArray[np.datetime64]:
+    """Return when each truth became known: where nothing is said of it at once, of times when they ended."""
+    if rows.observed is not None:
+        return rows.observed
+    if part.task != TaskKind.TIME_TO_EVENT or len(rows.target) != len(rows.asked):
+        return rows.asked
+    return np.asarray(rows.asked + (rows.target * _DAY).astype("timedelta64[us]"), dtype="datetime64[us]")
+
+
+def _lists(part: ModelPart, rows: NotebookRows) -> dict[str, NDArray[Any]]:
+    """Return the list and the place of each row of a ranking; of others nothing."""
+    if part.task != TaskKind.RANKING:
+        return {}
+    if rows.group is None:
+        raise DataError("group", "is not given, and a ranking is of lists", "Give the list that each row was shown in.")
+    if rows.position is None:
+        return {"group": rows.group}
+    return {"group": rows.group, "position": rows.position}
+
+
+def _in_lists(rows: Dataset, lists: Mapping[str, NDArray[Any]], order: NDArray[np.intp]) -> Dataset:
+    position = lists["position"][order] if "position" in lists else None
+    return in_lists(rows, lists["group"][order], position, "group")
+
+
+def _events(part: ModelPart, rows: NotebookRows) -> NDArray[np.bool_] | None:
+    if part.task != TaskKind.TIME_TO_EVENT:
+        return None
+    return np.ones(len(rows.target), dtype=np.bool_) if rows.event is None else rows.event
 
 
 def _key(stack: Stack, part: ModelPart, rows: Dataset, estimator: Any) -> str:
     """Return what a publication depends on, as one hash."""
-    settings = ("task", "holdout", "seed", "interval", "interval_half_life", "level")
+    settings = ("task", "holdout", "seed", "interval", "interval_half_life", "level", *_OF_THE_TASK.get(part.task, ()))
     document = {
         "origin": ORIGIN,
         "estimator": [_text(estimator), _parameters(estimator)],

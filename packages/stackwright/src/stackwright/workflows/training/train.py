@@ -69,7 +69,7 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
             rows = building.build(stack, part)
             pa.default_memory_pool().release_unused()  # Arrow would keep for itself what the rows were read into
         stack.progress("training set", 1, 1)
-        _check_enough(part, rows)
+        check_enough(part, rows, "Bring more rows." if part.data else "Bring more labels: stackwright label FILE")
         run.inputs["data"] = rows.fingerprint()
         key = _key(stack, part, rows)
         known = None if force else trained_on(stack, part.name, key)
@@ -88,8 +88,11 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
     return replace(outcome, data={**outcome.data, "seconds": dict(run.seconds), "run": run.to_json()})
 
 
-def _check_enough(part: ModelPart, rows: Dataset) -> None:
+def check_enough(part: ModelPart, rows: Dataset, todo: str) -> None:
     """See that there is something to learn from.
+
+    Args:
+        todo: what to do where there is not.
 
     Raises:
         TrainingError: there are too few rows, too few lists with something relevant beside something that is not, or
@@ -107,7 +110,6 @@ def _check_enough(part: ModelPart, rows: Dataset) -> None:
     elif rows.event is not None and not rows.event.any():
         found = "no event has come in any row"
     if found:
-        todo = "Bring more rows." if part.data else "Bring more labels: stackwright label FILE"
         raise TrainingError(f"model {part.name!r}", found, todo)
 
 
