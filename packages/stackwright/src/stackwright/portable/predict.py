@@ -1,4 +1,4 @@
-"""Predicts with the model in this folder. Needs Python 3.10 or later, and nothing else.
+"""Predicts with the model in this folder. Needs Python 3.10 or later; for ``model.onnx`` also onnxruntime and numpy.
 
     python predict.py < rows.jsonl          # one JSON object a line in, one a line out
     python predict.py --check               # give the golden predictions
@@ -10,7 +10,8 @@ Or from Python::
     model.predict({"area": 70.0, "kind": "flat"})   # {"prediction": ..., "lower": ..., "upper": ...}
 
 ``schema.json`` names the inputs. A missing value is null (``None``) or NaN; a category that training did not know is
-taken as unknown. ``model.txt`` is LightGBM's own text form; ``model.json`` says what each input of a linear model adds.
+taken as unknown. ``model.txt`` is LightGBM's own text form; ``model.json`` says what each input of a linear model adds;
+``model.onnx`` is asked by ``graph.py``, and nothing else is needed without it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import json
 import math
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 TOLERANCE = 1e-6
@@ -188,14 +190,18 @@ class Model:
         for name, digest in self.schema["files"].items():
             if hashlib.sha256((self.folder / name).read_bytes()).hexdigest() != digest:
                 raise ValueError(f"{name}: is not the file that was exported")
-        self._model = self._loaded()
+        self._model: Any = self._loaded()
+        self._texts: Collection[str] = getattr(self._model, "texts", ())
         self._codes = {
             item["name"]: {text: float(place) for place, text in enumerate(item["categories"])}
             for item in self.schema["inputs"]
             if item["categories"] is not None
         }
 
-    def _loaded(self) -> Trees | Sum:
+    def _loaded(self) -> Any:
+        if "model.onnx" in self.schema["files"]:
+            graph = run_path(str(self.folder / "graph.py"))["Graph"]
+            return graph(self.folder / "model.onnx", self.schema)
         if "model.json" in self.schema["files"]:
             return Sum((self.folder / "model.json").read_text(encoding="utf-8"))
         return Trees((self.folder / "model.txt").read_text(encoding="utf-8"))
@@ -214,7 +220,11 @@ class Model:
         rules = self.schema["rules"]
         outside = [name for name, allowed in rules.get("select", {}).items() if not _inside(row.get(name), allowed)]
         numbers = [self._number(item, row) for item in self.schema["inputs"]]
-        answer = self._model.predict(numbers)
+        names = [item["name"] for item in self.schema["inputs"]]
+        given = [
+            (row[name] or "") if name in self._texts else value for name, value in zip(names, numbers, strict=True)
+        ]
+        answer = self._model.predict(given)
         for step in self.schema["postprocess"]:
             answer = _step(step, answer)
         ends = {} if self.schema["intervals"] is None else _interval(self.schema["intervals"], answer, numbers)
@@ -336,7 +346,7 @@ def main(arguments: Sequence[str], lines: Iterable[str]) -> int:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 sys.stdout.write(json.dumps(_answered(model, line, number)) + "\n")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""Exporting a model: a folder that predicts on its own, for a device that has neither stackwright nor its libraries."""
+"""Exporting a model: a folder that predicts on its own, for a device that has no stackwright."""
 
 from __future__ import annotations
 
@@ -22,18 +22,25 @@ from stackwright_interfaces.model import GOLDEN, Manifest, SupportsAdditive
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.trainer import TaskKind
 
-PAYLOADS: Final[Mapping[str, str]] = {"lightgbm": "model.txt"}
+PAYLOADS: Final[Mapping[str, str]] = {"lightgbm": "model.txt", "onnx": "model.onnx"}
 """Flavours that can be exported → their payload, which is its library's own portable form."""
+
+NEEDING: Final[Mapping[str, str]] = {"model.onnx": "onnxruntime and numpy"}
+"""Payload → what answers with it, where Python alone does not: then ``graph.py`` does, by these."""
+
+NAMED: Final = "outputs.json"
+"""File of an ONNX model's folder: the outputs of the graph that answer, where these were named."""
 
 ADDITIVE: Final = "model.json"
 """File of a model that is a sum over its inputs."""
 
 PROGRAM: Final = "predict.py"
+GRAPH: Final = "graph.py"
 SCHEMA: Final = "schema.json"
 
 
 def export(stack: Stack, ref: str, out: Path) -> Outcome:
-    """Write a version as a folder that predicts with nothing but Python's standard library.
+    """Write a version as a folder that predicts with nothing but Python's standard library; of ONNX with onnxruntime.
 
     It holds the model in its library's own form or as what each input adds, ``schema.json`` (inputs, categories, what
     is done about missing values, steps after the model, intervals, rules), the golden predictions, and ``predict.py``,
@@ -68,7 +75,7 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
             made.mkdir()
             (made / name).write_bytes(payload)
             _write(stack, version, manifest, folder, made, name)
-            told = _checked(version, made)
+            told = _checked(version, made, alone=name not in NEEDING)
             made.rename(out)
     except OSError as error:
         todo = "Free space or allow writing there."
@@ -100,9 +107,12 @@ def _payload(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Pa
 
 def _write(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path, out: Path, payload: str) -> None:
     shutil.copyfile(folder / GOLDEN, out / GOLDEN)
-    program = files("stackwright.portable").joinpath(PROGRAM).read_text(encoding="utf-8")
-    (out / PROGRAM).write_text(program, encoding="utf-8")
+    for program in (PROGRAM, GRAPH) if payload in NEEDING else (PROGRAM,):
+        text = files("stackwright.portable").joinpath(program).read_text(encoding="utf-8")
+        (out / program).write_text(text, encoding="utf-8")
     schema = schema_of(version, manifest)
+    if (folder / NAMED).is_file():
+        schema["graph_outputs"] = json.loads((folder / NAMED).read_text(encoding="utf-8"))
     schema["files"] = {name: sha256((out / name).read_bytes()).hexdigest() for name in (payload, GOLDEN)}
     (out / SCHEMA).write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     (out / "README.md").write_text(_readme(stack, version, schema), encoding="utf-8")
@@ -133,9 +143,13 @@ def schema_of(version: ModelVersion, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _checked(version: ModelVersion, folder: Path) -> str:
-    """Run the exported program on its golden predictions, out of reach of every installed package."""
-    command = [sys.executable, "-I", "-S", PROGRAM, "--check"]
+def _checked(version: ModelVersion, folder: Path, *, alone: bool) -> str:
+    """Run the exported program on its golden predictions.
+
+    Args:
+        alone: out of reach of every installed package.
+    """
+    command = [sys.executable, "-I", *(["-S"] if alone else []), PROGRAM, "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     shutil.rmtree(folder / "__pycache__", ignore_errors=True)
     if done.returncode:
@@ -150,14 +164,21 @@ def _readme(stack: Stack, version: ModelVersion, schema: Mapping[str, Any]) -> s
     lines = [f"# {version.ref}", "", f"Predicts {schema['output']} ({schema['task']}). Digest {version.digest}.", ""]
     lines += ["```sh", "echo '" + json.dumps(_example(schema)) + f"' | python {PROGRAM}"]
     lines += [f"python {PROGRAM} --check   # gives the golden predictions", "```", ""]
-    form = "is LightGBM's own text form" if "model.txt" in schema["files"] else "says what each input adds"
-    lines += [f"It needs Python 3.10 or later, and nothing else. `{next(iter(schema['files']))}` {form}.", ""]
+    payload = next(iter(schema["files"]))
+    lines += [f"It needs Python 3.10 or later, and {NEEDING.get(payload, 'nothing else')}. {_FORMS[payload]}", ""]
     lines += ["| input | type | missing | from |", "|---|---|---|---|"]
     for item in schema["inputs"]:
         made = ", ".join(steps[item["name"]].inputs) if item["computed"] and item["name"] in steps else ""
         origin = f"computed of {made}, before it comes here" if made else item["description"]
         lines.append(f"| {item['name']} | {item['type']} | {item['missing']} | {origin} |")
     return "\n".join(lines) + "\n"
+
+
+_FORMS: Final[Mapping[str, str]] = {
+    "model.txt": "`model.txt` is LightGBM's own text form.",
+    "model.onnx": "`model.onnx` is asked by `graph.py`.",
+    ADDITIVE: f"`{ADDITIVE}` says what each input adds.",
+}
 
 
 def _example(schema: Mapping[str, Any]) -> dict[str, Any]:
