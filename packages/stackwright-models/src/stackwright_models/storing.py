@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stackwright_skops import archive
-from stackwright_skops.allowed import LIGHTGBM, NOTEBOOK, TABULAR
+from stackwright_skops.allowed import LIGHTGBM, NOTEBOOK, OUTCOMES, TABULAR
 
-ALLOWED: Final[Mapping[str, str]] = {**NOTEBOOK, **TABULAR, **LIGHTGBM}
+ALLOWED: Final[Mapping[str, str]] = {**NOTEBOOK, **OUTCOMES, **TABULAR, **LIGHTGBM}
 """Type beyond those that skops trusts → what is in it. Each holds data; none runs code when it is read."""
 
 

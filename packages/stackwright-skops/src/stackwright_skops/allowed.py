@@ -54,11 +54,10 @@ OUTCOMES: Final[Mapping[str, str]] = {
 """For the estimators of ``stackwright_models`` that rank, or learn times; goes with :data:`TABULAR`."""
 
 NOTEBOOK: Final[Mapping[str, str]] = {
-    **OUTCOMES,
     "stackwright_models.intervals.IntervalRegressor": "a regressor and a table of widths",
     "stackwright_models.splitting.TemporalSplit": "options",
     "stackwright_numerics.conformal.IntervalTable": "numbers",
     "stackwright_numerics.conformal.Difficulty": "numbers",
     "datetime.timedelta": "options",
 }
-"""For the estimators of ``stackwright_models``; goes with :data:`TABULAR`."""
+"""For the other estimators of ``stackwright_models``; goes with :data:`TABULAR`."""
