@@ -69,7 +69,9 @@ def test_a_name_that_is_no_test_is_an_error(tmp_path: Path) -> None:
     assert "TestB: unmet names test_gone, which is no test" in done.stderr
 
 
-@pytest.mark.parametrize("processes", [(), ("-n", "2")], ids=["one process", "two"])
+@pytest.mark.parametrize(
+    "processes", [(), pytest.param(("-n", "2"), marks=pytest.mark.nightly)], ids=["one process", "two"]
+)
 def test_the_matrix_tells_which_store_met_which_case(tmp_path: Path, processes: tuple[str, ...]) -> None:
     path = tmp_path / "matrix.json"
     path.write_text('{"kept": {}}')

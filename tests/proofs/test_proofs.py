@@ -11,6 +11,7 @@ import pytest
 Proof = Callable[[str], ModuleType]
 
 
+@pytest.mark.nightly
 def test_a_planted_shift_is_found_and_answered_by_a_training(proof: Proof, tmp_path: Path) -> None:
     market = proof("market_shift")
     found = market.play(2, tmp_path / "project", quiet_months=1, months_after=5, listings=5_000)
@@ -44,6 +45,7 @@ def test_two_hundred_pairs_of_halves_raise_no_more_alarms_than_is_stated(proof: 
     assert found["loss alarms"] + found["drift alarms"] <= 2
 
 
+@pytest.mark.nightly
 def test_a_rising_market_is_found_and_named(proof: Proof, king_county_data: Path, tmp_path: Path) -> None:
     found = proof("king_county").play(king_county_data, tmp_path / "project", trees=60, every=3)
     assert found.trained > 4000

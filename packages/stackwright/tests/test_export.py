@@ -149,7 +149,7 @@ def learned(served: Path, folder: Path, trainer: str, **replaced: str) -> Path:
 @pytest.mark.parametrize(
     ("trainer", "transform"),
     [
-        ('estimator = "sklearn.linear_model.Ridge"', 'transform = "log"'),
+        pytest.param('estimator = "sklearn.linear_model.Ridge"', 'transform = "log"', marks=pytest.mark.nightly),
         ('estimator = "sklearn.linear_model.GammaRegressor", params = { max_iter = 500 }', ""),
     ],
     ids=["straight", "exponential"],
@@ -179,6 +179,7 @@ def test_a_linear_model_of_scikit_learn_is_written_down_as_what_each_input_adds(
     assert "Traceback" not in endless.stderr
 
 
+@pytest.mark.nightly
 def test_trees_of_scikit_learn_are_refused(served: Path, tmp_path: Path) -> None:
     project = learned(served, tmp_path / "project", "params = { max_iter = 20 }")
     with (

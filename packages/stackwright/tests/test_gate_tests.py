@@ -64,8 +64,10 @@ def test_without_the_option_nothing_is_added_and_the_engine_is_not_imported(tmp_
     ("arguments", "told"),
     [
         (["--stackwright-project=nowhere"], "no such folder"),
-        (["--stackwright-project=.", "--stackwright-model=valuation@9"], "valuation"),
-        (["--stackwright-project=.", "--stackwright-model=rent"], "rent"),
+        pytest.param(
+            ["--stackwright-project=.", "--stackwright-model=valuation@9"], "valuation", marks=pytest.mark.nightly
+        ),
+        pytest.param(["--stackwright-project=.", "--stackwright-model=rent"], "rent", marks=pytest.mark.nightly),
     ],
 )
 def test_what_cannot_be_found_is_a_usage_error(served: Path, arguments: list[str], told: str) -> None:
