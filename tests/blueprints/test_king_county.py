@@ -17,6 +17,8 @@ from stackwright.workflows.datasets.building import build
 from stackwright.workflows.live.scoring import load, resolve
 from stackwright_numerics.split import TemporalSplit
 
+pytestmark = pytest.mark.nightly
+
 HERE = Path(__file__).parent / "king_county"
 
 Run = Callable[..., dict[str, Any]]

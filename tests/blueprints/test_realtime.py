@@ -101,6 +101,7 @@ def test_a_second_run_finds_nothing_to_do(project: Path, first: dict[str, Any], 
     assert (again["model"], again["digest"]) == (first["model"], first["digest"])
 
 
+@pytest.mark.nightly
 def test_the_same_seed_makes_the_same_model_anywhere(
     tmp_path: Path, project: Path, first: dict[str, Any], run: Run
 ) -> None:

@@ -101,14 +101,10 @@ def half_written(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*.tmp") if path.is_file()]
 
 
-@pytest.mark.parametrize(
-    "steps", [("history", "training", "promotion"), pytest.param(STEPS, marks=pytest.mark.nightly)], ids=["some", "all"]
-)
-def test_killed_after_steps_before_it_is_told(
-    tmp_path: Path, undisturbed: dict[str, Any], steps: tuple[str, ...]
-) -> None:
+@pytest.mark.nightly
+def test_killed_after_every_step_before_it_is_told(tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     folder = tmp_path / "market"
-    for step in steps:
+    for step in STEPS:
         killed_at(folder, step)
     finished(folder)
     assert state(folder) == undisturbed

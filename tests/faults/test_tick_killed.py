@@ -112,9 +112,10 @@ def server(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("place", "number"),
     [
-        ("before ingest", 1), ("after ingest", 1), ("after materialize", 1), ("in interval", 1), ("after interval", 1),
+        ("before ingest", 1), ("after ingest", 1), ("in interval", 1),
         *(pytest.param(*late, marks=pytest.mark.nightly)
-          for late in (("before ingest", 3), ("after ingest", 5), ("after materialize", 4))),
+          for late in (("after materialize", 1), ("after interval", 1),
+                       ("before ingest", 3), ("after ingest", 5), ("after materialize", 4))),
     ],
 )  # fmt: skip
 def test_a_tick_that_is_killed_leaves_everything_there_once(

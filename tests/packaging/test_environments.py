@@ -75,7 +75,9 @@ IMPORT_ALL = """
 import pkgutil, sys
 from importlib import import_module
 
-FOR_EXTRAS = ("stackwright_interfaces.testing", "stackwright_storage.s3", "stackwright.gate_tests")
+FOR_EXTRAS = (
+    "stackwright_interfaces.testing", "stackwright_serving.otel", "stackwright_storage.s3", "stackwright.gate_tests",
+)
 
 def modules(package):
     yield package.__name__

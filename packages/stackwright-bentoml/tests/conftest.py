@@ -15,6 +15,20 @@ from stackwright_interfaces.server import App, Server
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.server_child import Running
 
+BY_DAY = ("test_a_body_goes_in_and_out_unchanged", "test_several_workers_answer", "test_it_says_once_where_it_answers")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A server under BentoML takes ten seconds to start: by day it answers, by night it goes through the whole kit."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and "TestBentoMLServer" in item.nodeid and not _is_of_day(item):
+            item.add_marker(pytest.mark.nightly)
+
+
+def _is_of_day(item: pytest.Item) -> bool:
+    return item.name.startswith(BY_DAY) or "start" not in getattr(item, "fixturenames", ())
+
 
 @pytest.fixture
 def bentoml() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from stackwright_features.store import ComposedFeatureStore
 from stackwright_interfaces.definitions import FeatureView
@@ -28,6 +29,7 @@ class TestSparkOfflineStore(OfflineStoreCases):
         return plugin.SparkConfig(path=folder / "history", shuffle_partitions=2)
 
 
+@pytest.mark.nightly  # its parts are under the kits of the halves by day
 class TestComposedOfSparkAndMemory(FeatureStoreCases):
     store_name = "spark"
 
