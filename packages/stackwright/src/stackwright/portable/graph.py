@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-onnxruntime: Any = import_module("onnxruntime")
-
 _KINDS = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -36,6 +34,7 @@ class Graph:
     """
 
     def __init__(self, path: Path, schema: Mapping[str, Any]) -> None:
+        onnxruntime: Any = import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
