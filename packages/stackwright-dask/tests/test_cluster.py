@@ -16,6 +16,7 @@ from distributed import LocalCluster
 from stackwright_dask import cluster as clusters
 from stackwright_dask.executor import DaskExecutor
 from stackwright_dask.plugin import DaskConfig
+from stackwright_interfaces.compute import SupportsCluster
 from stackwright_interfaces.errors import PluginError
 
 Connect = Callable[..., DaskExecutor]
@@ -84,6 +85,27 @@ def test_leaving_waits_for_what_is_under_way(connect: Connect) -> None:
             future = executor.submit(time.sleep, 0.3)
         assert future.done()
         assert future.exception() is None
+
+
+def test_what_work_prints_does_not_come_between_what_a_verb_says(
+    connect: Connect, capfd: pytest.CaptureFixture[str]
+) -> None:
+    executor = connect(workers=1)
+    executor.submit(os.write, 1, b"past Python\n").result(30)
+    executor.submit(print, "by Python", flush=True).result(30)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "past Python\n" in err
+    assert "by Python\n" in err
+
+
+def test_a_library_gets_a_client_of_its_own_and_closes_it(connect: Connect) -> None:
+    with cluster_of(1) as cluster:
+        executor = connect(address=cluster.scheduler_address)
+        assert isinstance(executor, SupportsCluster)
+        with executor.client() as client:
+            assert client.submit(abs, -1).result(30) == 1
+        assert executor.submit(abs, -2).result(30) == 2
 
 
 @pytest.mark.parametrize(

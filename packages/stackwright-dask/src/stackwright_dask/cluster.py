@@ -55,6 +55,8 @@ class Cluster:
     def _here(cls, config: DaskConfig) -> Self:
         from distributed import Client, LocalCluster
 
+        from stackwright_dask.printing import PrintsAside
+
         workers = config.workers or cores()
         threads = max(1, cores() // workers)
         started = LocalCluster(
@@ -65,7 +67,9 @@ class Cluster:
             env=dict.fromkeys(_THREADS, str(threads)),
             scheduler_kwargs={"allowed_failures": config.deaths, **_NO_DASHBOARD},
         )
-        return cls(Client(started, set_as_default=False), started, threads)
+        client = Client(started, set_as_default=False)
+        client.register_plugin(PrintsAside())
+        return cls(client, started, threads)
 
     def slots(self) -> int:
         """Return how many pieces of work run at once."""
@@ -75,6 +79,13 @@ class Cluster:
     def lives(self) -> bool:
         """Tell whether the scheduler is still there."""
         return bool(self._client.status == "running")
+
+    def another_client(self) -> Client:
+        """Return a client of the same scheduler, apart from ours."""
+        from distributed import Client
+
+        ours = self._client
+        return Client(ours.scheduler.address, security=ours.security, set_as_default=False)
 
     def submit(self, work: Callable[[], Any]) -> Future:
         """Give a piece of work to the cluster."""

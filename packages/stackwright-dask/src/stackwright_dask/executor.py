@@ -19,6 +19,7 @@ from stackwright_dask.plugin import DaskConfig
 from stackwright_interfaces.plugin import Context
 
 if TYPE_CHECKING:
+    from distributed import Client
     from distributed import Future as Submitted
 
 P = ParamSpec("P")
@@ -29,7 +30,12 @@ class DaskExecutor(Executor):
     """Runs functions of importable modules on the workers of a cluster; connects with the first piece of work.
 
     Where work reads files, as the trials of a search do, the workers need them under the same paths.
+
+    Attributes:
+        library: what :meth:`client` gives a client of.
     """
+
+    library = "distributed"
 
     def __init__(self, config: DaskConfig, context: Context) -> None:
         del context
@@ -48,6 +54,15 @@ class DaskExecutor(Executor):
     def threads(self) -> int:
         """Threads that each of them may use."""
         return self._connected().threads
+
+    def client(self) -> Client:
+        """Return a new client of the cluster, for a library that spreads work itself; whoever asks closes it.
+
+        Raises:
+            RuntimeError: the executor was shut down.
+            PluginError: there is no such cluster, or its workers run other versions.
+        """
+        return self._connected().another_client()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function of an importable module on one of the workers.

@@ -36,6 +36,8 @@ class LightGBMConfig:
         monotone: input → 1 where the prediction may only rise with it, -1 where it may only fall; of times to an event
             the hazard.
         periods: of times to an event, how many periods time is cut into, at equal shares of the events.
+        distributed: grow each tree on the workers of the Dask cluster that the compute slot holds, each on its share of
+            the rows; not for rankings, and without ``early_stopping_round``.
         params: any other parameter of LightGBM.
     """
 
@@ -52,6 +54,7 @@ class LightGBMConfig:
     early_stopping_round: int = 0
     monotone: dict[str, int] = field(default_factory=dict)
     periods: int = 20
+    distributed: bool = False
     params: dict[str, Any] = field(default_factory=dict)
 
 

@@ -32,7 +32,10 @@ _DEFAULTS: Final[Mapping[TaskKind, Mapping[str, Any]]] = {
 }
 """What a task takes where nothing is said."""
 
-_OURS: Final = ("monotone", "periods")
+WORKERS: Final = "dask_workers"
+"""The parameter that tells how many workers of a cluster grew the trees; ``workers`` is one of LightGBM's."""
+
+_OURS: Final = ("monotone", "periods", WORKERS)
 """Parameters that LightGBM does not know by these names."""
 
 _TRUNCATION: Final = 30
@@ -54,7 +57,7 @@ _DECIDED: Final = {
 _NUMBERS: Final = frozenset(
     {
         *("num_iterations", "learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"),
-        *("lambda_l1", "lambda_l2", "alpha", "early_stopping_round", "periods"),
+        *("lambda_l1", "lambda_l2", "alpha", "early_stopping_round", "periods", WORKERS),
     }
 )
 
@@ -74,7 +77,7 @@ class Settings:
     """Parameters under LightGBM's canonical names.
 
     Args:
-        params: canonical name → value; ``monotone`` and ``periods`` are ours.
+        params: canonical name → value; ``monotone``, ``periods`` and ``dask_workers`` are ours.
         spelled: canonical name → the name the user gave it.
     """
 
@@ -99,6 +102,11 @@ class Settings:
     def periods(self) -> int:
         """How many periods time is cut into."""
         return self._whole("periods", least=1)
+
+    @property
+    def workers(self) -> int | None:
+        """On how many workers of a cluster the trees are to grow; ``None`` is all."""
+        return self._whole(WORKERS, least=1) if WORKERS in self.params else None
 
     def _whole(self, name: str, *, least: int) -> int:
         value = self.params[name]
@@ -167,8 +175,8 @@ def resolve(
 
 
 def _flat(layer: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Give a layer's own entries, then those of its ``params``."""
-    yield from ((name, value) for name, value in layer.items() if name != "params")
+    """Give a layer's own entries but where the fit runs, then those of its ``params``."""
+    yield from ((name, value) for name, value in layer.items() if name not in ("params", "distributed"))
     yield from dict(layer.get("params") or {}).items()
 
 

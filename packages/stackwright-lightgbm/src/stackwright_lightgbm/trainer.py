@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -25,13 +25,14 @@ from stackwright_interfaces.trainer import (
     Trainer,
     TrainingData,
 )
+from stackwright_lightgbm import spread
 from stackwright_lightgbm.format import PAYLOAD, LightGBMFormat, LightGBMPredictor, QuantilePredictor
 from stackwright_lightgbm.hazards import HazardPredictor, Hazards
 from stackwright_lightgbm.native import parameter_aliases
 from stackwright_lightgbm.plugin import LightGBMConfig
 from stackwright_lightgbm.quantiles import save
 from stackwright_lightgbm.rows import check_rows
-from stackwright_lightgbm.settings import Settings, resolve, search_space
+from stackwright_lightgbm.settings import WORKERS, Settings, resolve, search_space
 
 _SOURCE: Final = re.compile(r" at \S+, line \d+ \.")
 
@@ -84,8 +85,9 @@ class LightGBMTrainer(Trainer):
     gives_quantiles = True
 
     def __init__(self, config: LightGBMConfig, context: Context) -> None:
-        del context
         self._config = config
+        self._executor = context.executor
+        self.spreads = config.distributed
 
     def space(self, task: Task) -> Mapping[str, Distribution]:
         """Return the parameters worth tuning; each default is the value used without tuning."""
@@ -125,6 +127,8 @@ class LightGBMTrainer(Trainer):
             hazards = Hazards.of(task, train, settings.periods)
             task, train = hazards.task(task), hazards.rows(train)
             valid = None if valid is None else hazards.rows(valid)
+        if self.spreads:
+            return self._spread(task, train, settings, seed=seed, threads=threads, hazards=hazards, report=report)
         boosting = _Boosting(task, train, valid, settings, seed=seed, threads=threads)
         patience = patience if valid is not None else 0
         if not task.quantiles:
@@ -139,6 +143,33 @@ class LightGBMTrainer(Trainer):
             boosting.run(trees, 0, _from(report, number * steps, steps * (1 + len(task.quantiles))))
             quantiles.append((share, boosting.result()[0]))
         return LightGBMModel(text, parameters, metrics, threads, hazards, quantiles)
+
+    def _spread(
+        self,
+        task: Task,
+        train: TrainingData,
+        settings: Settings,
+        *,
+        seed: int,
+        threads: int,
+        hazards: Hazards | None,
+        report: Report | None,
+    ) -> FittedModel:
+        """Fit on the workers of the cluster. Nothing is measured there."""
+        cluster = spread.cluster_of(self._executor())
+        spread.check_spreads(task, settings)
+        every = [settings, *(settings.of_quantile(share) for share in task.quantiles)]
+        texts, workers = [], settings.workers
+        for number, each in enumerate(every, 1):
+            with _translated(each):
+                text, workers = spread.grow(cluster, task, train, each, seed=seed, workers=workers)
+            texts.append(text)
+            if report is not None:
+                with suppress(StopFit):  # there is nothing to leave out any more
+                    report(number * settings.trees, len(every) * settings.trees, {})
+        parameters = {**settings.params, "num_iterations": settings.trees, "early_stopping_round": 0, WORKERS: workers}
+        quantiles = list(zip(task.quantiles, texts[1:], strict=True))
+        return LightGBMModel(texts[0], parameters, {}, threads, hazards, quantiles)
 
 
 def _from(report: Report | None, done: int, steps: int) -> Report | None:
