@@ -158,9 +158,32 @@ def test_a_linear_model_of_scikit_learn_is_written_down_as_what_each_input_adds(
     served: Path, tmp_path: Path, trainer: str, transform: str
 ) -> None:
     project = learned(served, tmp_path / "project", trainer, **{'transform = "log"': transform})
-    rows = [*ROWS[:3], {**ROWS[3], "area": 300.0}]
-    with stackwright.load(project) as stack:
+    assert_answered_alike(project, tmp_path / "out", [*ROWS[:3], {**ROWS[3], "area": 300.0}], {"model.json"})
+    endless = alone(tmp_path / "out", lines=json.dumps({**ROWS[0], "area": -1e300}))
+    assert "Traceback" not in endless.stderr
+
+
+def test_trees_of_scikit_learn_are_written_down_with_their_categories(served: Path, tmp_path: Path) -> None:
+    project = learned(served, tmp_path / "project", "params = { max_iter = 20 }")
+    assert_answered_alike(project, tmp_path / "out", ROWS, {"prepared.json", "prepared.py"})
+    assert "`prepared.py` follows it" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.nightly
+def test_a_model_that_cannot_be_written_down_is_refused_by_what_it_is(served: Path, tmp_path: Path) -> None:
+    trainer = 'estimator = "sklearn.neighbors.KNeighborsRegressor", params = { algorithm = "brute" }'
+    project = learned(served, tmp_path / "project", trainer)
+    with (
+        stackwright.load(project) as stack,
+        pytest.raises(UsageError, match="valuation@2: KNeighborsRegressor has no portable form"),
+    ):
         stack.export("valuation", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def assert_answered_alike(project: Path, out: Path, rows: list[dict[str, Any]], beside: set[str]) -> None:
+    with stackwright.load(project) as stack:
+        stack.export("valuation", out)
         columns = {
             name: np.array([row[name] for row in rows], dtype=object if name == "kind" else np.float64)
             for name in rows[0]
@@ -168,27 +191,11 @@ def test_a_linear_model_of_scikit_learn_is_written_down_as_what_each_input_adds(
         (*_, version), _ = stack.registry.history("valuation")
         model = LoadedModel.published(version, stack.registry.fetch(version), stack.model_format("sklearn"))
         expected = model.predict(columns)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "README.md", "golden.jsonl", "model.json", "predict.py", "schema.json",
-    }  # fmt: skip
-    done = alone(tmp_path / "out", lines="\n".join(map(json.dumps, rows)))
+    assert {path.name for path in out.iterdir()} == {"README.md", "golden.jsonl", "predict.py", "schema.json", *beside}
+    done = alone(out, lines="\n".join(map(json.dumps, rows)))
     given = [json.loads(line) for line in done.stdout.splitlines()]
     np.testing.assert_allclose([row["prediction"] for row in given], expected.value, rtol=1e-9)
     np.testing.assert_allclose([row["upper"] for row in given], expected.upper, rtol=1e-9)
-    endless = alone(tmp_path / "out", lines=json.dumps({**ROWS[0], "area": -1e300}))
-    assert "Traceback" not in endless.stderr
-
-
-@pytest.mark.nightly
-def test_trees_of_scikit_learn_are_refused(served: Path, tmp_path: Path) -> None:
-    project = learned(served, tmp_path / "project", "params = { max_iter = 20 }")
-    with (
-        stackwright.load(project) as stack,
-        pytest.raises(
-            UsageError, match=r"has no portable form. Train it with one of: lightgbm, onnx; or a linear model"
-        ),
-    ):
-        stack.export("valuation", tmp_path / "out")
 
 
 @pytest.mark.parametrize(("raw", "chance"), [(0.0, 0.5), (2.0, 0.8807970779778823), (-800.0, 0.0), (800.0, 1.0)])

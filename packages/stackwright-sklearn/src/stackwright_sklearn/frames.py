@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from stackwright_interfaces.errors import MissingColumn, PluginError, PredictionError
-from stackwright_interfaces.model import Predictor
+from stackwright_interfaces.model import Predictor, Signature
 from stackwright_sklearn.payload import Payload
 from stackwright_sklearn.threads import native_threads
 from stackwright_skops.trees import parts_of
@@ -101,6 +101,21 @@ class FramePredictor(Predictor):
                 return self._predict(frame)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise PredictionError(self._where, str(error)) from error
+
+    def portable(self, signature: Signature) -> Mapping[str, bytes]:
+        """Return the model written down, as ``SupportsPortable`` says.
+
+        Raises:
+            UsageError: a step or the estimator has no such form.
+        """
+        from stackwright_sklearn.portable import portable
+
+        def columns(rows: list[list[Any]]) -> dict[str, Any]:
+            return {name: [row[place] for row in rows] for place, name in enumerate(self._inputs)}
+
+        model = Payload(self._inputs, self._model, self._texts)
+        with native_threads().limit(limits=1):
+            return portable(model, signature, lambda rows: self._frame(columns(rows)))
 
     def _frame(self, columns: Mapping[str, Any]) -> Any:
         try:

@@ -23,11 +23,13 @@ Floats = NDArray[np.float64]
 Link = Literal["identity", "exp", "logistic"]
 
 _PREPARED: Final = re.compile(r"(?:\w+__)?(?:missingindicator_)?(\d+)(?:_.*)?")
-_LINKS: Final[Mapping[Link, Callable[[Floats], Floats]]] = {
+LINKS: Final[Mapping[Link, Callable[[Floats], Floats]]] = {
     "identity": lambda raw: raw,
     "logistic": lambda raw: 1.0 / (1.0 + np.exp(-raw)),
     "exp": np.exp,
 }
+"""Links that are known here → how the answer follows from the sum."""
+
 _ROWS: Final = 32
 
 
@@ -75,7 +77,7 @@ class LinearPredictor(SklearnPredictor):
         except PredictionError:
             return None
         raw = found.base + found.values.sum(axis=1)
-        for link, inverse in _LINKS.items():
+        for link, inverse in LINKS.items():
             with np.errstate(over="ignore"):
                 told = inverse(raw)
             if np.allclose(told, answer, rtol=1e-9, atol=1e-12):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import PredictionError
-from stackwright_interfaces.model import Predictor
+from stackwright_interfaces.model import Predictor, Signature
 from stackwright_sklearn.payload import Payload, steps
 from stackwright_sklearn.threads import native_threads
 
@@ -42,6 +42,7 @@ class SklearnPredictor(Predictor):
 
         self._inputs = payload.inputs
         self._where = where
+        self._model = payload.model
         *self._preparing, self._estimator = steps(payload.model)
         self._one: int | None = None
         if is_classifier(self._estimator):
@@ -69,6 +70,18 @@ class SklearnPredictor(Predictor):
             return np.empty(0)
         with self._guarded(rows):
             return self._predict(self._prepared(rows))
+
+    def portable(self, signature: Signature) -> Mapping[str, bytes]:
+        """Return the model written down, as ``SupportsPortable`` says.
+
+        Raises:
+            UsageError: a step or the estimator has no such form.
+        """
+        from stackwright_sklearn.portable import portable
+
+        model = Payload(self._inputs, self._model)
+        with native_threads().limit(limits=1):
+            return portable(model, signature, lambda rows: np.array(rows, dtype=np.float64))
 
     def _checked(self, inputs: Any) -> Floats:
         rows: Floats = np.ascontiguousarray(inputs, dtype=np.float64)
@@ -118,4 +131,4 @@ class SklearnPredictor(Predictor):
 
     def close(self) -> None:
         """Let go of the model. Closing twice is allowed."""
-        self._preparing, self._estimator = [], None
+        self._model, self._preparing, self._estimator = None, [], None

@@ -57,17 +57,20 @@ class Graph:
         whole = [port for port in ports if port.type.startswith("tensor(int")]
         return str((fitting or whole)[0].name)
 
-    def predict(self, row: Sequence[float | str]) -> float:
+    def predict(self, row: Sequence[float | str | None]) -> float:
         """Return the answer for a row: its numbers, NaN where missing, and texts where the graph takes these.
+
+        A text that is missing (``None``) is given as an empty one.
 
         Raises:
             ValueError: a value is missing that the graph cannot hold, or it fails, or gives no number.
         """
+        given = ["" if value is None else value for value in row]
         if self._together:
             ((name, port),) = self._ports.items()
-            feed = {name: _tensor(row, port, "a value")}
+            feed = {name: _tensor(given, port, "a value")}
         else:
-            pairs = zip(self._names, row, strict=True)
+            pairs = zip(self._names, given, strict=True)
             feed = {name: _tensor([value], self._ports[name], name) for name, value in pairs}
         try:
             found = self._session.run(self._outputs, feed)

@@ -11,7 +11,7 @@ Or from Python::
 
 ``schema.json`` names the inputs. A missing value is null (``None``) or NaN; a category that training did not know is
 taken as unknown. ``model.txt`` is LightGBM's own text form; ``model.json`` says what each input of a linear model adds;
-``model.onnx`` is asked by ``graph.py``, and nothing else is needed without it.
+``prepared.json`` is asked by ``prepared.py``, ``model.onnx`` by ``graph.py``, and nothing else is needed without it.
 """
 
 from __future__ import annotations
@@ -202,6 +202,8 @@ class Model:
         if "model.onnx" in self.schema["files"]:
             graph = run_path(str(self.folder / "graph.py"))["Graph"]
             return graph(self.folder / "model.onnx", self.schema)
+        if "prepared.json" in self.schema["files"]:
+            return run_path(str(self.folder / "prepared.py"))["Prepared"](self.folder, Trees)
         if "model.json" in self.schema["files"]:
             return Sum((self.folder / "model.json").read_text(encoding="utf-8"))
         return Trees((self.folder / "model.txt").read_text(encoding="utf-8"))
@@ -221,10 +223,9 @@ class Model:
         outside = [name for name, allowed in rules.get("select", {}).items() if not _inside(row.get(name), allowed)]
         numbers = [self._number(item, row) for item in self.schema["inputs"]]
         names = [item["name"] for item in self.schema["inputs"]]
-        given = [
-            (row[name] or "") if name in self._texts else value for name, value in zip(names, numbers, strict=True)
-        ]
-        answer = self._model.predict(given)
+        told = [None if math.isnan(value) else row[name] for name, value in zip(names, numbers, strict=True)]
+        texts = [name in self._texts for name in names]
+        answer = self._model.predict([item[is_text] for *item, is_text in zip(numbers, told, texts, strict=True)])
         for step in self.schema["postprocess"]:
             answer = _step(step, answer)
         ends = {} if self.schema["intervals"] is None else _interval(self.schema["intervals"], answer, numbers)

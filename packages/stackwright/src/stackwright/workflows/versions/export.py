@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any, Final
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions.additive import written_down
-from stackwright.workflows.versions.resolving import find
+from stackwright.workflows.versions.resolving import find, refuse_lists
 from stackwright_interfaces.errors import ModelError, ProjectError, UsageError
-from stackwright_interfaces.model import GOLDEN, Manifest, SupportsAdditive
+from stackwright_interfaces.model import GOLDEN, Manifest, SupportsAdditive, SupportsPortable
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.trainer import TaskKind
 
@@ -26,7 +26,7 @@ PAYLOADS: Final[Mapping[str, str]] = {"lightgbm": "model.txt", "onnx": "model.on
 """Flavours that can be exported → their payload, which is its library's own portable form."""
 
 NEEDING: Final[Mapping[str, str]] = {"model.onnx": "onnxruntime and numpy"}
-"""Payload → what answers with it, where Python alone does not: then ``graph.py`` does, by these."""
+"""Payload → what answers with it, where Python alone does not."""
 
 NAMED: Final = "outputs.json"
 """File of an ONNX model's folder: the outputs of the graph that answer, where these were named."""
@@ -34,15 +34,20 @@ NAMED: Final = "outputs.json"
 ADDITIVE: Final = "model.json"
 """File of a model that is a sum over its inputs."""
 
+PREPARED: Final = "prepared.json"
+"""File of a model whose columns, and what answers by them, are written down."""
+
 PROGRAM: Final = "predict.py"
-GRAPH: Final = "graph.py"
+BESIDE: Final[Mapping[str, str]] = {"model.onnx": "graph.py", PREPARED: "prepared.py"}
+"""Payload → the program that :data:`PROGRAM` asks for an answer, where it does not answer itself."""
+
 SCHEMA: Final = "schema.json"
 
 
 def export(stack: Stack, ref: str, out: Path) -> Outcome:
     """Write a version as a folder that predicts with nothing but Python's standard library; of ONNX with onnxruntime.
 
-    It holds the model in its library's own form or as what each input adds, ``schema.json`` (inputs, categories, what
+    It holds the model in its library's own form, or written down, ``schema.json`` (inputs, categories, what
     is done about missing values, steps after the model, intervals, rules), the golden predictions, and ``predict.py``,
     which was run on them before the folder gets its name.
 
@@ -65,7 +70,7 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
     if len(manifest.signature.outputs) > 1:
         todo = "Serve it with stackwright, or train it without quantiles."
         raise UsageError(version.ref, "models of several outputs have no portable form", todo)
-    name, payload = _payload(stack, version, manifest, folder)
+    payload = _payload(stack, version, manifest, folder)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(str(out), "is there already", "Name a folder that is not there yet.")
     try:
@@ -73,9 +78,10 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as place:
             made = Path(place) / out.name
             made.mkdir()
-            (made / name).write_bytes(payload)
-            _write(stack, version, manifest, folder, made, name)
-            told = _checked(version, made, alone=name not in NEEDING)
+            for name, content in payload.items():
+                (made / name).write_bytes(content)
+            _write(stack, version, manifest, folder, made, list(payload))
+            told = _checked(version, made, alone=not NEEDING.keys() & payload.keys())
             made.rename(out)
     except OSError as error:
         todo = "Free space or allow writing there."
@@ -86,34 +92,41 @@ def export(stack: Stack, ref: str, out: Path) -> Outcome:
     return Outcome(f"Exported {version.ref} to {out}", data, (Table(("file", "bytes"), listed),), notes)
 
 
-def _payload(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path) -> tuple[str, bytes]:
-    """Return the name and content of the file that holds the model in a portable form.
+def _payload(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path) -> Mapping[str, bytes]:
+    """Return name → content of the files that hold the model in a portable form, the one that is asked first.
 
     Raises:
         UsageError: it has none.
     """
     if manifest.flavour in PAYLOADS:
-        return PAYLOADS[manifest.flavour], (folder / PAYLOADS[manifest.flavour]).read_bytes()
+        return {PAYLOADS[manifest.flavour]: (folder / PAYLOADS[manifest.flavour]).read_bytes()}
+    refuse_lists(version.ref, manifest)
     predictor = stack.model_format(manifest.flavour).load(folder, manifest)
     try:
         document = written_down(predictor, manifest.signature) if isinstance(predictor, SupportsAdditive) else None
+        if document is not None:
+            return {ADDITIVE: (json.dumps(document, indent=1) + "\n").encode()}
+        if isinstance(predictor, SupportsPortable):
+            return predictor.portable(manifest.signature)
+    except UsageError as error:
+        raise UsageError(version.ref, error.found, error.todo) from error
     finally:
         predictor.close()
-    if document is None:
-        todo = f"Train it with one of: {', '.join(PAYLOADS)}; or a linear model of scikit-learn."
-        raise UsageError(version.ref, f"this model of flavour {manifest.flavour!r} has no portable form", todo)
-    return ADDITIVE, (json.dumps(document, indent=1) + "\n").encode()
+    todo = f"Train it with one of: {', '.join(PAYLOADS)}; or a tree, forest or linear model of scikit-learn."
+    raise UsageError(version.ref, f"this model of flavour {manifest.flavour!r} has no portable form", todo)
 
 
-def _write(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path, out: Path, payload: str) -> None:
+def _write(
+    stack: Stack, version: ModelVersion, manifest: Manifest, folder: Path, out: Path, payload: Sequence[str]
+) -> None:
     shutil.copyfile(folder / GOLDEN, out / GOLDEN)
-    for program in (PROGRAM, GRAPH) if payload in NEEDING else (PROGRAM,):
+    for program in (PROGRAM, *(BESIDE[name] for name in payload if name in BESIDE)):
         text = files("stackwright.portable").joinpath(program).read_text(encoding="utf-8")
         (out / program).write_text(text, encoding="utf-8")
     schema = schema_of(version, manifest)
     if (folder / NAMED).is_file():
         schema["graph_outputs"] = json.loads((folder / NAMED).read_text(encoding="utf-8"))
-    schema["files"] = {name: sha256((out / name).read_bytes()).hexdigest() for name in (payload, GOLDEN)}
+    schema["files"] = {name: sha256((out / name).read_bytes()).hexdigest() for name in (*payload, GOLDEN)}
     (out / SCHEMA).write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     (out / "README.md").write_text(_readme(stack, version, schema), encoding="utf-8")
 
@@ -178,6 +191,7 @@ _FORMS: Final[Mapping[str, str]] = {
     "model.txt": "`model.txt` is LightGBM's own text form.",
     "model.onnx": "`model.onnx` is asked by `graph.py`.",
     ADDITIVE: f"`{ADDITIVE}` says what each input adds.",
+    PREPARED: f"`{PREPARED}` says how inputs become columns and what answers by these; `prepared.py` follows it.",
 }
 
 
