@@ -35,6 +35,7 @@ CONTRACTS = (
     "pipelines",
     "plugin",
     "project",
+    "recommender",
     "registry",
     "registry_names",
     "server",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import movielens
 import pyarrow as pa
 import pytest
 
@@ -21,20 +20,8 @@ COLUMNS = Columns(time="time", rating="rating")
 
 
 @pytest.fixture(scope="module")
-def movielens() -> ModuleType:
-    path = Path(__file__).parents[1] / "bench" / "movielens.py"
-    spec = importlib.util.spec_from_file_location("movielens", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["movielens"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def ratings(movielens: ModuleType, movielens_data: Path) -> Any:
-    return movielens.read(movielens_data / "u.data")
+def ratings(data: Callable[[str], Path]) -> Any:
+    return movielens.read(data("movielens_100k") / "u.data")
 
 
 def trained(ratings: Any, settings: Settings, **options: Any) -> Recommender:
@@ -45,7 +32,7 @@ def ndcg(found: Evaluation) -> float:
     return found.metrics["ndcg"].value
 
 
-def test_lists_are_judged_as_others_judge_them(movielens: ModuleType, ratings: Any) -> None:
+def test_lists_are_judged_as_others_judge_them(ratings: Any) -> None:
     older, newer = movielens.split(ratings)
     wanted = movielens.wanted_by(older, newer)
     found = evaluate(movielens.lists_of_sar(older), wanted, k=movielens.K, draws=2)
@@ -53,7 +40,7 @@ def test_lists_are_judged_as_others_judge_them(movielens: ModuleType, ratings: A
         assert round(found.metrics[name].value, 6) == published
 
 
-def test_a_few_users_alone_get_better_lists_than_the_most_popular(movielens: ModuleType, ratings: Any) -> None:
+def test_a_few_users_alone_get_better_lists_than_the_most_popular(ratings: Any) -> None:
     older, newer = movielens.by_time(ratings[ratings["user"] <= 200])
     settings = Settings(folds=1, candidates=30, ranker=RankerOptions(trees=30))
     found = trained(older, settings, retrievers=[Ease(l2=400.0), "sequences", "popular"])
@@ -67,9 +54,7 @@ def test_a_few_users_alone_get_better_lists_than_the_most_popular(movielens: Mod
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("protocol", "least"), [("split", 0.499), ("by_time", 0.304)])
-def test_it_is_as_good_as_asked_for_within_five_minutes(
-    movielens: ModuleType, ratings: Any, protocol: str, least: float
-) -> None:
+def test_it_is_as_good_as_asked_for_within_five_minutes(ratings: Any, protocol: str, least: float) -> None:
     older, newer = getattr(movielens, protocol)(ratings)
     started = time.process_time()
     found = trained(older, Settings(holdout="random" if protocol == "split" else "last", threads=2))

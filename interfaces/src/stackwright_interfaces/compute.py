@@ -6,7 +6,8 @@ Beyond what the standard library says, an adapter's executor
 - runs them where the project's folder and the installed distributions are the same;
 - fails a future with :class:`~concurrent.futures.BrokenExecutor` where the process that ran it died, and takes further
   work after that; one of several machines may run it again elsewhere first, so work is written to bear that;
-- may say how much it does at once (:class:`SupportsWorkers`).
+- may say how much it does at once (:class:`SupportsWorkers`);
+- may let libraries that spread work themselves speak to its cluster (:class:`SupportsCluster`).
 """
 
 from __future__ import annotations
@@ -33,6 +34,25 @@ class SupportsWorkers(Protocol):
 
     workers: int
     threads: int
+
+
+@runtime_checkable
+class SupportsCluster(Protocol):
+    """An executor over a cluster whose own client other libraries take, to spread one piece of work over its workers.
+
+    Attributes:
+        library: the distribution that the client is of: ``distributed``.
+    """
+
+    library: str
+
+    def client(self) -> Any:
+        """Return a new client of the cluster; whoever asks closes it.
+
+        Raises:
+            PluginError: there is no such cluster.
+        """
+        ...
 
 
 def cores() -> int:

@@ -90,7 +90,7 @@ class Manifest:
         flavour: which :class:`ModelFormat` loads the payload, ``"lightgbm"`` say.
         files: relative path → size and hash, of every file but the manifest.
         signature: inputs and outputs.
-        task: ``"regression"``, ``"classification"``, ``"ranking"`` or ``"time_to_event"``.
+        task: ``"regression"``, ``"classification"``, ``"ranking"``, ``"time_to_event"`` or ``"recommendation"``.
         target: name of the target.
         service: ``name@version`` of the feature service.
         definitions: name → hash of the meaning of the service, its views and the target.
@@ -279,6 +279,37 @@ class SupportsAdditive(SupportsContributions, Protocol):
     """
 
     additive: bool
+
+
+@runtime_checkable
+class SupportsPortable(Protocol):
+    """A predictor that can be written down for a program without its library (``stackwright export``)."""
+
+    def portable(self, signature: Signature) -> Mapping[str, bytes]:
+        """Return file → content: ``prepared.json``, and ``model.txt`` beside it where LightGBM's own text answers.
+
+        ``prepared.json`` says how a row becomes columns, and what answers by these; every number is finite.
+
+        * ``texts``: names of the inputs that are taken as texts; others as numbers, categories as their codes.
+        * ``keys``: place of an input → its values that are told apart, texts or numbers.
+        * ``columns``: each of an ``input``, a place. Of a number ``steps``, in order: ``["fill", x]`` where it is
+          missing, ``["missing"]`` (1 where it is, else 0), ``["add", x]``, ``["subtract", x]``, ``["multiply", x]``,
+          ``["divide", x]``, ``["clip", low, high]``. Of keys their values: ``usual``, ``others`` (number of a key →
+          value), ``unknown`` and ``missing``; ``"nan"`` is NaN, and ``null`` is refused.
+        * ``model``: ``{"kind": "lightgbm"}``; ``{"kind": "linear", "coefficients", "intercept", "link"}``; or
+          ``{"kind": "trees", "trees", "base", "factor", "share", "link", "single", "takes_missing", "known"}``, whose
+          answer is the link of (base + the sum of factor x leaf) / share. A tree is ``feature`` (a column, -1 of a
+          leaf), ``threshold`` (a number, at most which goes left; the list of categories that do; or ``null``, and all
+          that is not missing does), ``left``, ``right``, ``missing_left`` and ``value``, each a list by node.
+          ``single``: columns are compared in single precision. ``known``: column → its categories; others go where
+          missing ones go. Links are ``"identity"``, ``"exp"``, ``"logistic"`` and ``"logistic of twice"``.
+
+        * ``after``: steps that are taken with the answer, as above; ``["exp"]`` and ``["expm1"]`` are known too.
+
+        Raises:
+            UsageError: it cannot be written down; which part of it cannot.
+        """
+        ...
 
 
 class ModelFormat(ABC):

@@ -136,9 +136,11 @@ class Trainer(ABC):
 
     Attributes:
         input: what ``TrainingData.inputs`` must be.
+        spreads: whether a fit spreads itself over the compute slot; the trials of a search then come one by one.
     """
 
     input: ClassVar[Literal["matrix", "columns"]] = "matrix"
+    spreads: bool = False
 
     @abstractmethod
     def space(self, task: Task) -> Mapping[str, Distribution]:

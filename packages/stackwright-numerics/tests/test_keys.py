@@ -42,14 +42,14 @@ def test_plain_values_give_the_bytes_of_a_column_of_them(column_of, data, type_,
     assert encode_plain(values, type_) == encode(column_of, [(value,) for value in values], [type_]) == one_by_one
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, 3, 20])
 @pytest.mark.parametrize("value", [True, 1.5, 2**63, -(2**63) - 1, None, "1", np.int64(1)])
 def test_anything_but_a_plain_integer_is_not_encoded_as_one(value, count):
     assert encode_plain([1] * (count - 1) + [value], INT64) is None
     assert encode_plain((1,), INT64) is None
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, 3, 20])
 @pytest.mark.parametrize("dtype", [np.float64, object])
 def test_a_column_of_other_numbers_is_refused(count, dtype):
     values = np.full(count, 1.5, dtype)

@@ -29,7 +29,7 @@ def test_a_list_is_as_long_as_asked_for_and_holds_nothing_twice(recommender: Rec
     found = recommender.recommend("p1", 12)
     assert len(found) == 12
     assert len(set(found.items)) == 12
-    assert found.positions.tolist() == list(range(1, 13))
+    assert [row["position"] for row in found.log("l1")] == list(range(1, 13))
     assert found.propensities.tolist() == [1.0] * 12
     assert (np.diff(found.scores) <= 0).all()
 
@@ -177,10 +177,30 @@ def test_many_at_once_get_the_lists_they_get_one_by_one(recommender: Recommender
         assert many.scores.tolist() == alone.scores.tolist()
 
 
-def test_many_at_once_are_known_users(recommender: Recommender) -> None:
-    assert [person for person, _ in recommender.recommend_many(["p3", "p1"], 2)] == ["p3", "p1"]
-    with pytest.raises(UsageError, match="'stranger' is not known"):
-        list(recommender.recommend_many(["p1", "stranger"]))
+def test_many_at_once_may_hold_strangers(recommender: Recommender) -> None:
+    found = dict(recommender.recommend_many(["p3", "stranger", "p1"], 2))
+    assert list(found) == ["p3", "stranger", "p1"]
+    assert found["stranger"].items == recommender.recommend("stranger", 2).items
+    assert [one.cold_user for one in found.values()] == [False, True, False]
+
+
+def test_what_is_asked_for_many_is_what_each_is_asked(recommender: Recommender) -> None:
+    asked: dict[str, Any] = {
+        "rules": [AtMost(1), Pinned("h000", 2)], "diversity": 0.4, "area": "area2", "place": (48.1, 11.0),
+        "budget": 350_000.0, "explore": 0.5, "explore_depth": 9, "seed": 4,
+    }  # fmt: skip
+    for person, many in recommender.recommend_many(["p4", "p9"], 6, **asked):
+        alone = recommender.recommend(person, 6, **asked)
+        assert many.items == alone.items
+        assert many.propensities.tolist() == alone.propensities.tolist()
+    with pytest.raises(UsageError, match="without candidates"):
+        list(recommender.recommend_many(["p4"], live={"price": [1.0]}))
+
+
+def test_what_is_like_an_item_may_be_chosen_from_candidates(recommender: Recommender, town: Any) -> None:
+    found = recommender.similar("h001", 3, candidates=["h001", *town.homes[4:30], "nowhere"], budget=400_000.0)
+    assert set(found.items) <= set(town.homes[4:30])
+    assert found.unknown == ("nowhere",)
 
 
 def test_rules_hide_limit_pin_and_boost(recommender: Recommender) -> None:

@@ -10,27 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from stackwright_recommender.answers import Recommendations
+    from stackwright_interfaces.recommender import AtMost, Boosted, Hidden, Pinned, Recommendations, Request
     from stackwright_recommender.artifact import load, save
     from stackwright_recommender.counterfactual import Logged, chosen_by, examination, replay
     from stackwright_recommender.evaluation import evaluate, evaluate_recommender
     from stackwright_recommender.files import train
     from stackwright_recommender.reading import Columns, ItemColumns
-    from stackwright_recommender.recommender import Recommender, Request
-    from stackwright_recommender.rules import AtMost, Boosted, Hidden, Pinned
+    from stackwright_recommender.recommender import Recommender
     from stackwright_recommender.training import Settings
 
+_CONTRACT: Final = ("AtMost", "Boosted", "Hidden", "Pinned", "Recommendations", "Request")
 _WHERE: Final = {
-    "AtMost": "rules",
-    "Boosted": "rules",
     "Columns": "reading",
-    "Hidden": "rules",
     "ItemColumns": "reading",
     "Logged": "counterfactual",
-    "Pinned": "rules",
-    "Recommendations": "answers",
     "Recommender": "recommender",
-    "Request": "recommender",
     "Settings": "training",
     "chosen_by": "counterfactual",
     "evaluate": "evaluation",
@@ -66,6 +60,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _CONTRACT:
+        return getattr(import_module("stackwright_interfaces.recommender"), name)
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

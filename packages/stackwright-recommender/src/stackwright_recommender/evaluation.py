@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import DataError
 from stackwright_numerics import top_k
+from stackwright_numerics.intervals import DRAWS, Interval, means
 from stackwright_recommender.identifiers import UNKNOWN
 from stackwright_recommender.interactions import Interactions, Sessions
-from stackwright_recommender.intervals import DRAWS, Interval, means
 from stackwright_recommender.pool import in_parts
 from stackwright_recommender.recommender import Recommender
 from stackwright_recommender.training import recent

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stackwright_interfaces.recommender import Rule
 from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.identifiers import Codes
-from stackwright_recommender.rules import Rule, hidden
+from stackwright_recommender.rules import hidden
 
 Bools = NDArray[np.bool_]
 
@@ -32,6 +33,17 @@ class Limits:
     rules: Sequence[Rule] = ()
 
 
+def among(codes: Codes, others: Codes, items: int) -> Bools:
+    """Return which codes are among others.
+
+    Args:
+        items: how many codes there are.
+    """
+    marked = np.zeros(items, dtype=bool)
+    marked[others] = True
+    return np.asarray(marked[codes])
+
+
 def kept(
     codes: Codes, items: Catalogue, limits: Limits, price: NDArray[np.float64] | None = None
 ) -> tuple[Bools, dict[str, int]]:
@@ -47,13 +59,13 @@ def kept(
     taken = {
         "unavailable": (items.since[codes] > limits.at) | (items.until[codes] <= limits.at),
         "over_budget": prices > limits.budget if limits.budget is not None else np.zeros(codes.size, bool),
-        "seen": np.isin(codes, limits.seen),
+        "seen": among(codes, limits.seen, len(items)),
         "hidden": hidden(limits.rules, items, codes),
     }
     stay = np.ones(codes.size, dtype=bool)
     removed = {}
     for name, out in taken.items():
-        if count := int((stay & out).sum()):
+        if count := int(np.count_nonzero(stay & out)):
             removed[name] = count
         stay &= ~out
     return stay, removed

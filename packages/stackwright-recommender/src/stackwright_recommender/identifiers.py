@@ -47,8 +47,10 @@ class Identifiers:
         Raises:
             WrongType: one is neither a text nor a whole number.
         """
-        find, known = self._places.get, self._known
-        return np.array([find(one if type(one) in known else _text(one), UNKNOWN) for one in asked], dtype=np.int32)
+        find, known, values = self._places.get, self._known, list(asked)
+        if not set(map(type, values)).issubset(known):
+            values = [one if type(one) in known else _text(one) for one in values]
+        return np.array([find(one, UNKNOWN) for one in values], dtype=np.int32)
 
     def names(self, codes: Iterable[int]) -> list[Any]:
         """Return the identifier of each code."""

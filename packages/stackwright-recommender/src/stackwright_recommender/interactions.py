@@ -245,6 +245,10 @@ class Lists:
     def __len__(self) -> int:
         return self.offsets.size - 1
 
+    def part(self, number: int) -> Codes:
+        """Return the items of one list."""
+        return self.item[self.offsets[number] : self.offsets[number + 1]]
+
     @cached_property
     def owner(self) -> NDArray[np.int64]:
         """The list that each item belongs to."""

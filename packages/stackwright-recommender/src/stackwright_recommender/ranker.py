@@ -151,9 +151,12 @@ class Ranker:
 
     def scores(self, rows: Floats) -> Floats:
         """Return the score of each row, the best of a list the highest; the last column is overwritten."""
-        known, other = (blend.blended(rows[:, self._parts.standings], weights) for weights in self.weights)
-        warm = rows[:, self._parts.history] > 0
+        standings, warm = rows[:, self._parts.standings], rows[:, self._parts.history] > 0
+        known = blend.blended(standings, self.weights[0])
         rows[:, -1] = known
+        if warm.all():
+            return self._booster.predict(rows) + known
+        other = blend.blended(standings, self.weights[1])
         if not warm.any():
             return other
         return np.asarray(np.where(warm, self._booster.predict(rows) + known, other))

@@ -61,7 +61,7 @@ class ItemColumns:
 
     Args:
         item: the identifier, as in the interactions.
-        attributes: columns of texts, each of one value, or of several parted by ``separator``.
+        attributes: columns of texts, each of one value or of several parted by ``separator``; or of lists of texts.
         numbers: columns of numbers.
         latitude: degrees.
         longitude: degrees.
@@ -222,8 +222,8 @@ class _ItemReader:
         pairs = [
             (int(code), f"{name}={part}")
             for name in names
-            for code, value in zip(self._code, _texts(self._table, name), strict=True)
-            for part in dict.fromkeys((value or "").split(separator))
+            for code, parts in zip(self._code, _parts(self._table, name, separator), strict=True)
+            for part in dict.fromkeys(parts)
             if part
         ]
         known = {value: place for place, value in enumerate(sorted({value for _, value in pairs}))}
@@ -305,6 +305,13 @@ def _refuse(wrong: NDArray[np.bool_], where: str, name: str | None, found: str) 
 def _texts(table: pa.Table, name: str) -> list[str | None]:
     values = table.column(name).to_pylist()
     return [None if value is None else str(value) for value in values]
+
+
+def _parts(table: pa.Table, name: str, separator: str) -> list[list[str]]:
+    """Return the values of each row: those of a list, or of a text the parts."""
+    if pa.types.is_list(table.column(name).type) or pa.types.is_large_list(table.column(name).type):
+        return [[str(one) for one in value or () if one is not None] for value in table.column(name).to_pylist()]
+    return [(value or "").split(separator) for value in _texts(table, name)]
 
 
 def _numbers(table: pa.Table, name: str, where: str) -> NDArray[np.float64]:

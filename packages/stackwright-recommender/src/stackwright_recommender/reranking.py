@@ -51,7 +51,7 @@ def diversified(
     Args:
         item: codes of n candidates.
         score: of each; equal ones keep the order of their codes.
-        vectors: n × d, of length 1 or 0.
+        vectors: n × d, of length 1 or 0; not looked at without diversity.
         length: places.
         diversity: 0 for the order of scores, up to 1.
         limits: the group of every item of the catalogue (-1 for none), and the most there may be of one.

@@ -3,53 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import UsageError
+from stackwright_interfaces.recommender import AtMost, Boosted, Hidden, Pinned, Rule
 from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.identifiers import UNKNOWN, Codes
-
-Kind = Literal["group", "area"]
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """Items, or all of some groups, are not shown."""
-
-    items: tuple[Any, ...] = ()
-    groups: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class AtMost:
-    """A list holds at most ``count`` items of one group, or of one area; items without one are not counted."""
-
-    count: int
-    of: Kind = "group"
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """An item stands at a place, from 1, whatever its score; it is there even if it is no candidate, and not hidden."""
-
-    item: Any
-    place: int
-
-
-@dataclass(frozen=True)
-class Boosted:
-    """Scores of items, or of all of some groups, rise by so many standard deviations of the list's scores."""
-
-    by: float
-    items: tuple[Any, ...] = ()
-    groups: tuple[Any, ...] = ()
-
-
-Rule = Hidden | AtMost | Pinned | Boosted
 
 
 def check(rules: Sequence[Any]) -> None:

@@ -57,6 +57,10 @@ class Content(DenseRetriever):
         return np.asarray(self._profiles(sessions) @ self._vectors[lists.item].T, dtype=np.float32)
 
     def _profiles(self, sessions: Sessions) -> NDArray[Any]:
-        sums = sessions.matrix(self.back) @ self._vectors
+        if len(sessions) == 1:  # as the product adds, without making a sparse matrix first
+            weights = sessions.weight * np.exp2(-sessions.back / self.back)
+            sums = (weights[:, None] * self._vectors[sessions.item]).sum(axis=0, keepdims=True)
+        else:
+            sums = sessions.matrix(self.back) @ self._vectors
         length = np.linalg.norm(sums, axis=1, keepdims=True)
         return np.where(length > 0, sums / np.maximum(length, 1e-12), np.nan)

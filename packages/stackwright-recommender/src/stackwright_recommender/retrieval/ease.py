@@ -139,7 +139,7 @@ class Ease(DenseRetriever):
         if sp.issparse(self._weights):
             found = (self._weights[there[known]].T @ decays.T).T[:, asked]
         else:
-            found = decays @ self._weights[there[known]][:, asked]
+            found = decays @ self._weights.take(there[known], axis=0).take(asked, axis=1)  # whole rows are read ahead
         found[:, (asked == UNKNOWN) | (not known.any())] = np.nan
         return np.asarray(found, dtype=np.float32)
 
@@ -166,9 +166,10 @@ def _weights(gram: NDArray[Any], l2: float) -> NDArray[np.float32]:
         raise TrainingError("ease", f"l2 of {l2:g} leaves the items' matrix without an inverse", "Give a greater l2.")
     for column in range(1, inverse.shape[1]):
         inverse[column, :column] = inverse[:column, column]
-    inverse /= -np.diag(inverse).copy()
-    inverse[np.diag_indices_from(inverse)] = 0.0
-    return np.ascontiguousarray(inverse, dtype=np.float32)
+    weights = inverse.T  # the inverse is symmetric: so its rows lie one after the other, and nothing is copied
+    weights /= -np.diag(weights).copy()
+    weights[np.diag_indices_from(weights)] = 0.0
+    return np.ascontiguousarray(weights, dtype=np.float32)
 
 
 def _greatest(weights: NDArray[np.float32], keep: int) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import ArtifactError
 from stackwright_recommender.catalogue import Catalogue
-from stackwright_recommender.interactions import Interactions, Lists, Sessions
+from stackwright_recommender.interactions import Interactions, Lists, Sessions, spans
 from stackwright_recommender.retrieval.contract import Scores, State
 from stackwright_recommender.retrieval.dense import DenseRetriever
 
@@ -91,13 +91,22 @@ class Sequences(DenseRetriever):
 
     def few_scores(self, sessions: Sessions, lists: Lists) -> Scores:
         """Return scores of the lists' items alone."""
-        answer = np.full((3, sessions.items), np.nan, dtype=np.float32)
+        answer = np.full((3, lists.item.size), np.nan, dtype=np.float32)
         if sessions.item.size:
             recent = sessions.weight * np.exp2(-sessions.back / self.back)
-            rows = self._near[sessions.item].T
-            answer[0] = self._next[sessions.item].T @ recent
-            answer[1], answer[2] = rows @ recent, rows @ sessions.weight
-        return answer[:, lists.item]
+            answer[0] = _summed(self._next, sessions.item, recent)[0][lists.item]
+            near, together = _summed(self._near, sessions.item, recent, sessions.weight)
+            answer[1], answer[2] = near[lists.item], together[lists.item]
+        return answer
+
+
+def _summed(matrix: Any, rows: NDArray[Any], *weights: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return the sum of some rows of a sparse matrix by each weight."""
+    starts, stops = matrix.indptr[rows], matrix.indptr[rows + 1]
+    cells = spans(starts, stops)
+    columns, values, sizes = matrix.indices[cells], matrix.data[cells], stops - starts
+    shares = [values * np.repeat(one, sizes) for one in weights]
+    return [np.asarray(np.bincount(columns, share, matrix.shape[1]), dtype=np.float64) for share in shares]
 
 
 def _matrix(state: State, name: str, items: int) -> Any:
