@@ -10,6 +10,7 @@ import pytest
 from stackwright_interfaces.errors import UsageError
 from stackwright_journal.deciding import Policy, Rule, decide
 from stackwright_journal.join import Joined, Maturity
+from stackwright_journal.judging import JudgedRows
 from stackwright_journal.reading import ReadCounts
 from stackwright_numerics.drift import Histogram, Limits
 
@@ -122,6 +123,16 @@ def test_a_small_loss_is_ok_however_well_it_is_proven():
     verdict = group(run(joined(10_000, noise=0.155)))["judged"]["mdape"]
     assert 0 < verdict["proven"] < verdict["loss"] < 0.125
     assert verdict["state"] == "ok"
+
+
+def test_of_very_many_rows_some_are_drawn_and_the_interval_is_that_of_all():
+    given = joined(100_000, seed=4)
+    rows = JudgedRows.of(given.table, "regression", "predicted_at", 10)
+    found, (low, high) = rows.score(), rows.intervals(0.95)["mape"]
+    error = np.abs(rows.prediction / rows.target - 1)
+    half = 1.96 * error.std() / np.sqrt(len(error))
+    assert low < found["mape"] < high
+    assert high - low == pytest.approx(2 * half, rel=0.25)
 
 
 def test_too_few_truths_are_insufficient_whatever_they_say():

@@ -19,9 +19,11 @@ import pytest
 
 from stackwright_interfaces.feature_store import FeatureRows, Watermark
 from stackwright_interfaces.types import BOOL, BYTES, FLOAT64, INT64, STRING, Field
+from stackwright_journal import sealing
 from stackwright_journal.predictions import PredictionLog
 from stackwright_journal.reading import PredictionReader, ReadCounts
 from stackwright_journal.records import PredictionRows, encode, rfc3339
+from stackwright_journal.tabulating import Wanted
 from stackwright_storage import open_storage
 
 
@@ -181,6 +183,14 @@ def test_each_day_of_predictions_has_segments_of_its_own(write, record, tmp_path
     write(record(1), record(0), record(1), record(0))
     assert [path.parent.name for path in segments(tmp_path)] == ["2026-01-01", "2026-01-02"]
     assert [len(path.read_bytes().splitlines()) for path in segments(tmp_path)] == [2, 2]
+
+
+def test_days_that_come_in_turn_make_no_segment_for_every_turn(write, reader, record, day, tmp_path):
+    features = {f"feature_{number}": number / 7 for number in range(100)}
+    given = [record(number, predicted_at=day(number % 2), features=features) for number in range(400)]
+    assert write(*given, flush_seconds=60, flush_records=1000).written == 400
+    assert len(segments(tmp_path)) <= 3
+    assert len(list(reader.records())) == 400
 
 
 def test_writers_of_many_processes_never_share_a_segment(tmp_path, reader, record, day):
@@ -380,6 +390,34 @@ def test_the_rows_of_a_scoring_become_a_record_each(write, reader, day):
     assert two["fallbacks"] == ["default"]
 
 
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_row_that_comes_alone_is_written_as_it_is_among_others(day, row):
+    both = rows(
+        day,
+        outputs={"within_30": np.array([0.25, np.nan])},
+        keys={"listing_id": [7, 8], "place": np.array([[1, 2], [3, 4]])},
+    )
+    read, one = both.features, slice(row, row + 1)
+    alone = replace(
+        both,
+        **{name: getattr(both, name)[one] for name in ("prediction_ids", "prediction", "lower", "upper")},
+        **{
+            name: {key: column[one] for key, column in getattr(both, name).items()}
+            for name in ("keys", "request", "outputs")
+        },
+        fallbacks={number - row: said for number, said in both.fallbacks.items()},
+        features=replace(
+            read,
+            **{
+                name: {key: column[one] for key, column in getattr(read, name).items()}
+                for name in ("columns", "statuses", "events")
+            },
+        ),
+    )
+    (line,) = alone.lines()
+    assert orjson.loads(line) == orjson.loads(list(both.lines())[row])
+
+
 def test_callers_may_bring_the_features_themselves(write, reader, day):
     write(rows(day, features=None, columns={"area": np.array([1.0, 2.0])}, lower=None, upper=None))
     one, _ = reader.records()
@@ -392,6 +430,13 @@ def test_rows_with_a_column_of_another_length_are_rejected_whole(write, reader, 
     counts = write(rows(day, keys={"listing_id": [7]}))
     assert counts.rejected == 2
     assert "1 rows, there are 2" in counts.last_error
+
+
+@pytest.mark.parametrize("column", [[7, 8], np.array([7, 8]), []])
+def test_a_row_alone_with_a_column_of_another_length_is_rejected(write, day, column):
+    counts = write(rows(day, n=1, keys={"listing_id": column}))
+    assert counts.rejected == 1
+    assert f"'listing_id' has {len(column)} rows, there are 1" in counts.last_error
 
 
 def test_all_rows_of_a_scoring_are_taken_or_none(tmp_path, day):
@@ -441,6 +486,20 @@ def test_of_two_records_with_one_id_the_first_counts(write, reader, record):
     read = reader.read()
     assert read.table.column("prediction").to_pylist() == [1.0]
     assert read.counts.duplicates == 1
+
+
+def test_a_reader_that_reads_again_passes_over_the_doubles_that_came_meanwhile(write, reader, storage, record):
+    def read():
+        counts = ReadCounts()
+        tables = [batch.table for batch in reader.batches(Wanted(base=("prediction",)), counts=counts)]
+        return sorted(value for table in tables for value in table.column("prediction").to_pylist()), counts.duplicates
+
+    write(record(1, prediction=1.0), record(2, prediction=2.0), record(1, prediction=9.0))
+    assert read() == read() == ([1.0, 2.0], 1)
+    write(record(3, prediction=3.0), record(2, prediction=9.0))
+    assert read() == ([1.0, 2.0, 3.0], 2)
+    sealing.seal_all(storage, today="2027-01-01")
+    assert read() == read() == ([1.0, 2.0, 3.0], 2)
 
 
 def test_statuses_are_tallied_by_name(write, reader, record):

@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stackwright_features.arrow import microseconds
-from stackwright_features.times import to_microseconds
-from stackwright_journal.join import Joined, Maturity, states
+from stackwright_journal.join import Joined, Maturity
 from stackwright_numerics.drift import Histogram, Limits, compare
 
 Period = Literal["day", "week", "month"]
@@ -21,7 +20,6 @@ Period = Literal["day", "week", "month"]
 DELAYS: Final = (1, 3, 7, 14, 30, 60, 90, 120, 180, 270, 365, 730)
 """Days at which :func:`delay_curve` is given."""
 
-_DAY_US: Final = 86_400_000_000
 _QUARTER_US: Final = 900_000_000
 _PLACES: Final = {kind: place for place, kind in enumerate(Maturity)}
 
@@ -46,10 +44,12 @@ def cohorts(
     if not len(table):
         return []
     # No zone's offset is finer than a quarter of an hour: so many sums are few, however many the predictions.
-    quarter = microseconds(table.column(joined.time)) // _QUARTER_US
-    first = int(quarter.min())
-    held = (quarter - first) * len(Maturity) + states(table)
-    sums = np.bincount(held, minlength=(int(quarter.max()) - first + 1) * len(Maturity)).reshape(-1, len(Maturity))
+    held = microseconds(table.column(joined.time)) // _QUARTER_US
+    first, quarters = int(held.min()), int(np.ptp(held)) + 1
+    held -= first
+    held *= len(Maturity)
+    held += joined.states
+    sums = np.bincount(held, minlength=quarters * len(Maturity)).reshape(-1, len(Maturity))
     there = np.flatnonzero(sums.any(axis=1))
     instants = pa.array((there + first) * _QUARTER_US).cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us", zone))
     start = pc.floor_temporal(pc.local_timestamp(instants), unit=period)
@@ -87,30 +87,18 @@ def delay_curve(joined: Joined, days: Sequence[int] = DELAYS) -> list[dict[str, 
         ``days``, ``known`` and ``at_risk`` (predictions watched for longer) for each delay that any prediction was
         watched for.
     """
-    watched, matured = follow_up(joined)
-    watched, events = np.sort(watched), np.sort(watched[matured])
-    tied = np.arange(events.size) - np.searchsorted(events, events, side="left")
-    unknown = np.cumprod(1 - 1 / (watched.size - np.searchsorted(watched, events, side="left") - tied))
+    followed = joined.followed
+    events, waiting = followed.came, followed.waiting
+    at_risk = waiting.size - np.searchsorted(waiting, events, side="left") + events.size - np.arange(events.size)
+    unknown = np.cumprod(1 - 1 / at_risk)
     found = []
     for day in days:
-        place = int(np.searchsorted(watched, day, side="right"))
-        if place < watched.size:
-            known = int(np.searchsorted(events, day, side="right"))
+        known = int(np.searchsorted(events, day, side="right"))
+        left = followed.watched.size - known - int(np.searchsorted(waiting, day, side="right"))
+        if left:
             share = 1 - float(unknown[known - 1]) if known else 0.0
-            found.append({"days": day, "known": share, "at_risk": int(watched.size - place)})
+            found.append({"days": day, "known": share, "at_risk": left})
     return found
-
-
-def follow_up(joined: Joined) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return for each prediction that is not superseded how many days it was watched, and whether it matured then."""
-    state = states(joined.table)
-    counts = state != _PLACES[Maturity.SUPERSEDED]
-    made = microseconds(joined.table.column(joined.time))[counts]
-    observed = microseconds(joined.table.column("observed_at"))[counts]
-    state = state[counts]
-    matured = state == _PLACES[Maturity.MATURED]
-    seen = matured | (state == _PLACES[Maturity.CENSORED])
-    return (np.where(seen, observed, to_microseconds(joined.at)) - made) / _DAY_US, matured
 
 
 def selection(joined: Joined, *, limits: Limits | None = None) -> dict[str, Any]:
@@ -120,10 +108,12 @@ def selection(joined: Joined, *, limits: Limits | None = None) -> dict[str, Any]
         ``coverage`` (matured among those not superseded), ``psi``, ``ks`` and their noise of the matured predictions
         against all, and ``state``. A state that is not ``"ok"`` says that metrics are those of a selection.
     """
-    state = states(joined.table)
+    state = joined.states
     asked = state != _PLACES[Maturity.SUPERSEDED]
-    matured = state[asked] == _PLACES[Maturity.MATURED]
-    answers: NDArray[np.float64] = joined.table.column("prediction").fill_null(np.nan).to_numpy()[asked]
+    answers: NDArray[np.float64] = joined.table.column("prediction").fill_null(np.nan).to_numpy()
+    if not asked.all():
+        state, answers = state[asked], answers[asked]
+    matured = state == _PLACES[Maturity.MATURED]
     histogram = Histogram.of(answers)
     drift = compare(histogram, histogram.count(answers[matured]), limits)
     return {

@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from stackwright_features.arrow import INSTANT
 from stackwright_journal.cohorts import Period, cohorts, delay_curve, selection
 from stackwright_journal.counting import ColumnCounts
-from stackwright_journal.join import Joined, Maturity, states
+from stackwright_journal.join import Joined, Maturity
 from stackwright_journal.judging import JudgedRows, judged_states
 from stackwright_journal.maturity import TASKS, estimate
 from stackwright_journal.reading import FEATURE, ReadCounts, Span
@@ -216,15 +218,25 @@ def _estimates(
     if task not in TASKS or not len(table):
         return []
     made = Span(start, end, "predicted_at" if joined.time == "predicted_at" else "asked_at").mask(table)
-    pairs = table.filter(pa.array(made)).select(["version", "arm"]).group_by(["version", "arm"]).aggregate([])
-    found = []
-    for pair in sorted(pairs.to_pylist(), key=lambda pair: (pair["version"], pair["arm"] or "")):
-        same = pc.and_(pc.equal(table.column("version"), pair["version"]), pc.equal(table.column("arm"), pair["arm"]))
-        rows = made & same.fill_null(fill_value=False).to_numpy()
-        matured = np.count_nonzero(states(table)[rows] == _MATURED)
-        if policy.minimum <= matured < np.count_nonzero(rows):
+    versions, arms = (pc.unique(table.column(name)).to_pylist() for name in ("version", "arm"))
+    matured, found = joined.states == _MATURED, []
+    for version, arm in product(sorted(versions), sorted(arms, key=lambda arm: arm or "")):
+        rows = made & _equal(table.column("version"), version) & _equal(table.column("arm"), arm)
+        if policy.minimum <= np.count_nonzero(matured & rows) < np.count_nonzero(rows):
             estimated = estimate(joined, rows, task, policy.level)
-            found += [{**pair, **estimated}] if estimated is not None else []
+            found += [{"version": version, "arm": arm, **estimated}] if estimated is not None else []
+    return found
+
+
+def _equal(column: Any, value: Any) -> NDArray[np.bool_]:
+    """Return which values are this one, none of them null; of dictionary arrays, by their places."""
+    if value is None:
+        return np.zeros(len(column), np.bool_)
+    whole = column.combine_chunks()
+    if isinstance(whole, pa.DictionaryArray):
+        place = pc.index(whole.dictionary, value).as_py()
+        whole, value = whole.indices, pa.scalar(place, whole.indices.type)
+    found: NDArray[np.bool_] = pc.equal(whole, value).fill_null(fill_value=False).to_numpy(zero_copy_only=False)
     return found
 
 

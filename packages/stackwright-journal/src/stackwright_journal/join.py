@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -17,70 +16,30 @@ from stackwright_features.arrow import INSTANT, microseconds
 from stackwright_features.times import to_microseconds
 from stackwright_interfaces.definitions import Target
 from stackwright_interfaces.errors import MissingColumn
+from stackwright_journal.joined import (
+    CENSORED,
+    LAPSED,
+    MATURED,
+    PENDING,
+    STATES,
+    SUPERSEDED,
+    Followed,
+    Joined,
+    Maturity,
+    states,
+)
 from stackwright_journal.label_columns import LabelNames, Mask
 from stackwright_journal.reading import KEY
+
+__all__ = ["Followed", "Joined", "Maturity", "join", "states"]
 
 Ints = NDArray[np.int64]
 
 _DAY_US: Final = 86_400_000_000
 _UNNAMED: Final = -1
 _UNKNOWN: Final = -2
+_NARROW: Final = 1 << 20
 _GROUP: Final = ("model", "version", "arm")
-
-
-class Maturity(StrEnum):
-    """What is known of a prediction's truth."""
-
-    MATURED = "matured"
-    """Its label is here."""
-
-    CENSORED = "censored"
-    """A label says that the truth had not come when it was last looked for."""
-
-    SUPERSEDED = "superseded"
-    """The truth came, but a later prediction of the same model, version and arm is compared with it."""
-
-    LAPSED = "lapsed"
-    """No truth came within the target's horizon."""
-
-    PENDING = "pending"
-    """The truth may still come."""
-
-
-_STATES: Final = pa.array([state.value for state in Maturity], pa.string())
-_MATURED, _CENSORED, _SUPERSEDED, _LAPSED, _PENDING = range(len(Maturity))
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Predictions with their labels.
-
-    Args:
-        table: ``pyarrow.Table``, the predictions in their order with all their columns, and behind them ``status`` (a
-            :class:`Maturity`), ``label_id``, ``target`` (the truth), ``happened_at``, ``observed_at``, ``delay_days``
-            from the prediction until its truth was observed, and where the target has lists ``group``; null where no
-            label was found.
-        at: the instant of the report: labels observed later were passed over.
-        time: the column that was taken for the predictions' time.
-        labels: labels that were looked at.
-        unmatched: labels that no prediction was found for, strictly before they happened and within the horizon.
-        unknown: labels that name a prediction which is not among these.
-        early: labels that happened before, or as, the prediction they name was made.
-    """
-
-    table: Any
-    at: datetime
-    time: str
-    labels: int
-    unmatched: int
-    unknown: int
-    early: int
-
-
-def states(table: Any) -> NDArray[np.int8]:
-    """Return for each row of a joined table the place of its ``status`` in :class:`Maturity`."""
-    found: NDArray[np.int8] = pc.index_in(table.column("status"), value_set=_STATES).cast(pa.int8()).to_numpy()
-    return found
 
 
 def join(
@@ -144,7 +103,7 @@ def _near(predictions: Any, labels: Any, names: LabelNames, keys: Mapping[str, s
         if name not in labels.column_names:
             raise MissingColumn.of("labels", name, labels.column_names)
         held = predictions.column(column)
-        near &= pc.is_in(held, value_set=pc.unique(labels.column(name).cast(held.type))).to_numpy()
+        near &= _among(held, pc.unique(labels.column(name).cast(held.type)))
     ids = _ids(labels, names)
     if ids is not None:
         near |= pc.is_in(predictions.column("prediction_id"), value_set=ids.drop_null()).to_numpy()
@@ -155,11 +114,26 @@ def _near(predictions: Any, labels: Any, names: LabelNames, keys: Mapping[str, s
     return near
 
 
+def _among(held: Any, wanted: Any) -> Mask:
+    """Return which values are among those that are wanted; integers of a narrow range are looked up in a table."""
+    if pa.types.is_integer(held.type) and len(wanted) > wanted.null_count and not held.null_count:
+        numbers = wanted.drop_null().cast(pa.int64()).to_numpy()
+        low, high = int(numbers.min()), int(numbers.max())
+        if high - low < max(len(held), _NARROW):
+            there = np.zeros(high - low + 3, np.bool_)  # the first and the last stand for all beyond
+            there[numbers - low + 1] = True
+            values = held.cast(pa.int64()).to_numpy()
+            found: Mask = there[np.clip(values, low - 1, high + 1) - (low - 1)]
+            return found
+    mask: Mask = pc.is_in(held, value_set=wanted).to_numpy()
+    return mask
+
+
 def _unlabelled(made: Ints, horizon: timedelta | None, at: datetime) -> NDArray[np.int8]:
-    """Return for each prediction the place of its state among :data:`_STATES`, were there no labels."""
-    found = np.full(made.size, _PENDING, np.int8)
+    """Return for each prediction the place of its state among :data:`STATES`, were there no labels."""
+    found = np.full(made.size, PENDING, np.int8)
     if horizon is not None:
-        found[made + horizon // timedelta(microseconds=1) < to_microseconds(at)] = _LAPSED
+        found[made + horizon // timedelta(microseconds=1) < to_microseconds(at)] = LAPSED
     return found
 
 
@@ -224,11 +198,11 @@ class _Match:
         return found[fits], asking[fits]
 
     def status(self, label: Ints, at: datetime) -> NDArray[np.int8]:
-        """Return for each prediction the place of its state among :data:`_STATES`."""
+        """Return for each prediction the place of its state among :data:`STATES`."""
         found = _unlabelled(self.made, self._horizon, at)
-        found[self._happened_after()] = _SUPERSEDED
+        found[self._happened_after()] = SUPERSEDED
         labelled = np.flatnonzero(label >= 0)
-        found[labelled] = np.where(self.final[label[labelled]], _MATURED, _CENSORED)
+        found[labelled] = np.where(self.final[label[labelled]], MATURED, CENSORED)
         return found
 
     def _happened_after(self) -> Mask:
@@ -318,33 +292,58 @@ def _encoded(column: Any) -> Any:
 def _with_labels(
     predictions: Any, labels: Any, names: LabelNames, label: Ints, status: NDArray[np.int8], made: Ints
 ) -> Any:
+    known = _Known.of(label)
     place = pa.array(label, mask=label < 0)
-    observed = _taken(labels.column(names.observed), label)
-    delay = (microseconds(observed) - made) / _DAY_US
+    observed = labels.column(names.observed)
+    delay = np.zeros(label.size, np.float64)
+    delay[known.rows] = (microseconds(observed)[label[known.rows]] - made[known.rows]) / _DAY_US
     ids = None if names.label_id is None else labels.column(names.label_id).combine_chunks()
     columns = {
-        "status": pa.DictionaryArray.from_arrays(pa.array(status), _STATES).cast(pa.string()),
+        "status": pa.DictionaryArray.from_arrays(pa.array(status), STATES),
         "label_id": pa.nulls(len(place), pa.string()) if ids is None else pa.DictionaryArray.from_arrays(place, ids),
-        "target": _taken(labels.column(names.value), label),
-        "happened_at": _taken(labels.column(names.happened), label),
-        "observed_at": observed,
-        "delay_days": pa.array(delay, mask=label < 0),
+        "target": known.take(labels.column(names.value)),
+        "happened_at": known.take(labels.column(names.happened)),
+        "observed_at": known.take(observed),
+        "delay_days": known.array(delay),
     }
     for name, column in columns.items():
         predictions = predictions.append_column(name, column)
     return predictions
 
 
-def _taken(column: Any, label: Ints) -> Any:
-    """Return the values of labels for each prediction, null for none; numbers and times by a copy into place."""
-    values, kind = column.combine_chunks(), column.type
-    if pa.types.is_timestamp(kind):
-        values = values.cast(pa.int64())
-    elif not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        return values.take(pa.array(label, mask=label < 0))
-    has = np.flatnonzero(label >= 0)
-    null = np.ones(label.size, np.bool_)
-    null[has] = np.asarray(values.is_null())[label[has]]
-    found = np.zeros(label.size, values.type.to_pandas_dtype())
-    found[has] = values.fill_null(0).to_numpy()[label[has]]
-    return pa.array(found, mask=null).cast(kind)
+@dataclass(frozen=True)
+class _Known:
+    """The label of each prediction: few of millions have one, and all columns of labels are null in the same rows.
+
+    Args:
+        label: of each prediction, -1 for none.
+        rows: the predictions that have one.
+        bits: the same as a bitmap.
+    """
+
+    label: Ints
+    rows: Ints
+    bits: Any
+
+    @classmethod
+    def of(cls, label: Ints) -> _Known:
+        has = label >= 0
+        return cls(label, np.flatnonzero(has), pa.py_buffer(np.packbits(has, bitorder="little")))
+
+    def array(self, values: NDArray[Any], kind: Any = None) -> Any:
+        """Return values of all predictions as an array that is null where there is no label."""
+        found = pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), values.size, [self.bits, pa.py_buffer(values)])
+        return found if kind is None else found.view(kind)
+
+    def take(self, column: Any) -> Any:
+        """Return the values of labels for each prediction; numbers and times by a copy into place."""
+        values, kind = column.combine_chunks(), column.type
+        if pa.types.is_timestamp(kind):
+            values = values.cast(pa.int64())
+        elif not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            return values.take(pa.array(self.label, mask=self.label < 0))
+        if values.null_count:
+            return values.take(pa.array(self.label, mask=self.label < 0)).cast(kind)
+        found = np.zeros(self.label.size, values.type.to_pandas_dtype())
+        found[self.rows] = values.to_numpy()[self.label[self.rows]]
+        return self.array(found, kind)

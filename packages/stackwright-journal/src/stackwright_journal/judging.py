@@ -17,8 +17,9 @@ from stackwright_numerics import lists, metrics, survival
 
 Floats = NDArray[np.float64]
 
-_REPLICATES: Final = (40, 200)
-_BOOTSTRAP_ROWS: Final = 4_000_000
+_REPLICATES: Final = 200
+_DRAWN: Final = 20_000
+"""Rows, or lists, of a draw at most: of more, the spread of so many is taken and shrunk (m out of n)."""
 _PAIRS: Final = 1_000
 _SEED: Final = 7
 _DAY_US: Final = 86_400_000_000
@@ -98,12 +99,21 @@ class JudgedRows:
         rows = self.take(np.isfinite(self.target) & np.isfinite(self.prediction))
         ends = [(1 - level) / 2, (1 + level) / 2]
         if rows.group is not None:
-            drawn = _over_lists(rows, rows.group)
+            n, drawn = _over_lists(rows, rows.group)
         elif rows.event is not None:
-            drawn = _over_pairs(rows, rows.event)
+            n, drawn = _over_pairs(rows, rows.event)
         else:
-            drawn = _over_rows(rows)
-        return {name: tuple(np.quantile(values, ends).tolist()) for name, values in drawn.items() if len(values)}
+            n, drawn = rows.target.size, _over_rows(rows)
+        shrink = float(np.sqrt(min(_DRAWN / max(n, 1), 1.0)))
+        return {name: _interval(values, ends, shrink) for name, values in drawn.items() if values}
+
+
+def _interval(drawn: list[float], ends: list[float], shrink: float) -> tuple[float, float]:
+    """Return the quantiles of draws; of draws that are smaller than what they are drawn from, nearer to the middle."""
+    low, middle, high = np.quantile(drawn, [ends[0], 0.5, ends[1]]).tolist()
+    if shrink == 1.0:
+        return low, high
+    return middle + shrink * (low - middle), middle + shrink * (high - middle)
 
 
 def _over_rows(rows: JudgedRows) -> dict[str, list[float]]:
@@ -114,17 +124,19 @@ def _over_rows(rows: JudgedRows) -> dict[str, list[float]]:
     return drawn
 
 
-def _over_lists(rows: JudgedRows, group: NDArray[np.int64]) -> dict[str, list[float]]:
+def _over_lists(rows: JudgedRows, group: NDArray[np.int64]) -> tuple[int, dict[str, list[float]]]:
+    """Draw lists; return how many there are as well."""
     found = lists.score_lists(rows.target, rows.prediction, group, k=rows.k)
     if not found.label.size:
-        return {}
+        return 0, {}
     values = {name: column for name, column in found._asdict().items() if name != "label"}
     draws = list(_draws(found.label.size))
-    return {name: [float(column[index].mean()) for index in draws] for name, column in values.items()}
+    means = {name: [float(column[index].mean()) for index in draws] for name, column in values.items()}
+    return found.label.size, means
 
 
-def _over_pairs(rows: JudgedRows, event: NDArray[np.bool_]) -> dict[str, list[float]]:
-    """Draw rows with all their pairs; of very many rows, of some of them."""
+def _over_pairs(rows: JudgedRows, event: NDArray[np.bool_]) -> tuple[int, dict[str, list[float]]]:
+    """Draw rows with all their pairs; of very many rows, of some of them, whose number is returned as well."""
     n = rows.target.size
     some = np.unique(np.linspace(0, n - 1, min(n, _PAIRS)).astype(np.int64)) if n else np.empty(0, np.int64)
     comparable, right = survival.pairs(event[some], rows.target[some], rows.prediction[some])
@@ -133,12 +145,11 @@ def _over_pairs(rows: JudgedRows, event: NDArray[np.bool_]) -> dict[str, list[fl
         weight = np.bincount(index, minlength=some.size).astype(np.float64)
         pairs = weight @ comparable @ weight
         drawn += [float(weight @ right @ weight / pairs)] if pairs > 0 else []
-    return {"c_index": drawn}
+    return some.size, {"c_index": drawn}
 
 
 def _draws(n: int) -> Iterator[NDArray[np.int64]]:
-    """Give row numbers drawn with replacement, as often as time allows."""
-    fewest, most = _REPLICATES
+    """Give row numbers drawn with replacement."""
     random = np.random.default_rng(_SEED)
-    for _ in range(int(np.clip(_BOOTSTRAP_ROWS // max(n, 1), fewest, most)) if n else 0):
-        yield random.integers(0, n, n)
+    for _ in range(_REPLICATES if n else 0):
+        yield random.integers(0, n, min(n, _DRAWN))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +13,8 @@ from stackwright_interfaces.errors import ObjectNotFound
 from stackwright_interfaces.storage import Storage
 from stackwright_journal.records import SCHEMA
 from stackwright_storage import FileStorage
+
+_NEEDED: Final = ("prediction_id", "predicted_at", "model")
 
 
 @dataclass
@@ -55,14 +57,20 @@ def content_of(places: Sequence[Storage], key: str, begin: int = 0) -> bytes:
     return b""
 
 
-def records_of(data: bytes, counts: ReadCounts) -> Iterator[Mapping[str, Any]]:
-    """Give the records of whole lines, and note what is passed over."""
+def records_of(
+    data: bytes, counts: ReadCounts, needed: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: _NEEDED
+) -> Iterator[Mapping[str, Any]]:
+    """Give the records of whole lines, and note what is passed over.
+
+    Args:
+        needed: names what a record must have; of predictions where it is not given.
+    """
     lines = data.split(b"\n")
     counts.torn += bool(lines.pop())
     for line in lines:
         try:
             record = orjson.loads(line)
-            schema, _, _, _ = (record[name] for name in ("schema", "prediction_id", "predicted_at", "model"))
+            schema, *_ = (record[name] for name in ("schema", *needed(record)))
         except (ValueError, KeyError, TypeError):
             counts.damaged += 1
             continue

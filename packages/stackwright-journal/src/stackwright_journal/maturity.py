@@ -19,8 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stackwright_journal.cohorts import follow_up
-from stackwright_journal.join import Joined, Maturity, states
+from stackwright_journal.join import Followed, Joined, Maturity
 from stackwright_numerics import metrics
 
 METHOD: Final = "ipcw"
@@ -31,7 +30,7 @@ Floats = NDArray[np.float64]
 _COLUMNS: Final = ("target", "prediction", "lower", "upper")
 _LEAST_WATCHED: Final = 0.05
 _REPLICATES: Final = 200
-_MOST_ROWS: Final = 20_000
+_MOST_ROWS: Final = 5_000
 _SEED: Final = 7
 
 
@@ -45,15 +44,18 @@ def weights(watched: Floats, matured: NDArray[np.bool_]) -> tuple[Floats, float]
     Returns:
         A weight for each matured prediction, in their order, 0 beyond the reach.
     """
-    every, waiting = np.sort(watched), np.sort(watched[~matured])
-    came = np.sort(watched[matured])
-    # A truth that comes as the watch ends was seen: it leaves before those whose watch ends then.
-    tied = np.arange(waiting.size) - np.searchsorted(waiting, waiting, side="left")
-    gone = np.searchsorted(came, waiting, side="right") - np.searchsorted(came, waiting, side="left")
-    at_risk = every.size - np.searchsorted(every, waiting, side="left") - gone - tied
-    still = np.concatenate([[1.0], np.cumprod(1 - 1 / at_risk)])
-    delays = watched[matured]
-    share = still[np.searchsorted(waiting, delays, side="left")]
+    return _weights(Followed(watched, matured))
+
+
+def _weights(followed: Followed) -> tuple[Floats, float]:
+    delays, came, waiting = followed.delays, followed.came, followed.waiting
+    # A truth that comes as the watch ends was seen: it leaves before those whose watch ends then. Those whose watch
+    # ends between two truths leave one after the other, so that what is left of r by k of them is (r - k) / r.
+    gone = np.searchsorted(waiting, came, side="left")
+    left = np.diff(gone, prepend=0)
+    at_risk = waiting.size - (gone - left) + came.size - np.arange(came.size)
+    still = np.cumprod((at_risk - left) / at_risk)
+    share = still[np.searchsorted(came, delays, side="left")]
     reached = share >= _LEAST_WATCHED
     reach = float(delays[reached].max()) if reached.any() else 0.0
     return np.where(reached, 1 / np.maximum(share, _LEAST_WATCHED), 0.0), reach
@@ -75,20 +77,24 @@ def estimate(joined: Joined, rows: NDArray[np.bool_], task: str, level: float) -
     """
     if task not in TASKS:
         return None
-    part = Joined(joined.table.filter(pa.array(rows)), joined.at, joined.time, 0, 0, 0, 0)
-    watched, matured = follow_up(part)
-    if not matured.any():
+    part = joined
+    if not rows.all():
+        times = joined.table.select([joined.time, "status", "observed_at"]).filter(pa.array(rows))
+        part = Joined(times, joined.at, joined.time, 0, 0, 0, 0)
+    followed = part.followed
+    if not followed.matured.any():
         return None
-    weight, reach = weights(watched, matured)
-    known = part.table.filter(pa.array(states(part.table) == list(Maturity).index(Maturity.MATURED)))
+    weight, reach = _weights(followed)
+    chosen = rows & (joined.states == list(Maturity).index(Maturity.MATURED))
+    known = joined.table.select(_COLUMNS).filter(pa.array(chosen))
     columns = {name: known.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy() for name in _COLUMNS}
     found = _score(task, columns, weight)
     return {
         "method": METHOD,
         "n": int(np.count_nonzero(weight)),
         "effective_n": float(weight.sum() ** 2 / (weight**2).sum()) if weight.any() else 0.0,
-        "asked": int(watched.size),
-        "known": _known(watched, matured, reach),
+        "asked": int(followed.watched.size),
+        "known": _known(followed, reach),
         "reach_days": reach,
         "metrics": {name: value for name, value in found.items() if name != "n"},
         "intervals": _intervals(task, columns, weight, level),
@@ -100,16 +106,15 @@ def _score(task: str, columns: Mapping[str, Floats], weight: Floats) -> dict[str
     return metrics.score(task, target, prediction, lower, upper, weight)
 
 
-def _known(watched: Floats, matured: NDArray[np.bool_], reach: float) -> float:
+def _known(followed: Followed, reach: float) -> float:
     """Return the share of predictions whose truth comes within the reach that it has come of already."""
-    came = watched[matured]
-    every = np.sort(watched)
-    ordered = np.sort(came)
-    tied = np.arange(ordered.size) - np.searchsorted(ordered, ordered, side="left")
-    unknown = np.cumprod(1 - 1 / (every.size - np.searchsorted(every, ordered, side="left") - tied))
-    within = int(np.searchsorted(ordered, reach, side="right"))
+    came, waiting = followed.came, followed.waiting
+    # Whoever is watched no longer than a truth took has left the line before it, but for those of the same instant.
+    at_risk = came.size - np.arange(came.size) + waiting.size - np.searchsorted(waiting, came, side="left")
+    unknown = np.cumprod(1 - 1 / at_risk)
+    within = int(np.searchsorted(came, reach, side="right"))
     total = 1 - float(unknown[within - 1]) if within else 0.0
-    return min(1.0, within / watched.size / total) if total else 0.0
+    return min(1.0, within / (came.size + waiting.size) / total) if total else 0.0
 
 
 def _intervals(task: str, columns: Mapping[str, Floats], weight: Floats, level: float) -> dict[str, list[float]]:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from stackwright_interfaces.storage import Storage
+from stackwright_journal.list_reading import ListReader
 from stackwright_journal.reading import PredictionReader
 from stackwright_journal.segments import FolderSegments, Segments
 from stackwright_journal.spool import SpooledSegments
@@ -46,10 +48,29 @@ def open_reader(url: str, *, spool: Path) -> PredictionReader:
         UsageError: no such scheme, or a URL that is none.
         PluginError: what reads the scheme is not installed.
     """
+    storage, waiting = _read_from(url, spool)
+    return PredictionReader(storage, spool=waiting)
+
+
+def open_lists(url: str, *, spool: Path) -> ListReader:
+    """Return a reader of a journal's lists, which also reads what waits in the spool of this machine.
+
+    Args:
+        url: the journal, a path or the URL of a storage.
+        spool: the folder given to the writers.
+
+    Raises:
+        UsageError: no such scheme, or a URL that is none.
+        PluginError: what reads the scheme is not installed.
+    """
+    storage, waiting = _read_from(url, spool)
+    return ListReader(storage, spool=waiting)
+
+
+def _read_from(url: str, spool: Path) -> tuple[Storage, FileStorage | None]:
+    """Return where a journal lies, and where what was not shipped yet waits."""
     storage = open_storage(url)
-    if isinstance(storage, FileStorage):
-        return PredictionReader(storage)
-    return PredictionReader(storage, spool=FileStorage(spool_of(url, spool)))
+    return storage, None if isinstance(storage, FileStorage) else FileStorage(spool_of(url, spool))
 
 
 def spool_of(url: str, spool: Path) -> Path:

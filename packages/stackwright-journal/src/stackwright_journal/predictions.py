@@ -5,24 +5,44 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from stackwright_journal.records import PredictionRecord, PredictionRows, encode, utc_day
+from stackwright_journal.records import PredictionRecord, encode, utc_day
 from stackwright_journal.segments import FolderSegments, Segment, Segments, unique_name
 
 FOLDER: Final = "predictions"
 SUFFIX: Final = ".jsonl"
 
-_BREATH: Final = 32
+_PART: Final = 1 << 15
+"""Bytes of lines that are written at once. Lines of a whole flush would outgrow what the allocator keeps of a thread's
+memory: it would take and give back pages of the system for every few of them, which costs more than to write."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
-Entry = PredictionRecord | PredictionRows
+
+class Rows(Protocol):
+    """Lines of one instant, made when they are written."""
+
+    @property
+    def predicted_at(self) -> datetime:
+        """The instant."""
+        ...
+
+    def __len__(self) -> int:
+        """How many lines there are."""
+        ...
+
+    def lines(self) -> Iterable[bytes]:
+        """Give them."""
+        ...
+
+
+Entry = PredictionRecord | Rows
 
 
 @dataclass
@@ -64,6 +84,7 @@ class PredictionLog:
         limit: waiting records beyond which new ones are dropped.
         rotate_bytes: size from which a new segment is begun; each UTC day of ``predicted_at`` has segments of its own.
         sync_seconds: shortest time between two syncs.
+        name: of the log within the journal.
         clock: the present, which segments are named by.
     """
 
@@ -76,6 +97,7 @@ class PredictionLog:
         limit: int = 50_000,
         rotate_bytes: int = 64_000_000,
         sync_seconds: float = 1.0,
+        name: str = FOLDER,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._segments = FolderSegments(folder) if isinstance(folder, Path) else folder
@@ -84,6 +106,7 @@ class PredictionLog:
         self._limit = limit
         self._rotate_bytes = rotate_bytes
         self._sync_seconds = sync_seconds
+        self._name = name
         self._clock = clock
         self._counts = LogCounts()
         self._lock = threading.Lock()
@@ -101,14 +124,14 @@ class PredictionLog:
         self._thread.start()
 
     def append(self, record: Entry) -> bool:
-        """Queue one :class:`~stackwright_journal.records.PredictionRecord`, or the rows of one scoring.
+        """Queue one :class:`~stackwright_journal.records.PredictionRecord`, or the rows of one answer.
 
         Never blocks and never raises; what is queued must not be changed afterwards.
 
         Returns:
             Whether it was taken; all rows or none are.
         """
-        rows = len(record) if isinstance(record, PredictionRows) else 1
+        rows = 1 if isinstance(record, dict) else len(record)
         with self._lock:
             if self._closed or self._waiting + rows > self._limit:
                 self._counts.dropped += rows
@@ -152,8 +175,7 @@ class PredictionLog:
                 batch, self._queue = self._queue, deque()
                 self._waiting = 0
                 closed = self._closed
-            for day, lines in sorted(self._lines(batch).items()):
-                self._write(day, lines)
+            self._drain(batch)
             old = time.monotonic() - self._segment_since >= self._segments.rotate_seconds
             self._sync(now=closed or old)
             if closed or old:
@@ -161,37 +183,48 @@ class PredictionLog:
             if closed:
                 return
 
-    def _lines(self, batch: Iterable[Entry]) -> dict[str, list[bytes]]:
-        """Encode, by day, giving way to the threads that answer requests every few records."""
-        lines: dict[str, list[bytes]] = {}
-        done = 0
+    def _drain(self, batch: Iterable[Entry]) -> None:
+        """Encode and write, a part at a time, which gives way to the threads that answer requests.
+
+        After an error what is left is tried once, so that a disk that fails is not asked for every part.
+        """
+        waiting: dict[str, list[bytes]] = {}
+        flowing = True
+        size: Counter[str] = Counter()
         for entry in batch:
-            left = len(entry) if isinstance(entry, PredictionRows) else 1
+            left = 1 if isinstance(entry, dict) else len(entry)
             try:
                 day, encoded = _encoded(entry)
                 for line in encoded:
-                    lines.setdefault(day, []).append(line)
+                    waiting.setdefault(day, []).append(line)
                     left -= 1
-                    done += 1
-                    if done % _BREATH == 0:
-                        time.sleep(0)
+                    size[day] += len(line)
+                    if flowing and size[day] >= _PART and self._is_at(day, waiting):
+                        flowing = self._write(day, waiting.pop(day))
+                        del size[day]
             except Exception as error:  # noqa: BLE001 - whatever a record holds, the others must still be written
                 self._count(rejected=left, last_error=repr(error))
-        return lines
+        for day, lines in sorted(waiting.items()):
+            self._write(day, lines)
 
-    def _write(self, day: str, lines: list[bytes]) -> None:
-        """Write whole lines of one day, in parts that fit the segments."""
-        begin = 0
+    def _is_at(self, day: str, waiting: Mapping[str, list[bytes]]) -> bool:
+        """Return whether lines of a day may be written before the others: days in turn would make many segments."""
+        return len(waiting) == 1 or (self._segment is not None and self._segment_day == day)
+
+    def _write(self, day: str, lines: list[bytes]) -> bool:
+        """Write whole lines of one day, in parts that fit the segments; return whether all were written."""
+        begin, well = 0, True
         while begin < len(lines):
             used = self._segment_bytes if self._segment is not None and self._segment_day == day else 0
             end, size = begin, 0
             while end < len(lines) and (end == begin or used + size + len(lines[end]) <= self._rotate_bytes):
                 size += len(lines[end])
                 end += 1
-            self._write_part(day, lines[begin:end], rotate=used + size > self._rotate_bytes)
+            well &= self._write_part(day, lines[begin:end], rotate=used + size > self._rotate_bytes)
             begin = end
+        return well
 
-    def _write_part(self, day: str, lines: list[bytes], *, rotate: bool) -> None:
+    def _write_part(self, day: str, lines: list[bytes], *, rotate: bool) -> bool:
         data = memoryview(b"".join(lines))
         done = 0
         try:
@@ -205,9 +238,10 @@ class PredictionLog:
             whole = _whole_lines(lines, done)
             self._count(failed=len(lines) - whole, last_error=repr(error))
             self._count(written=whole, bytes=done)
-            return
+            return False
         self._segment_bytes += done
         self._count(written=len(lines), bytes=done)
+        return True
 
     def _current(self, day: str, *, rotate: bool) -> Segment:
         """Return the segment to write to."""
@@ -215,7 +249,7 @@ class PredictionLog:
             self._sync(now=True)
             self._abandon()
         if self._segment is None:
-            self._segment = self._segments.create(f"{FOLDER}/{day}/{unique_name(self._clock(), SUFFIX)}")
+            self._segment = self._segments.create(f"{self._name}/{day}/{unique_name(self._clock(), SUFFIX)}")
             self._segment_day = day
             self._segment_bytes = 0
             self._segment_since = time.monotonic()
@@ -254,9 +288,9 @@ class PredictionLog:
 
 def _encoded(entry: Entry) -> tuple[str, Iterable[bytes]]:
     """Return the UTC day of an entry and its lines."""
-    if isinstance(entry, PredictionRows):
-        return utc_day(entry.predicted_at), entry.lines()
-    return utc_day(entry["predicted_at"]), (encode(entry),)
+    if isinstance(entry, dict):
+        return utc_day(entry["predicted_at"]), (encode(entry),)
+    return utc_day(entry.predicted_at), entry.lines()
 
 
 def _whole_lines(lines: list[bytes], done: int) -> int:

@@ -102,7 +102,7 @@ def rfc3339(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError("a time without a zone is no instant")
     utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return utc.isoformat(timespec="microseconds")[:-6] + "Z"
+    return utc.isoformat("T", "microseconds")[:-6] + "Z"
 
 
 def utc_day(moment: datetime) -> str:
@@ -198,14 +198,15 @@ class PredictionRows:
             TypeError: a value has no JSON form.
             ValueError: a time has no zone.
         """
+        if len(self.prediction_ids) == 1:
+            yield _dump(self._alone())
+            return
         read = self.features
         head = _dump(self._common())[:-2]
         keys, request = self._each(self.keys), self._each(self.request)
         features = self._each(self.columns if read is None else read.columns)
         ages = self._each({} if read is None else _ages(read.events, self._asked))
-        ends = {"prediction": self.prediction, "lower": self.lower, "upper": self.upper}
-        answers = self._each({name: values for name, values in ends.items() if values is not None})
-        outputs = self._each(self.outputs)
+        answers, outputs = self._each(self._answers), self._each(self.outputs)
         statuses = self._statuses()
         for row, prediction_id in enumerate(self.prediction_ids):
             own = {
@@ -221,9 +222,32 @@ class PredictionRows:
             }
             yield b"%b,%b" % (head, _dump(own)[1:])
 
+    def _alone(self) -> dict[str, Any]:
+        """Return the record of the only row: what is prepared for many rows would cost it several times as much."""
+        read, (prediction_id,) = self.features, self.prediction_ids
+        record = self._common()
+        record["prediction_id"] = prediction_id
+        record["keys"] = _only(self.keys)
+        record["request"] = _only(self.request)
+        record["features"] = _only(self.columns if read is None else read.columns)
+        codes = () if read is None else read.statuses.values()
+        record["statuses"] = self._statuses()[0] if any(map(np.ndarray.item, codes)) else {}
+        record["ages"] = {} if read is None else _only(_ages(read.events, self._asked))
+        record |= _only(self._answers)
+        if self.outputs:
+            record["outputs"] = _only(self.outputs)
+        record["fallbacks"] = list(self.fallbacks.get(0, ()))
+        return record
+
+    @property
+    def _answers(self) -> dict[str, Any]:
+        ends = {"prediction": self.prediction, "lower": self.lower, "upper": self.upper}
+        return {name: values for name, values in ends.items() if values is not None}
+
     def _common(self) -> dict[str, Any]:
         """Return what all rows share."""
         marks = {} if self.features is None else self.features.watermarks
+        asked, predicted = self._asked, rfc3339(self.predicted_at)
         return {
             "schema": SCHEMA,
             "request_id": self.request_id,
@@ -232,8 +256,8 @@ class PredictionRows:
             "digest": self.digest,
             "blueprint": self.blueprint,
             "arm": self.arm,
-            "asked_at": rfc3339(self._asked),
-            "predicted_at": rfc3339(self.predicted_at),
+            "asked_at": predicted if asked is self.predicted_at else rfc3339(asked),
+            "predicted_at": predicted,
             "watermarks": {view: _plain(mark) for view, mark in marks.items()},
         }
 
@@ -247,12 +271,8 @@ class PredictionRows:
         """Give one mapping a row, made when it is asked for: thousands at once would cost memory and its collection."""
         n = len(self.prediction_ids)
         lists = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
-        if not all(len(column) == n for column in lists):
-            name, rows = next((name, len(column)) for name, column in columns.items() if len(column) != n)
-            found = f"{name!r} has {rows} rows, there are {n} predictions"
-            raise DataError("prediction log", found, "Give one value a prediction.")
-        if n == 1:
-            return iter([{name: value for name, (value,) in zip(columns, lists, strict=True)}])
+        for name, column in zip(columns, lists, strict=True):
+            _check_length(name, len(column), n)
         if not columns:
             return repeat({}, n)
         return (dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True))
@@ -260,14 +280,33 @@ class PredictionRows:
     def _statuses(self) -> dict[int, dict[str, int]]:
         """Return row → feature → status, of those that are not ``PRESENT``: usually none."""
         columns = {} if self.features is None else self.features.statuses
-        if len(self.prediction_ids) == 1:
-            alone = {name: code for name, column in columns.items() if (code := column.item())}
-            return {0: alone} if alone else {}
         found: dict[int, dict[str, int]] = {}
         for name, column in columns.items():
             for row in np.flatnonzero(column).tolist():
                 found.setdefault(row, {})[name] = int(column[row])
         return found
+
+
+def _only(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the only value of each column."""
+    try:
+        return {name: column.item() if type(column) is np.ndarray and column.ndim == 1 else _first(column)
+                for name, column in columns.items()}  # fmt: skip
+    except ValueError:
+        for name, column in columns.items():
+            _check_length(name, len(column), 1)
+        raise
+
+
+def _first(column: Any) -> Any:
+    (value,) = column.tolist() if isinstance(column, np.ndarray) else column
+    return value
+
+
+def _check_length(name: str, rows: int, predictions: int) -> None:
+    if rows != predictions:
+        found = f"{name!r} has {rows} rows, there are {predictions} predictions"
+        raise DataError("prediction log", found, "Give one value a prediction.")
 
 
 def _ages(events: Mapping[str, Any], asked: datetime) -> dict[str, list[float | None]]:
