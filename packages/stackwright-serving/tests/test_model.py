@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stackwright_interfaces.errors import ArtifactError, MissingColumn, ModelError, PredictionError
-from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.model import Manifest, Predictor
 from stackwright_serving import golden
 from stackwright_serving.model import LoadedModel
 from stackwright_serving.postprocess import compile_steps
@@ -56,6 +58,33 @@ def test_a_row_without_a_needed_value_is_refused(folder: Path, model: LoadedMode
     assert strict.predict(columns()).value.size == 1
     with pytest.raises(PredictionError, match="row 0: kind is missing"):
         strict.predict(columns(kind=None))
+
+
+def test_a_model_is_closed_once_no_thread_asks_it_and_is_asked_no_more(model: LoadedModel) -> None:
+    asked, go_on, done = threading.Event(), threading.Event(), []
+
+    class Slow(Predictor):
+        input = "matrix"
+
+        def predict(self, inputs: Any) -> Any:
+            asked.set()
+            go_on.wait(5)
+            done.append("answered")
+            return np.ones(len(inputs))
+
+        def close(self) -> None:
+            done.append("closed")
+
+    slow = LoadedModel(model.manifest, Slow())
+    asking = threading.Thread(target=slow.predict, args=(columns(),))
+    asking.start()
+    asked.wait(5)
+    threading.Timer(0.1, go_on.set).start()
+    slow.close()
+    asking.join()
+    assert done == ["answered", "closed"]
+    with pytest.raises(ModelError, match="closed"):
+        slow.predict(columns())
 
 
 def test_steps_after_the_model_run_in_order() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import threading
 import time
+import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from stackwright_interfaces.errors import FeatureStoreError, StoreTimeout
 from stackwright_serving.breaker import Breaker
-from stackwright_serving.ids import time_ordered_id
+from stackwright_serving.ids import time_ordered_id, time_ordered_ids
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.reads import GuardedReader, Reads, Substitutes
 from stackwright_serving.refused import Refused
@@ -148,7 +149,14 @@ def test_ids_made_later_sort_after_those_made_before() -> None:
         ids.append(time_ordered_id())
         time.sleep(0.002)
     assert ids == sorted(ids)
-    assert all(one[14] == "7" and one[19] in "89ab" and len(one) == 36 for one in ids)
+
+
+def test_ids_are_uuids_of_version_seven_and_each_is_another() -> None:
+    ids = time_ordered_ids(500)
+    assert len(set(ids)) == 500
+    made = [uuid.UUID(one) for one in ids]
+    assert [str(one) for one in made] == ids
+    assert {(one.version, one.variant) for one in made} == {(7, uuid.RFC_4122)}
 
 
 @given(st.binary(max_size=2000), st.integers(1, 50))

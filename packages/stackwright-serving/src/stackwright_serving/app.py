@@ -71,6 +71,9 @@ class Application:
             opened.push_async_callback(state.work.stop)
             await state.host.start()
             opened.push_async_callback(state.host.stop)
+            if state.recommenders is not None:
+                await state.recommenders.start()
+                opened.push_async_callback(state.recommenders.stop)
             upkeep = Upkeep(state)
             upkeep.start()
             opened.push_async_callback(upkeep.stop)

@@ -53,6 +53,10 @@ class Metrics:
         self.refused = self._counter("refused_requests", "Requests refused whatever they ask.", "reason")
         self.read_failures = self._counter("store_failures", "Reads of features that failed.", "kind")
         self.degraded = self._counter("degraded_predictions", "Rows answered from defaults alone.", "model")
+        self.lists = self._counter("lists", "Lists answered.", "model", "version")
+        self.list_flags = self._counter("list_flags", "Lists with something odd about them.", "model", "flag")
+        self.unlogged_lists = self._counter("unlogged_lists", "Lists the log did not take.", "model")
+        self.clicks = self._counter("clicks", "Clicks on items of lists.")
         self.lost = self._counter("lost_predictions", "Predictions that were taken and could not be logged.")
         self.reads = Histogram(
             "stackwright_store_read_seconds", "Seconds to read features.", registry=self._registry, buckets=_BUCKETS

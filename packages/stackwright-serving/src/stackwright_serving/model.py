@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,15 @@ from stackwright_serving.postprocess import Step, compile_steps
 from stackwright_serving.refused import RowRefused
 from stackwright_serving.rules import KEY, Rules
 
+log = logging.getLogger("stackwright.serving")
+
 Floats = NDArray[np.float64]
 
 QUANTILES: Final = "quantiles"
 """Parameter of a manifest whose further outputs are values of the target: what is done to the first is done to them."""
+
+CLOSING: Final = 5.0
+"""Seconds that what is to be closed is waited for, where a thread still asks it."""
 
 _PART: Final = 4096
 """Rows that the payload is asked for at once."""
@@ -72,6 +78,7 @@ class LoadedModel:
         self.inputs = tuple(item.name for item in manifest.signature.inputs)
         self._further = tuple(item.name for item in manifest.signature.outputs[1:])
         self.turn = Lock()
+        self._closed = False
         self._encode = MatrixEncoder(manifest.signature)
         self.postprocess: Step = compile_steps(manifest.postprocess)
         self._alike = manifest.task == "regression" and QUANTILES in manifest.parameters
@@ -156,6 +163,8 @@ class LoadedModel:
         for start in range(0, max(count, 1), _PART):
             part = inputs if count <= _PART else _rows(inputs, start, start + _PART)
             with self.turn:
+                if self._closed:
+                    raise ModelError(f"model {self.ref}", "it is closed: the server ends", "Ask again in a moment.")
                 answers.append(np.asarray(self.predictor.predict(part), dtype=np.float64))
         return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
@@ -198,8 +207,15 @@ class LoadedModel:
                 raise RowRefused(f"row {row}", f"{name} is missing", "The model refuses rows without it.")
 
     def close(self) -> None:
-        """Release the payload."""
-        self.predictor.close()
+        """Release the payload once no thread asks it; one that is asked for too long is left as it is."""
+        if not self.turn.acquire(timeout=CLOSING):
+            log.warning("model %s is still asked and is not closed", self.ref)
+            return
+        try:
+            self._closed = True
+            self.predictor.close()
+        finally:
+            self.turn.release()
 
 
 def _rows(inputs: Any, start: int, stop: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stackwright_interfaces.types import Field, Kind
+from stackwright_serving.protocols import lists_described as lists
 from stackwright_serving.protocols import sagemaker
 from stackwright_serving.protocols.tensors import DATATYPES
 from stackwright_serving.state import State
@@ -68,6 +69,8 @@ def document(state: State) -> dict[str, Any]:
         paths[f"/v2/models/{name}"] = _get(f"What {name} takes and gives.", "404")
         paths[f"/v2/models/{name}/ready"] = _get(f"{name} is served.", "404")
         paths[f"/v2/models/{name}/infer"] = _infer(name, inputs)
+    if state.recommenders is not None:
+        paths |= lists.describe(state.lists.serving, settings.max_rows, _failed(*_FAILURES))
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "stackwright", "version": "1"},

@@ -1,7 +1,7 @@
 """Loads a model folder in a child process first: a parser that aborts takes the child with it, not the server.
 
 ``python -m stackwright_serving.probe FOLDER MODULE:FACTORY PROJECT`` verifies the hashes, loads the payload and
-checks the golden predictions; it prints one JSON line.
+checks the golden predictions, of a recommender the golden lists; it prints one JSON line.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from stackwright_interfaces.errors import ArtifactError, StackwrightError, StorageError
+from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.plugin import Context
+from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.storage import Storage
-from stackwright_serving import golden
+from stackwright_serving import golden, golden_lists
 from stackwright_serving.model import LoadedModel
 
 
@@ -25,7 +27,7 @@ def probe(folder: Path, factory: str, *, project: Path, timeout: float = 60.0) -
 
     Args:
         folder: the model folder.
-        factory: ``"module:callable"`` of the model format, which must need no configuration.
+        factory: ``"module:callable"`` of the format, which must need no configuration.
         project: the project folder, whose code a model may need.
         timeout: seconds.
 
@@ -39,7 +41,8 @@ def probe(folder: Path, factory: str, *, project: Path, timeout: float = 60.0) -
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ArtifactError(str(folder), f"did not load within {timeout:g} s", "Train the model again.") from error
+        todo = "Try it again when the machine does less; if that does not help, train the model again."
+        raise ArtifactError(str(folder), f"did not load within {timeout:g} s", todo) from error
     try:
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
@@ -55,12 +58,20 @@ def main(arguments: list[str]) -> int:
     folder, (module, _, name), project = Path(arguments[0]), arguments[1].partition(":"), Path(arguments[2])
     context = Context(project=project, cache=project, storage=_no_storage)
     try:
-        model = LoadedModel.load(folder, getattr(import_module(module), name)(None, context))
-        answer: dict[str, Any] = {"digest": model.digest, "difference": golden.check(folder, model)}
+        answer = _checked(folder, getattr(import_module(module), name)(None, context))
     except StackwrightError as error:
         answer = {"where": error.where, "found": error.found, "todo": error.todo}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")
     return 0
+
+
+def _checked(folder: Path, format_: Any) -> dict[str, Any]:
+    manifest = Manifest.read(folder)
+    if manifest.task == TASK:
+        lists = format_.load(folder, manifest)
+        return {"digest": manifest.digest, "difference": golden_lists.check(folder, lists)}
+    model = LoadedModel.load(folder, format_)
+    return {"digest": model.digest, "difference": golden.check(folder, model)}
 
 
 def _no_storage(url: str) -> Storage:

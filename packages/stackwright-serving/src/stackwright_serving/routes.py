@@ -10,6 +10,7 @@ from stackwright_serving.protocols.inference_v2 import InferenceV2
 from stackwright_serving.protocols.jobs import Jobs
 from stackwright_serving.protocols.operations import Operations
 from stackwright_serving.protocols.predict import Predict
+from stackwright_serving.protocols.recommend import Clicks, Recommend
 from stackwright_serving.protocols.sagemaker import Invocations
 from stackwright_serving.routing import Access, Route
 from stackwright_serving.state import State
@@ -52,6 +53,7 @@ def routes(state: State) -> Sequence[Route]:
         Route("GET", "/admin/status", operations.status, Access.ADMIN, limited=False),
         Route("POST", "/admin/refresh", operations.refresh, Access.ADMIN, limited=False),
         *jobs,
+        *([] if state.recommenders is None else _lists(state)),
         Route("POST", "/predict", predict),
         Route("POST", "/predict/{model}", predict),
         Route("POST", "/invocations", invocations),
@@ -62,6 +64,15 @@ def routes(state: State) -> Sequence[Route]:
         Route("GET", "/v2/models/{model}/versions/{version}/ready", v2.ready, limited=False),
         Route("POST", "/v2/models/{model}/versions/{version}/infer", v2.infer),
         Route("GET", "/v2/models/{model}", v2.metadata, limited=False),
+    ]
+
+
+def _lists(state: State) -> list[Route]:
+    recommend = Recommend(state)
+    return [
+        Route("POST", "/recommend", recommend),
+        Route("POST", "/recommend/{model}", recommend),
+        Route("POST", "/clicks", Clicks(state)),
     ]
 
 

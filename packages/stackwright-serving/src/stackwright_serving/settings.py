@@ -35,6 +35,7 @@ class Settings:
         probe: seconds that a new version may take to be loaded and checked in a process of its own.
         explain_rows: rows of a request whose answers are to be explained.
         shadow_rows: rows that may wait for a shadow; beyond them, requests are not copied to it.
+        stale_lists: seconds since a recommender was published from which on its lists are flagged as stale.
         max_jobs: requests for jobs that may wait, of all workers.
         clock_skew: seconds that an asked instant may lie ahead of the server's clock.
         log_level: least level of what is logged: ``debug``, ``info``, ``warning`` or ``error``.
@@ -68,6 +69,7 @@ class Settings:
     probe: float = 60.0
     explain_rows: int = 100
     shadow_rows: int = 1000
+    stale_lists: float = 604_800.0
     max_jobs: int = 100
     clock_skew: float = 1.0
     log_level: str = "info"
@@ -92,7 +94,7 @@ class Settings:
             self._check(name, 1, math.inf)
         for name in ("timeout", "deadline", "poll", "probe"):
             self._check(name, 0.001, math.inf)
-        for name in ("at_once", "patience", "rest", "shadow_rows", "clock_skew"):
+        for name in ("at_once", "patience", "rest", "shadow_rows", "stale_lists", "clock_skew"):
             self._check(name, 0, math.inf)
         self._check("trace_share", 0, 1)
         if self.log_level not in LEVELS:

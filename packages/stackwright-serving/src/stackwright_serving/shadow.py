@@ -13,7 +13,7 @@ from typing import Final
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.arms import SHADOW, asked_of
-from stackwright_serving.ids import time_ordered_id
+from stackwright_serving.ids import time_ordered_ids
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.scorer import Scored, Scorer
 from stackwright_serving.sink import Answered
@@ -105,7 +105,7 @@ class Shadow:
 
     def _answer(self, answered: Answered) -> Answered:
         scored = self._score(answered)
-        ids = [time_ordered_id() for _ in answered.ids]
+        ids = time_ordered_ids(len(answered.ids))
         return replace(answered, ids=ids, model=self.model, scored=scored, arm=SHADOW)
 
     def _score(self, answered: Answered) -> Scored:

@@ -12,8 +12,10 @@ from stackwright_interfaces.errors import DataError, ModelError
 from stackwright_serving.arms import CANARY, LIVE, TEST, asked_of
 from stackwright_serving.exchange import Exchange, Response
 from stackwright_serving.host import ModelHost
-from stackwright_serving.ids import time_ordered_id
+from stackwright_serving.ids import time_ordered_ids
 from stackwright_serving.jobs import JobRequests
+from stackwright_serving.list_host import ListHost, NoLists
+from stackwright_serving.list_sink import ListSink, NoListSink
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.reads import Reads, Substitutes
 from stackwright_serving.served import Loaded, Served
@@ -62,8 +64,11 @@ class State:
         sink: where predictions are logged.
         blueprint: digest of the blueprint's plan, written beside each prediction.
         jobs: takes requests for jobs, where the blueprint has some.
+        list_sink: where lists and clicks are logged.
+        recommenders: the served recommenders, where there are some.
 
     Attributes:
+        lists: the served recommenders, or a host of none.
         work: the requests under way.
         draining: whether the application is about to end.
     """
@@ -77,9 +82,13 @@ class State:
     blueprint: str = ""
     draining: bool = False
     jobs: JobRequests | None = None
+    list_sink: ListSink = field(default_factory=NoListSink)
+    recommenders: ListHost | None = None
+    lists: ListHost = field(init=False)
     work: Work = field(init=False)
 
     def __post_init__(self) -> None:
+        self.lists = self.recommenders or ListHost(NoLists(), self.metrics, self.settings)
         self.work = Work(self.settings)
 
     @property
@@ -88,8 +97,8 @@ class State:
         return self.reads.tracing
 
     def ready(self, exchange: Exchange) -> bool:
-        """Return whether a model is served, and neither the server nor the application is about to end."""
-        return bool(self.host.serving) and not self.draining and not exchange.draining
+        """Return whether something is served, and neither the server nor the application is about to end."""
+        return bool(self.host.serving or self.lists.serving) and not self.draining and not exchange.draining
 
     async def run(
         self,
@@ -142,7 +151,7 @@ class State:
             timeout = self.settings.deadline_of(question.count)
             scored = scorer.by_keys(question.keys, question.request, at=question.asked, timeout=timeout)
         return Answered(
-            ids=[time_ordered_id() for _ in range(question.count)],
+            ids=time_ordered_ids(question.count),
             model=scorer.model,
             scored=scored,
             columns=question.inputs,

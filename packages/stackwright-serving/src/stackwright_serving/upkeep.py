@@ -48,7 +48,7 @@ class Upkeep:
         metrics.under_way.set(len(state.work))
         metrics.store_open.set(1 if state.reads.breaker.open else 0)
         metrics.memory.set(_resident())
-        lost = state.sink.lost
+        lost = state.sink.lost + state.list_sink.lost
         if lost > self._lost:
             metrics.lost.inc(lost - self._lost)
             self._lost = lost

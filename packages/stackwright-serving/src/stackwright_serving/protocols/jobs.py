@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from stackwright_serving.exchange import Exchange, Response, answer
@@ -53,6 +53,6 @@ class Jobs:
         except (TypeError, ValueError) as error:
             raise Refused(400, "at is no ISO 8601 time", "Send 2025-03-01T00:00:00Z, say.") from error
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        if at > self._state.clock() + timedelta(seconds=self._state.settings.clock_skew):
+        if (at - self._state.clock()).total_seconds() > self._state.settings.clock_skew:
             raise Refused(400, "at has not come yet", "Ask as of now, or of earlier.")
         return document["job"], at

@@ -6,7 +6,9 @@ import asyncio
 import os
 from typing import Any
 
+from stackwright_interfaces.recommender import TASK
 from stackwright_serving.exchange import Exchange, Response, answer
+from stackwright_serving.list_host import ServedLists
 from stackwright_serving.metrics import CONTENT_TYPE
 from stackwright_serving.served import Served
 from stackwright_serving.state import State
@@ -29,8 +31,7 @@ class Operations:
 
     async def models(self, _exchange: Exchange) -> Response:
         """``GET /models``."""
-        names = sorted(self._state.host.serving)
-        return answer({"models": [_described(name, self._state.host.served(name)) for name in names]})
+        return answer({"models": self._described()})
 
     async def metrics(self, _exchange: Exchange) -> Response:
         """``GET /metrics``."""
@@ -39,24 +40,30 @@ class Operations:
     async def status(self, _exchange: Exchange) -> Response:
         """``GET /admin/status``: how the worker fares that answers."""
         state = self._state
-        names = sorted(state.host.serving)
         return answer(
             {
                 "pid": os.getpid(),
                 "draining": state.draining,
                 "under_way": len(state.work),
                 "feature_store": "left alone" if state.reads.breaker.open else "asked",
-                "models": [_described(name, state.host.served(name)) for name in names],
+                "models": self._described(),
             }
         )
 
     async def refresh(self, _exchange: Exchange) -> Response:
         """``POST /admin/refresh``: look at the registry now; other workers do within their time."""
         await asyncio.to_thread(self._state.host.refresh)
+        if self._state.recommenders is not None:
+            await asyncio.to_thread(self._state.recommenders.refresh)
         return await self.models(_exchange)
 
+    def _described(self) -> list[dict[str, Any]]:
+        models, lists = self._state.host, self._state.lists
+        found = [_described(name, models.served(name)) for name in sorted(models.serving)]
+        return found + [{**_described(name, lists.served(name)), "task": TASK} for name in sorted(lists.serving)]
 
-def _described(name: str, served: Served) -> dict[str, Any]:
+
+def _described(name: str, served: Served | ServedLists) -> dict[str, Any]:
     version, trial = served.champion.version, served.trial
     found = {"name": name, "version": version.version, "digest": version.digest, "aliases": list(version.aliases)}
     if trial is None:

@@ -8,7 +8,7 @@ each input added to the answer, and how old the features were.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -86,7 +86,7 @@ class Predict:
             asked = asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
         except (ValueError, OverflowError) as error:
             raise Refused(400, f"at is {text[:100]!r}", "Send 2025-03-01T12:00:00Z, say.") from error
-        if asked > now + timedelta(seconds=self._state.settings.clock_skew):
+        if (asked - now).total_seconds() > self._state.settings.clock_skew:
             raise Refused(422, f"at is {text}, which lies in the future", "Ask for now or the past.")
         return asked
 
