@@ -26,4 +26,10 @@ def stackwright_blueprints() -> Iterable[BlueprintSpec]:
             description="Scores a table every night: partitions, a database, checks. Values homes in the sample.",
             sample="market",
         ),
+        BlueprintSpec(
+            name="recommender",
+            folder=here / "recommender",
+            description="Lists of items for a search, a home page, or like an item. Ranks homes in the sample.",
+            sample="market",
+        ),
     )

@@ -143,6 +143,23 @@ def test_a_cluster_that_loses_a_worker_in_the_middle_finds_what_one_thread_finds
     assert found == alone
 
 
+@pytest.mark.nightly
+def test_one_fit_is_spread_over_the_workers_of_a_cluster_and_finds_what_one_process_finds(copies: Any) -> None:
+    trainer = {"adapter": "lightgbm", "num_iterations": 20, "min_data_in_leaf": 5}
+    with copies.open("here", gates=QUICK, trainer=trainer) as stack:
+        stack.train()
+        (here,), _ = stack.registry.history()
+    spread = {**trainer, "distributed": True}
+    with with_compute(copies, "spread", 'adapter = "dask"\nworkers = 2', trainer=spread, trials=1) as stack:
+        stack.train()
+        (version,), _ = stack.registry.history()
+        text = (stack.registry.fetch(version) / "model.txt").read_text()
+    assert "[tree_learner: data]" in text
+    assert [trial["state"] for trial in version.record["trials"]] == ["complete"]
+    found, wanted = (item.record["metrics"]["mae"] for item in (version, here))
+    assert found == pytest.approx(wanted, rel=0.1)
+
+
 def test_several_trials_run_at_once_and_every_one_is_kept(copies: Any) -> None:
     with with_compute(copies, "two", 'adapter = "local"\nworkers = 2', trials=5) as stack:
         stack.train()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -245,6 +247,13 @@ def test_a_model_that_learned_from_rows_nearer_to_the_newest_than_the_champion_d
     assert "further from what the champion learned: 1" in result.detail
 
 
+def test_rows_that_the_champion_learned_from_excuse_no_drift(good: Candidate) -> None:
+    before = exact(good)
+    now = replace(before.holdout, columns={**before.holdout.columns, "rooms": before.holdout.columns["rooms"] + 0.5})
+    late = promoted(bent(good.model, area(good)), good, until=str(now.asked[-50]))
+    assert judged(made(before, late, holdout=now), "drift").evidence["drifted"] == ["rooms"]
+
+
 def test_few_rows_show_no_drift(good: Candidate) -> None:
     assert judged(good, "drift").state == "not applicable"
 
@@ -365,6 +374,18 @@ def test_a_slice_in_which_the_champion_errs_no_less_holds_nothing_back(good: Can
     assert "in 1 the champion errs no less" in result.detail
 
 
+def test_rows_that_the_champion_learned_from_excuse_no_slice(good: Candidate) -> None:
+    found = exact(good)
+    worse = worse_for(found, found.holdout.columns["kind"] == "house")
+    truth, seen = found.holdout.target, np.arange(N) < N // 2
+    by_heart = bent(good.model, lambda _matrix: truth * np.where(seen, 1.0, 1.5), name="valuation")
+    half = judged(made(worse, promoted(by_heart, good, until=str(found.holdout.asked[N // 2 - 1]))), "slices")
+    assert (half.state, half.evidence["worst"][0]["champion"]) == ("green", pytest.approx(0.5))
+    twice = bent(good.model, lambda _matrix: truth * 2)
+    few = judged(made(worse, promoted(twice, good, until=str(found.holdout.asked[-50]))), "slices")
+    assert (few.state, few.evidence["worst"][0]["champion"]) == ("red", None)
+
+
 def test_slices_of_a_class_allow_for_its_share_of_ones(good: Candidate) -> None:
     kind = np.where(np.arange(N) % 2, "rare", "even").astype(object)
     share = np.where(kind == "rare", 0.02, 0.5)
@@ -411,8 +432,87 @@ def test_intervals_must_hold_as_many_truths_as_they_say(good: Candidate) -> None
     assert judged(made(good, champion, holdout=spread), "calibration", rows=50).state == "green"
 
 
+def test_an_interval_that_does_not_exist_holds_no_truth(good: Candidate) -> None:
+    below = bent(good.model, lambda matrix: np.full(len(matrix), -1.0))
+    missing = made(good, model=below)
+    assert missing.answer.lower is not None
+    assert np.isnan(missing.answer.lower).all(), "intervals in proportion have no ends below zero"
+    result = judged(missing, "calibration", rows=50)
+    assert (result.state, result.evidence["gap"], result.evidence["rows"]) == ("red", pytest.approx(-0.8), 60)
+
+
+def test_rows_that_the_champion_learned_from_excuse_no_promise(good: Candidate) -> None:
+    spread = replace(good.holdout, target=good.holdout.target * np.where(np.arange(60) % 2, 1.5, 1.0))
+    late = promoted(good.model, good, until=str(spread.asked[30]))
+    assert judged(made(good, late, holdout=spread), "calibration", rows=50).state == "red"
+    assert judged(made(good, late, holdout=spread), "calibration", rows=20).state == "green"
+    share = np.random.default_rng(1).uniform(0.05, 0.95, N)
+    sure = of_class(good, np.where(share > 0.5, 0.97, 0.03), share)
+    for until, state in ((0, "green"), (-50, "red")):
+        held = promoted(sure.model, good, until=str(sure.holdout.asked[until]))
+        assert judged(made(sure, held), "calibration").state == state
+
+
 def test_a_model_without_intervals_has_none_to_hold(good: Candidate) -> None:
     assert judged(exact(good), "calibration").detail == "the model gives no intervals"
+
+
+def with_quantiles(candidate: Candidate, *shares: float, sureness: float = 1.0) -> Candidate:
+    """Return a candidate whose quantiles lie where those of the truth do, or too near to the middle."""
+    found = exact(candidate)
+    signature, parameters = found.model.manifest.signature, found.model.manifest.parameters
+    names = [f"quantile_{100 * share:g}" for share in shares]
+    outputs = (*signature.outputs, *(replace(signature.outputs[0], name=name.replace(".", "_")) for name in names))
+    value = area(found)
+    factors = [math.exp(0.1 / sureness * NormalDist().inv_cdf(share)) for share in shares]
+    answering = bent(
+        found.model,
+        lambda matrix: np.column_stack([value(matrix) * factor for factor in (1.0, *factors)]),
+        signature=replace(signature, outputs=outputs),
+        parameters={**parameters, "quantiles": list(shares)},
+    )
+    return made(found, model=answering)
+
+
+def test_two_quantiles_must_hold_as_many_truths_as_lie_between_their_shares(good: Candidate) -> None:
+    right = judged(with_quantiles(good, 0.05, 0.1, 0.5, 0.9, 0.95), "calibration")
+    assert right.state == "green"
+    found = {item["name"]: item["level"] for item in right.evidence["quantiles"]}
+    assert found == pytest.approx(
+        {"quantile_5 to quantile_95": 0.9, "quantile_10 to quantile_90": 0.8, "quantile_50": 0.5}
+    )
+    sure = judged(with_quantiles(good, 0.1, 0.5, 0.9, sureness=3), "calibration")
+    assert sure.state == "red"
+    assert "quantile_10 to quantile_90 hold 3" in sure.detail
+    assert "meant are 80%" in sure.detail
+    held = {item["name"]: item["holds"] for item in sure.evidence["quantiles"]}
+    assert held == {"quantile_10 to quantile_90": False, "quantile_50": True}
+    assert judged(with_quantiles(good, 0.1, 0.5, 0.9, sureness=3), "calibration", coverage=0.6).state == "green"
+
+
+def test_a_quantile_without_its_counterpart_must_leave_its_share_below(good: Candidate) -> None:
+    assert judged(with_quantiles(good, 0.975), "calibration").state == "green"
+    result = judged(with_quantiles(good, 0.975, sureness=3), "calibration")
+    assert (result.state, result.detail.startswith("quantile_97_5 leaves below it 7")) == ("red", True)
+
+
+def test_rows_outside_of_the_selection_have_no_quantiles_to_hold(good: Candidate) -> None:
+    found = with_quantiles(good, 0.1, 0.9)
+    for area_of, state in (([1.5, 2.0], "green"), ([5.0, 6.0], "not applicable")):
+        rules = {"select": {"area": area_of}, "fallback": 1.0}
+        manifest = replace(found.model.manifest, parameters={**found.model.manifest.parameters, "rules": rules})
+        result = judged(made(found, model=LoadedModel(manifest, found.model.predictor)), "calibration")
+        assert result.state == state
+        counted = [item["rows"] for item in result.evidence.get("quantiles", [])]
+        assert counted == ([int((found.holdout.columns["area"] >= 1.5).sum())] if state == "green" else [])
+
+
+def test_quantiles_that_hold_no_better_in_the_champion_hold_nothing_back(good: Candidate) -> None:
+    sure = with_quantiles(good, 0.1, 0.9, sureness=3)
+    result = judged(made(sure, promoted(with_quantiles(good, 0.1, 0.9, sureness=4).model, sure)), "calibration")
+    assert (result.state, "(the champion is off by" in result.detail) == ("green", True)
+    better = promoted(with_quantiles(good, 0.1, 0.9, sureness=2).model, sure)
+    assert judged(made(sure, better), "calibration").state == "red"
 
 
 # Candidate recall

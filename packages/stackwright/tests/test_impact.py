@@ -44,6 +44,14 @@ def test_a_model_belongs_to_the_owner_of_its_target(served: Path) -> None:
     assert {item["owner"] for item in found if item["kind"] == "model"} == {"eve"} == {shown["owner"]}
 
 
+def test_of_a_service_and_the_model_of_its_name_the_model_is_reached(served: Path, run: Any) -> None:
+    ran = run("impact", "valuation", "--project", served, "--json").json
+    assert ran["changed"] == ["service valuation@1", "model valuation@1"]
+    ways = {(item["kind"], item["name"]): item["through"][0] for item in ran["affected"]}
+    assert ways[("model", "valuation@1")] == "service valuation@1"
+    assert ways[("alias", "valuation@champion")] == "model valuation@1"
+
+
 def test_a_name_that_nothing_has_is_told_with_the_near_one(served: Path, run: Any) -> None:
     ran = run("impact", "homes@1:aera", "--project", served)
     assert ran.code == 1

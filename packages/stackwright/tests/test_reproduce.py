@@ -84,6 +84,14 @@ def test_a_search_is_not_made_again_and_what_it_found_is_taken(copies: Any, monk
         assert stack.reproduce("valuation").ok
 
 
+def test_a_fit_that_was_stopped_early_is_stopped_again(copies: Any) -> None:
+    settings = {"num_iterations": 300, "learning_rate": 0.3, "min_data_in_leaf": 5, "early_stopping_round": 3}
+    with copies.open(gates=QUICK, trainer={"adapter": "lightgbm", **settings}) as stack:
+        stack.train()
+        assert stack.registry.history()[0][0].record["parameters"]["num_iterations"] < 300
+        assert stack.reproduce("valuation").ok
+
+
 def test_rows_that_were_deleted_since_are_told(opened: Any) -> None:
     with opened() as stack:
         stack.delete_entity("home", home_id="0010", yes=True)

@@ -158,8 +158,8 @@ def test_what_is_neither_a_run_nor_a_model_is_told(opened: Any, name: str, two: 
 
 
 def test_words_after_a_verb_of_one_word_are_its_arguments(served: Path, run: Any) -> None:
-    assert run("models", "valuation", "--project", served).out.splitlines()[0] == "1 versions"
-    assert run("runs", "valuation", "--project", served).out.splitlines()[0] == "1 runs"
+    assert run("models", "valuation", "--project", served).out.splitlines()[0] == "1 version"
+    assert run("runs", "valuation", "--project", served).out.splitlines()[0] == "1 run"
     assert run("models", "show", "valuation", "--project", served).out.startswith("valuation@1: champion; published")
     assert run("models", "show").code == 2
     assert "usage: stackwright runs compare" in run("runs", "compare", "--help").out

@@ -66,6 +66,7 @@ def test_the_same_training_gives_the_same_digest_again(work: Path, run: Any) -> 
     [
         {"seed": 8},
         {"holdout": 0.3},
+        {"refit": True},
         {"transform": "none"},
         {"half_life": 100.0},
         {"where": {"area": [0, 150]}},

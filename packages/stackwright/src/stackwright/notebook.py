@@ -230,7 +230,7 @@ class NotebookStack(Stack):
 
     def train(self, model: str | None = None, *, force: bool = False) -> Outcome:
         """Build the training set, fit, judge and publish a model."""
-        from stackwright.workflows.training.train import train
+        from stackwright.workflows.training.any_model import train
 
         with self._watched():
             return train(self, model, force=force)
@@ -326,6 +326,17 @@ class NotebookStack(Stack):
         from stackwright.workflows.scorecard.score import scorecard
 
         return scorecard(self, model)
+
+    def recommend(self, ref: str | None = None, *, to: Path | str | None = None, **asked: Any) -> Outcome:
+        """Recommend: one list, or with ``to`` the lists of all users; keywords are ``user``, ``session``, ``n``..."""
+        from stackwright.workflows.batch.lists import recommend_all
+        from stackwright.workflows.recommending.asking import question_of, recommend
+
+        if to is not None:
+            with self._watched():
+                into = asked.pop("into", None)
+                return recommend_all(self, question_of(asked), str(to), ref=ref, into=into)
+        return recommend(self, question_of(asked), ref=ref)
 
     def predict(
         self, *, model_ref: str | None = None, at: datetime | None = None, explain: bool = False, **keys: Any
@@ -444,11 +455,20 @@ class NotebookStack(Stack):
             return job(self, name, at)
 
     def label(
-        self, source: Path | str, *, target: str | None = None, table: str | None = None, query: str | None = None
+        self,
+        source: Path | str,
+        *,
+        target: str | None = None,
+        table: str | None = None,
+        query: str | None = None,
+        clicks: bool = False,
     ) -> Outcome:
-        """Add ground truth, whenever it comes."""
+        """Add ground truth, whenever it comes; or clicks on the lists of a recommender."""
+        from stackwright.workflows.monitoring.clicks import add_clicks
         from stackwright.workflows.monitoring.labels import label
 
+        if clicks:
+            return add_clicks(self, source, table=table, query=query)
         return label(self, source, target=target, table=table, query=query)
 
     def report(
@@ -459,11 +479,12 @@ class NotebookStack(Stack):
         end: datetime | None = None,
         known_at: datetime | None = None,
         labels: int | None = None,
+        replay: int | None = None,
     ) -> Outcome:
-        """Monitor a window: HTML and JSON."""
+        """Monitor a window: HTML and JSON; of a recommender, its lists, and what another version would have earned."""
         from stackwright.workflows.monitoring.report import report
 
-        return report(self, model, start=start, end=end, known_at=known_at, position=labels)
+        return report(self, model, start=start, end=end, known_at=known_at, position=labels, challenger=replay)
 
     def parity(
         self,

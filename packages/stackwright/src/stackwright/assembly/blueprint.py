@@ -14,6 +14,7 @@ from stackwright.assembly.job_part import JobPart, read_job
 from stackwright.assembly.model_part import TASKS, TRANSFORMS, DataPart, ModelPart, TunePart, read_model
 from stackwright.assembly.monitor_part import DestinationPart, ExperimentPart, MonitorPart, RulePart, read_monitor
 from stackwright.assembly.reading import BlueprintProblems, Part, Problem, Reader
+from stackwright.assembly.recommender_part import RecommenderPart, read_recommender
 from stackwright.assembly.rules import OutlierRule, RulesPart
 from stackwright.assembly.secrets import Secret
 from stackwright_interfaces.errors import BlueprintError, did_you_mean
@@ -37,9 +38,11 @@ __all__ = [
     "OutlierRule",
     "Part",
     "Problem",
+    "RecommenderPart",
     "RulePart",
     "RulesPart",
     "StreamPart",
+    "Trained",
     "TunePart",
     "read",
 ]
@@ -47,9 +50,12 @@ __all__ = [
 FILE: Final = "blueprint.toml"
 SECTIONS: Final = (
     "name", "use_case", "feature_store", "models", "registry", "compute", "server", "serving", "monitor", "journal",
-    "catalogue", "streams", "deploy", "jobs",
+    "catalogue", "streams", "deploy", "jobs", "recommenders",
 )  # fmt: skip
 USE_CASES: Final = ("realtime", "batch", "recommender")
+
+Trained = ModelPart | RecommenderPart
+"""What is trained and published."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _NAMESPACE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -128,6 +134,12 @@ class Blueprint:
     streams: Mapping[str, StreamPart] = field(default_factory=dict)
     deploy: DeployPart = field(default_factory=DeployPart)
     jobs: Mapping[str, JobPart] = field(default_factory=dict)
+    recommenders: Mapping[str, RecommenderPart] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> Mapping[str, Trained]:
+        """Everything that is trained and published, by name."""
+        return {**self.models, **self.recommenders}
 
 
 def read(path: Path, env: str = "") -> Blueprint:
@@ -180,8 +192,13 @@ class _Reader(Reader):
         self.keys(top, document, (*SECTIONS, SECTION))
         tables = {
             key: self.take(top, document, key, dict, {})
-            for key in ("feature_store", "models", "monitor", "journal", "catalogue", "streams", "deploy", "jobs")
-        }
+            for key in (
+                "feature_store", "models", "recommenders", "monitor", "journal", "catalogue", "streams", "deploy",
+                "jobs",
+            )
+        }  # fmt: skip
+        for name in sorted({*tables["models"]} & {*tables["recommenders"]}):
+            self.add(self.section(f"recommenders.{name}"), f"{name!r} is a model too", "Give it a name of its own.")
         store = tables["feature_store"]
         where = self.section("feature_store")
         halves = {half: self.part(f"{where} {half}", store[half]) for half in ("offline", "online") if half in store}
@@ -207,6 +224,7 @@ class _Reader(Reader):
             streams={name: self.stream(name, table) for name, table in tables["streams"].items()},
             deploy=self.deploy(tables["deploy"]),
             jobs={name: read_job(self, name, table) for name, table in tables["jobs"].items()},
+            recommenders={name: read_recommender(self, name, table) for name, table in tables["recommenders"].items()},
         )
 
     def deploy(self, table: Mapping[str, Any]) -> DeployPart:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from stackwright.assembly.blueprint import ModelPart, Problem
+from stackwright.assembly.blueprint import ModelPart, Problem, RecommenderPart, Trained
 from stackwright.assembly.discovery import Plugins
 from stackwright_interfaces.definitions import Definitions, FeatureService
 from stackwright_interfaces.errors import PluginError, did_you_mean
@@ -32,6 +32,17 @@ GATE_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "latency": {"p99_ms": 50.0, "ratio": 1.2, "rows": 200},
 }
 
+LIST_GATE_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "contract": {"lists": 20},
+    "reproducible": {"rows": 5_000},
+    "baseline": {"min_gain": 0.05},
+    "candidate_recall": {"share": 0.1},
+    "champion": {"min_gain": -0.01, "users": 100},
+    "artifact": {"max_mb": 1_000.0, "seconds": 120.0, "allow": []},
+    "latency": {"p99_ms": 50.0, "candidates": 500, "lists": 100},
+}
+"""The gates of a recommender."""
+
 LEVEL: Final = "level"
 REFUSE: Final = "refuse"
 WARN: Final = "warn"
@@ -40,15 +51,22 @@ LEVELS: Final = (REFUSE, WARN)
 _NUMBERS: Final = (Kind.BOOL, Kind.INT64, Kind.FLOAT64)
 
 
-def configured(part: ModelPart, plugins: Plugins) -> dict[str, dict[str, Any]]:
+def configured(part: Trained, plugins: Plugins) -> dict[str, dict[str, Any]]:
     """Return the gates that run for a model, each with all its options and its level.
 
-    Those of other distributions run where the blueprint names them, after the engine's.
+    Those of other distributions run where the blueprint names them, after the engine's; they judge no lists.
 
     Raises:
         PluginError: a gate that is named is not installed.
     """
     chosen = {}
+    if isinstance(part, RecommenderPart):
+        wanted = {name: part.gates.get(name, True) for name in LIST_GATE_OPTIONS}
+        return {
+            name: {**LIST_GATE_OPTIONS[name], LEVEL: REFUSE, **_given(given)}
+            for name, given in wanted.items()
+            if given is not False
+        }
     foreign = [name for name in part.gates if name not in GATE_OPTIONS]
     for name in (*GATE_OPTIONS, *foreign):
         wanted = part.gates.get(name, True)
@@ -68,14 +86,14 @@ def _given(wanted: Any) -> Mapping[str, Any]:
     return wanted if isinstance(wanted, Mapping) else {}
 
 
-def check(part: ModelPart, plugins: Plugins, definitions: Definitions) -> Iterable[Problem]:
+def check(part: Trained, plugins: Plugins, definitions: Definitions) -> Iterable[Problem]:
     """Give what is wrong with the gates of a model."""
     for name, wanted in part.gates.items():
         where = f"{part.place} gates.{name}"
         if wanted is False:
             continue
         try:
-            known = GATE_OPTIONS[name] if name in GATE_OPTIONS else _offered(part, name, plugins)
+            known = _known_options(part, name, plugins)
         except PluginError as error:
             yield Problem.of(error)
             continue
@@ -84,7 +102,17 @@ def check(part: ModelPart, plugins: Plugins, definitions: Definitions) -> Iterab
         elif wanted is not True:
             todo = 'Give false, true, "warn", or a table of options.'
             yield Problem(f"{part.place} gates", f"{name} is {wanted!r}", todo)
-    yield from _columns(part, definitions)
+    if isinstance(part, ModelPart):
+        yield from _columns(part, definitions)
+
+
+def _known_options(part: Trained, name: str, plugins: Plugins) -> Mapping[str, Any]:
+    if isinstance(part, RecommenderPart):
+        if name not in LIST_GATE_OPTIONS:
+            todo = did_you_mean(name, LIST_GATE_OPTIONS) or f"Known: {', '.join(LIST_GATE_OPTIONS)}."
+            raise PluginError(f"{part.place} gates", f"no gate {name!r} judges lists", todo)
+        return LIST_GATE_OPTIONS[name]
+    return GATE_OPTIONS[name] if name in GATE_OPTIONS else _offered(part, name, plugins)
 
 
 def _options(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> Iterable[Problem]:

@@ -92,6 +92,7 @@ class ModelPart:
         transform: of the target before the fit, undone in the answer: ``none`` or ``log``.
         gates: gate → its options; gates not named run with their defaults, ``false`` turns one off.
         holdout: share of the newest rows that is kept back to judge the model.
+        refit: once every gate let it pass, fit again on all rows, the newest too, and publish that fit.
         level: scale answers by the recent median error of forward predictions, as a moving market needs.
         interval: nominal coverage of prediction intervals; 0 gives none.
         interval_half_life: days after which an older residual counts half for the intervals; 0 counts all alike.
@@ -118,6 +119,7 @@ class ModelPart:
     transform: str = "none"
     gates: Mapping[str, Any] = field(default_factory=dict)
     holdout: float = 0.2
+    refit: bool = False
     level: bool = False
     interval: float = 0.9
     interval_half_life: float = 90.0
@@ -164,6 +166,7 @@ def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
         transform=reader.choice(where, table, "transform", TRANSFORMS, "none"),
         gates=reader.take(where, table, "gates", dict, {}),
         holdout=reader.number(where, table, "holdout", 0.2, 0.01, 0.9),
+        refit=reader.take(where, table, "refit", bool, default=False),
         level=reader.take(where, table, "level", bool, default=False),
         interval=reader.number(where, table, "interval", 0.9, 0.0, 0.999),
         interval_half_life=reader.number(where, table, "interval_half_life", 90.0, 0.0, 1e6),

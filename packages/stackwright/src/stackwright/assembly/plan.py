@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from stackwright.assembly import gate_options, job_part, monitor_part, options, serving_part
-from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, ModelPart, Part, Problem
+from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, ModelPart, Part, Problem, RecommenderPart
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.secrets import Secret
 from stackwright_interfaces.catalogue import canonical
@@ -20,6 +20,7 @@ from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, Onl
 from stackwright_interfaces.model import ModelFormat
 from stackwright_interfaces.monitor import Monitor
 from stackwright_interfaces.plugin import AdapterSpec, Capability
+from stackwright_interfaces.recommender import RecommenderFormat, RecommenderTrainer
 from stackwright_interfaces.registry import Registry
 from stackwright_interfaces.server import Server
 from stackwright_interfaces.streams import StreamSource
@@ -32,6 +33,8 @@ SLOTS: Final[Mapping[str, type]] = {
     "online": OnlineStore,
     "trainer": Trainer,
     "model_format": ModelFormat,
+    "recommender": RecommenderTrainer,
+    "recommender_format": RecommenderFormat,
     "registry": Registry,
     "compute": Executor,
     "server": Server,
@@ -44,7 +47,7 @@ SLOTS: Final[Mapping[str, type]] = {
 NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
     "realtime": ("models", "registry", "server"),
     "batch": ("models", "registry"),
-    "recommender": ("models", "registry", "server"),
+    "recommender": ("recommenders", "registry", "server"),
 }
 
 
@@ -61,7 +64,8 @@ class Plan:
     """A blueprint that can be built.
 
     Args:
-        choices: slot → what fills it. Trainers stand under ``trainer:MODEL``, reporters under ``monitor:ADAPTER``.
+        choices: slot → what fills it. Trainers stand under ``trainer:MODEL`` and ``recommender:NAME``, reporters
+            under ``monitor:ADAPTER``.
     """
 
     blueprint: Blueprint
@@ -99,6 +103,9 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
         problems += _names(model, definitions)
         problems += _task(model, choices.get(f"trainer:{model.name}"), definitions)
         problems += gate_options.check(model, plugins, definitions)
+    for recommender in blueprint.recommenders.values():
+        problems += _session(recommender, blueprint, definitions)
+        problems += gate_options.check(recommender, plugins, definitions)
     for job in blueprint.jobs.values():
         problems += job_part.check(job, blueprint.models)
     services = {name: "" if model.data else model.service for name, model in blueprint.models.items()}
@@ -115,6 +122,8 @@ def _parts(blueprint: Blueprint) -> Iterable[tuple[str, Part]]:
             yield slot, part
     for name, model in blueprint.models.items():
         yield f"trainer:{name}", model.trainer
+    for name, recommender in blueprint.recommenders.items():
+        yield f"recommender:{name}", recommender.trainer
     for report in blueprint.monitor.reports:
         yield f"monitor:{report.adapter}", report
     for name, stream in blueprint.streams.items():
@@ -141,7 +150,7 @@ def _needs(blueprint: Blueprint) -> Iterable[Problem]:
     joined = [model for model in blueprint.models.values() if model.data is None]
     if joined and not (blueprint.offline or blueprint.feature_store):
         yield Problem(top, "models need a feature store to learn from", "Add [feature_store] with an offline part.")
-    if blueprint.models and not blueprint.registry:
+    if blueprint.trained and not blueprint.registry:
         yield Problem(top, "models need a registry", 'Add [registry] with adapter = "files".')
 
 
@@ -159,6 +168,28 @@ def _names(model: ModelPart, definitions: Definitions) -> Iterable[Problem]:
     check = partial(_known, model.place)
     yield from check("service", model.service, [service.ref for service in definitions.services])
     yield from check("target", model.target, [target.name for target in definitions.targets])
+
+
+def _session(part: RecommenderPart, blueprint: Blueprint, definitions: Definitions) -> Iterable[Problem]:
+    """Give why the session of a person cannot be read."""
+    if part.session is None:
+        return
+    where = f"{part.place} session"
+    if not (blueprint.online or blueprint.feature_store):
+        yield Problem(where, "sessions are read online, and there is no online store", "Add [feature_store] online.")
+    if not definitions.services:
+        return
+    service = next((item for item in definitions.services if item.ref == part.session.service), None)
+    if service is None:
+        yield from _known(where, "service", part.session.service, [item.ref for item in definitions.services])
+        return
+    names = [item.name for item in service.output_fields]
+    if part.session.feature not in names:
+        todo = did_you_mean(part.session.feature, names) or f"Choose from: {', '.join(names)}."
+        yield Problem(where, f"{service.ref} has no feature {part.session.feature!r}", todo)
+    if len(service.request_keys) != 1 or service.request:
+        asked = ", ".join(item.name for item in (*service.request_keys, *service.request))
+        yield Problem(where, f"{service.ref} is asked with {asked}", "Name a service that is asked by one key alone.")
 
 
 def _task(model: ModelPart, trainer: Choice | None, definitions: Definitions) -> Iterable[Problem]:

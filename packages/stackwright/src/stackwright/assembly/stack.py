@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stackwright.assembly import blueprint as blueprints
 from stackwright.assembly import options
-from stackwright.assembly.blueprint import Blueprint, ModelPart, Part
+from stackwright.assembly.blueprint import Blueprint, ModelPart, Part, RecommenderPart, Trained
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS, Choice, Plan, plan
 from stackwright.assembly.project import Project
@@ -28,12 +28,24 @@ if TYPE_CHECKING:
     from stackwright_interfaces.feature_store import FeatureStore, OnlineStore
     from stackwright_interfaces.model import ModelFormat
     from stackwright_interfaces.monitor import Monitor
+    from stackwright_interfaces.recommender import RecommenderFormat, RecommenderTrainer
     from stackwright_interfaces.registry import Registry
     from stackwright_interfaces.server import Server
     from stackwright_interfaces.streams import StreamSource
     from stackwright_interfaces.trainer import Trainer
 
 T = TypeVar("T")
+
+
+def _chosen(parts: Mapping[str, T], name: str | None, kind: str) -> T:
+    """Return the part of a name; the only one where no name is given."""
+    if name is None and len(parts) == 1:
+        return next(iter(parts.values()))
+    if name is not None and name in parts:
+        return parts[name]
+    known = ", ".join(sorted(parts)) or "none"
+    found = f"no {kind} {name!r}" if name else f"{len(parts)} {kind}s are defined"
+    raise BlueprintError(f"{blueprints.FILE} [{kind}s]", found, f"Name one of them. Defined: {known}.")
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
@@ -208,14 +220,42 @@ class Stack:
         Raises:
             BlueprintError: there is none of this name, or none can be chosen.
         """
-        models = self.blueprint.models
-        if name is None and len(models) == 1:
-            return next(iter(models.values()))
-        if name is not None and name in models:
-            return models[name]
-        known = ", ".join(sorted(models)) or "none"
-        found = f"no model {name!r}" if name else f"{len(models)} models are defined"
-        raise BlueprintError(f"{blueprints.FILE} [models]", found, f"Name one of them. Defined: {known}.")
+        return _chosen(self.blueprint.models, name, "model")
+
+    def trained(self, name: str | None = None) -> Trained:
+        """Return a model or a recommender of the blueprint; the only one where no name is given.
+
+        Raises:
+            BlueprintError: there is none of this name, or none can be chosen.
+        """
+        blueprint = self.blueprint
+        if name in blueprint.models or not blueprint.recommenders:
+            return self.model(name)
+        if name in blueprint.recommenders or (name is None and not blueprint.models):
+            return self.recommender(name)
+        return _chosen(blueprint.trained, name, "model")
+
+    def recommender(self, name: str | None = None) -> RecommenderPart:
+        """Return a recommender of the blueprint; the only one where no name is given.
+
+        Raises:
+            BlueprintError: there is none of this name, or none can be chosen.
+        """
+        return _chosen(self.blueprint.recommenders, name, "recommender")
+
+    def recommender_trainer(self, part: RecommenderPart) -> RecommenderTrainer:
+        """Return the trainer of a recommender."""
+        trainer: RecommenderTrainer = self._build(self.plan.choices[f"recommender:{part.name}"])
+        return trainer
+
+    def recommender_format(self, flavour: str) -> RecommenderFormat:
+        """Return the format of a flavour of recommenders.
+
+        Raises:
+            AdapterNotInstalled: no installed distribution reads it.
+        """
+        found: RecommenderFormat = self._named(f"recommender flavour {flavour!r}", flavour, "recommender_format")
+        return found
 
     def trainer(self, model: ModelPart) -> Trainer:
         """Return the trainer that a model's settings name: those of the blueprint, or those it had once."""
@@ -233,9 +273,7 @@ class Stack:
         Raises:
             AdapterNotInstalled: no installed distribution provides it.
         """
-        where = f"trainer {adapter!r}"
-        spec = self.plugins.adapter(where, adapter, SLOTS["trainer"])
-        found: Trainer = self._build(Choice(Part(where, adapter), spec))
+        found: Trainer = self._named(f"trainer {adapter!r}", adapter, "trainer")
         return found
 
     def server_named(self, adapter: str) -> Server:
@@ -247,9 +285,7 @@ class Stack:
         part = self.blueprint.server
         if part is not None and part.adapter == adapter:
             return self.server
-        where = f"server {adapter!r}"
-        spec = self.plugins.adapter(where, adapter, SLOTS["server"])
-        found: Server = self._build(Choice(Part(where, adapter), spec))
+        found: Server = self._named(f"server {adapter!r}", adapter, "server")
         return found
 
     def reporters(self) -> dict[str, Monitor]:
@@ -262,9 +298,7 @@ class Stack:
         Raises:
             AdapterNotInstalled: no installed distribution reads it.
         """
-        where = f"model flavour {flavour!r}"
-        spec = self.plugins.adapter(where, flavour, SLOTS["model_format"])
-        found: ModelFormat = self._build(Choice(Part(where, flavour), spec))
+        found: ModelFormat = self._named(f"model flavour {flavour!r}", flavour, "model_format")
         return found
 
     def service(self, ref: str) -> Any:
@@ -294,6 +328,10 @@ class Stack:
             kind = slot.partition(":")[0]
             raise self._absent(kind, f'Add [{kind}] with adapter = "..."; see: stackwright plugins')
         return self._build(self.plan.choices[slot])
+
+    def _named(self, where: str, adapter: str, slot: str) -> Any:
+        """Build an adapter with its default options, whatever the blueprint names."""
+        return self._build(Choice(Part(where, adapter), self.plugins.adapter(where, adapter, SLOTS[slot])))
 
     def _absent(self, slot: str, todo: str) -> BlueprintError:
         return BlueprintError(f"{blueprints.FILE} [{slot}]", "the slot is empty", todo)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackwright.cli.delivery import DELIVERY
-from stackwright.cli.verb import Options, Verb, one_model, open_stack, pairs, part_of_a_database, time
+from stackwright.cli.verb import Options, Verb, items, one_model, open_stack, pairs, part_of_a_database, time
 
 if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
@@ -27,6 +27,44 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain", action="store_true", help="tell what each input adds, and how old the features are"
     )
+
+
+def _recommend(options: Options) -> Outcome:
+    from stackwright.workflows.batch.lists import recommend_all
+    from stackwright.workflows.recommending.asking import Question, recommend
+
+    question = Question(
+        user=options.user,
+        session=options.session,
+        like=options.like,
+        candidates=options.candidates,
+        n=options.n,
+        at=options.at,
+        area=options.area,
+        budget=options.budget,
+    )
+    with open_stack(options) as stack:
+        if options.to is not None:
+            return recommend_all(stack, question, options.to, ref=options.model, into=options.into)
+        return recommend(stack, question, ref=options.model)
+
+
+def _recommend_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", nargs="?", metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS (default: the champion)"
+    )
+    parser.add_argument("--user", metavar="ID", help="whose list it is")
+    parser.add_argument(
+        "--session", type=items, metavar="A,B", help="what was looked at just now (default: what the store knows)"
+    )
+    parser.add_argument("--like", metavar="ITEM", help="what is like it, whoever asks")
+    parser.add_argument("--candidates", type=items, metavar="A,B", help="items to choose from, those of a search say")
+    parser.add_argument("-n", type=int, metavar="N", help="places (default: the blueprint's)")
+    parser.add_argument("--at", type=time, metavar="TIME", help="the instant that is asked for (default: now)")
+    parser.add_argument("--area", metavar="NAME", help="what area is asked for")
+    parser.add_argument("--budget", type=float, metavar="AMOUNT", help="the most a price may be")
+    parser.add_argument("--to", metavar="OUT", help="write the lists of all users there: an output as score takes it")
+    parser.add_argument("--into", metavar="NAME", help="the table to append to, where OUT is a database")
 
 
 def _serve(options: Options) -> None:
@@ -127,15 +165,19 @@ def _job_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _label(options: Options) -> Outcome:
+    from stackwright.workflows.monitoring.clicks import add_clicks
     from stackwright.workflows.monitoring.labels import label
 
     with open_stack(options) as stack:
+        if options.clicks:
+            return add_clicks(stack, options.source, table=options.table, query=options.query)
         return label(stack, options.source, target=options.target, table=options.table, query=options.query)
 
 
 def _label_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="labels: a source as ingest takes it")
     parser.add_argument("--target", metavar="NAME", help="the target, where several are applied")
+    parser.add_argument("--clicks", action="store_true", help="clicks on the lists of a recommender, no labels")
     part_of_a_database(parser)
 
 
@@ -150,6 +192,7 @@ def _report(options: Options) -> Outcome:
             end=options.until,
             known_at=options.known_at,
             position=options.labels,
+            challenger=options.replay,
         )
 
 
@@ -162,6 +205,9 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--labels", type=int, metavar="N", help="pass over labels that came later than this position of their log"
+    )
+    parser.add_argument(
+        "--replay", type=int, metavar="N", help="of a recommender: what this version would have earned on its lists"
     )
 
 
@@ -193,6 +239,7 @@ def _up_options(parser: argparse.ArgumentParser) -> None:
 
 LIVE = (
     Verb("predict", "predict once, by the live path, without a server", _predict, _predict_options),
+    Verb("recommend", "recommend: one list, or with --to the lists of all users", _recommend, _recommend_options),
     Verb("serve", "serve the promoted models over HTTP", _serve, _serve_options),
     Verb("image", "write the context of a container image that serves the promoted models", _image, _image_options),
     *DELIVERY,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _train(options: Options) -> Outcome:
-    from stackwright.workflows.training.train import train
+    from stackwright.workflows.training.any_model import train
 
     with open_stack(options) as stack:
         return train(stack, options.model, force=options.force)

@@ -64,6 +64,11 @@ def time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def items(text: str) -> list[str]:
+    """Return identifiers given with commas between them."""
+    return [one.strip() for one in text.split(",") if one.strip()]
+
+
 def pairs(given: list[str]) -> dict[str, str]:
     """Return ``KEY=VALUE`` arguments as a dictionary."""
     found = {}

@@ -11,7 +11,8 @@ from stackwright_interfaces.definitions import Target
 from stackwright_interfaces.storage import Storage
 from stackwright_journal.decisions import DecisionLog
 from stackwright_journal.labels import LabelLog
-from stackwright_journal.places import open_reader, open_segments
+from stackwright_journal.list_reading import ListReader
+from stackwright_journal.places import open_lists, open_reader, open_segments
 from stackwright_journal.reading import PredictionReader
 from stackwright_journal.segments import Segments
 from stackwright_numerics.drift import Limits
@@ -54,6 +55,11 @@ def segments(stack: Stack) -> Segments:
 def predictions(stack: Stack) -> PredictionReader:
     """Return the reader of the predictions, those included that wait here to be shipped."""
     return open_reader(url_of(stack), spool=_spool(stack))
+
+
+def lists(stack: Stack) -> ListReader:
+    """Return the reader of the lists, those included that wait here to be shipped."""
+    return open_lists(url_of(stack), spool=_spool(stack))
 
 
 def labels(stack: Stack, target: Target) -> LabelLog:

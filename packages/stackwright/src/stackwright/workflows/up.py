@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -22,7 +21,6 @@ from stackwright.assembly.project import Project
 from stackwright.assembly.replacing import replacing
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.batch import jobs
-from stackwright.workflows.features import catalogue
 from stackwright.workflows.ledger import Ledger, file_digest
 from stackwright.workflows.live.job_requests import find
 from stackwright.workflows.live.process import send, serving
@@ -31,33 +29,17 @@ from stackwright.workflows.monitoring.labels import label
 from stackwright.workflows.monitoring.report import report
 from stackwright.workflows.new import add_sample, load_sample, new
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright.workflows.training.train import newest, train
-from stackwright.workflows.versions.models import promote
+from stackwright.workflows.training.train import newest
+from stackwright.workflows.up_lists import ListWay
+from stackwright.workflows.up_steps import Steps, Way
 from stackwright_interfaces.catalogue import meaning
-from stackwright_interfaces.errors import DataError, ProjectError, PromotionRefused
+from stackwright_interfaces.errors import DataError, ProjectError
 from stackwright_interfaces.plugin import Progress, Sample
 
 DAYS: Final = 40
 
 Request = tuple[dict[str, Any], str]
 """Keys and request fields, and the asked instant in ISO 8601."""
-
-
-@dataclass
-class Steps:
-    """Runs steps, says what each did and how long it took."""
-
-    say: Callable[[str], None]
-    done: list[dict[str, Any]] = field(default_factory=list)
-
-    def run(self, name: str, work: Callable[[], tuple[str, bool]]) -> None:
-        """Run one step; it returns what it did, and whether anything had to be done."""
-        started = time.monotonic()
-        what, changed = work()
-        took = time.monotonic() - started
-        self.done.append({"step": name, "what": what, "changed": changed, "seconds": round(took, 2)})
-        mark = f"{took:6.1f} s" if changed else "unchanged"
-        self.say(f"{len(self.done):2}. {name:<12} {mark:>9}  {what}")
 
 
 def up(
@@ -101,7 +83,8 @@ def up(
         todo = "Bring your own: apply, ingest, label, train, promote, serve. Or name a new folder with --sample."
         raise ProjectError(str(folder), "the project has no sample data to go the whole way on", todo)
     with Stack(project.folder, env=env, progress=progress) as stack:
-        outcome = _Way(stack, found, Ledger(project), steps).go(started)
+        way = ListWay if stack.blueprint.recommenders and not stack.blueprint.models else _Way
+        outcome = way(stack, found, Ledger(project), steps).go(started)
         if keep_serving:
             say(str(outcome))
             serve(stack)
@@ -109,16 +92,12 @@ def up(
     return outcome
 
 
-class _Way:
-    """The steps over one project with a sample."""
+class _Way(Way):
+    """The steps over one project with a sample, of a model."""
 
     def __init__(self, stack: Stack, sample: Sample, ledger: Ledger, steps: Steps) -> None:
-        self.stack = stack
-        self.sample = sample
-        self.ledger = ledger
-        self.steps = steps
+        super().__init__(stack, sample, ledger, steps)
         self.latency: dict[str, float] = {}
-        self.training: Outcome | None = None
         self.nights: list[dict[str, Any]] = []
         self.reported: Outcome | None = None
 
@@ -140,44 +119,10 @@ class _Way:
         run("report", self.report)
         return self.summary(time.monotonic() - started)
 
-    @property
-    def is_online(self) -> bool:
-        return bool({"online", "feature_store"} & set(self.stack.plan.choices))
-
-    def apply(self) -> tuple[str, bool]:
-        inputs = file_digest(self.stack.project.features)
-        if self.stack.definitions.views and self.ledger.unchanged("apply", inputs):
-            return "definitions are in force", False
-        outcome = catalogue.apply(self.stack)
-        self.ledger.finish("apply", inputs)
-        definitions = self.stack.definitions
-        return f"{len(definitions.views)} views, {len(definitions.services)} services applied", bool(
-            outcome.data["changed"]
-        )
-
-    def ingest(self) -> tuple[str, bool]:
-        """Add rows to the views that the project has; a sample may hold those of others too."""
-        added, changed = 0, False
-        views = {view.name for view in self.stack.definitions.views}
-        for view, path in self.sample.views.items():
-            if view not in views:
-                continue
-            inputs = [file_digest(path), meaning(catalogue.find_view(self.stack.definitions, view))]
-            if self.ledger.unchanged(f"ingest {view}", inputs):
-                continue
-            outcome = catalogue.ingest(self.stack, view, path)
-            added, changed = added + int(outcome.data["added"]), True
-            self.ledger.finish(f"ingest {view}", inputs)
-        return (f"{added:,} rows into {len(views)} views" if changed else "rows are there"), changed
-
     def materialize(self) -> tuple[str, bool]:
         """Bring online what was known at the split; later rows follow while requests are sent."""
         written = self.bring_online(self.sample.split)
         return (f"{written:,} rows brought online" if written else "online rows are current"), bool(written)
-
-    def bring_online(self, at: datetime) -> int:
-        outcome = catalogue.materialize(self.stack, at=at)
-        return sum(item["written"] for item in outcome.data["views"].values())
 
     def label(self, kind: str, files: Mapping[str, Path]) -> tuple[str, bool]:
         added, changed = 0, False
@@ -192,28 +137,6 @@ class _Way:
             added, changed = added + int(outcome.data["added"]), True
             self.ledger.finish(f"{kind} {target}", inputs)
         return (f"{added:,} labels" if changed else "labels are there"), changed
-
-    def train(self) -> tuple[str, bool]:
-        name = self.stack.model().name
-        inputs = self.training_inputs()
-        known = newest(self.stack, name)
-        if known is not None and self.ledger.unchanged("train", [inputs, known.digest]):
-            return f"{known.ref} learned from exactly this", False
-        outcome = train(self.stack, name)
-        if not outcome.ok:
-            raise PromotionRefused(str(outcome.data["model"]), "a gate is red", str(outcome))
-        self.ledger.finish("train", [inputs, outcome.data["digest"]])
-        gates = f"{len(outcome.data['gates'])} gates green"
-        return f"published {outcome.data['model']}, {gates}", bool(outcome.data["changed"])
-
-    def training_inputs(self) -> list[Any]:
-        """Return what the training set depends on; late labels are not learned from in this run."""
-        files = [file_digest(path) for path in (*self.sample.views.values(), *self.sample.labels.values())]
-        return [files, file_digest(self.stack.project.blueprint), file_digest(self.stack.project.features)]
-
-    def promote(self) -> tuple[str, bool]:
-        outcome = promote(self.stack, self.stack.model().name)
-        return outcome.title, bool(outcome.data["changed"])
 
     def serve(self) -> tuple[str, bool]:
         """Live through days after the split: bring a day's rows online, and ask as of each request's own instant."""

@@ -77,7 +77,7 @@ class FileTarget(Target):
     def finish(self, parts: Sequence[Path], about: Mapping[str, Any]) -> None:
         """Join the parts."""
         schema = pyarrow.parquet.read_schema(parts[0])
-        if not about["incomplete"]:
+        if "incomplete" in schema.names and not about["incomplete"]:
             schema = schema.remove(schema.get_field_index("incomplete"))
         with _told(self.place), replacing(self._path) as temporary, self._writer(temporary, schema) as out:
             for part in parts:

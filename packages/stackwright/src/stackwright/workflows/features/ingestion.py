@@ -112,7 +112,7 @@ class _Passing:
                 self._fingerprint.add(table)
             sifted = self.sieve.part(table)
             self._aside.add(sifted.set_aside)
-            yield sifted.kept
+            yield from sifted.kept.to_batches()
         self.sieve.finish()
         self._aside.keep(self.sieve.reasons)
         if self._fingerprint is not None:

@@ -132,23 +132,28 @@ class Gate:
         check: judges a candidate; its keywords are the options of ``GATE_OPTIONS``.
         tasks: the tasks it judges; of none named, all.
         refits: whether it fits the model anew, or needs what was measured in the fit.
+        behaviour: whether it judges what a model does rather than how good its answers are, so that one which learned
+            from the newer rows as well can be judged by it.
         why: why it has nothing to judge in a model of another task.
     """
 
     check: Check
     tasks: Sequence[str] = ()
     refits: bool = False
+    behaviour: bool = False
     why: str = ""
 
 
 GATES: dict[str, Gate] = {}
 
 
-def gate(*, tasks: Sequence[str] = (), refits: bool = False, why: str = "") -> Callable[[Check], Check]:
+def gate(
+    *, tasks: Sequence[str] = (), refits: bool = False, behaviour: bool = False, why: str = ""
+) -> Callable[[Check], Check]:
     """Register a function as the gate of its name (a decorator)."""
 
     def register(check: Check) -> Check:
-        GATES[check.__name__] = Gate(check, tasks, refits, why)
+        GATES[check.__name__] = Gate(check, tasks, refits, behaviour, why)
         return check
 
     return register
@@ -165,6 +170,27 @@ def run_gates(candidate: Candidate, progress: Callable[[str, int, int], None]) -
     finally:
         candidate.close()
     progress("gates", len(chosen), len(chosen))
+    return results
+
+
+def run_again(candidate: Candidate, judged: Sequence[GateResult], digest: str) -> Sequence[GateResult]:
+    """Run the gates that judge what a model does on a fit of all rows; of the others, return what was found before.
+
+    Args:
+        candidate: the fit of all rows; its newer rows are among those that it learned from.
+        judged: what the gates found of the fit that was judged by the newer rows.
+        digest: of that fit; the evidence of what it was judged by names it.
+    """
+    results = []
+    try:
+        for before in judged:
+            known = GATES.get(before.name)
+            if known is not None and known.behaviour:
+                results.append(run_gate(candidate, before.name, {**before.options, LEVEL: before.level}))
+            else:
+                results.append(replace(before, evidence={**before.evidence, "judged": digest}))
+    finally:
+        candidate.close()
     return results
 
 

@@ -30,7 +30,7 @@ _SINGLE_ROWS: Final = 50
 _BATCH: Final = 7
 
 
-@gate()
+@gate(behaviour=True)
 def contract(candidate: Candidate) -> Verdict:
     """Inputs are what the service gives; missing values and unknown categories still get a finite answer."""
     model = candidate.model
@@ -123,7 +123,7 @@ def reproducible(candidate: Candidate, tolerance: float, rows: int) -> Verdict:
     return Verdict(worst <= tolerance, detail, {"difference": worst, "rows": len(learned)})
 
 
-@gate()
+@gate(behaviour=True)
 def invariance(candidate: Candidate, tolerance: float, rows: int) -> Verdict:
     """An answer depends on the row's features alone: not on the rows beside it, their order, or whose row it is."""
     few = spread(candidate.holdout, rows)
@@ -172,7 +172,7 @@ def _in_batches(candidate: Candidate, columns: Mapping[str, Any], size: int) -> 
     return np.concatenate([_answers(candidate, _part(columns, rows)) for rows in places])
 
 
-@gate()
+@gate(behaviour=True)
 def direction(candidate: Candidate, inputs: Mapping[str, int], share: float, rows: int) -> Verdict:
     """Where one input alone grows, the answer moves as declared: pairs of rows that differ in it only.
 

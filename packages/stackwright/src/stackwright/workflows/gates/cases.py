@@ -43,7 +43,7 @@ class Case:
     high: float
 
 
-@gate()
+@gate(behaviour=True)
 def cases(candidate: Candidate, file: str) -> Verdict:
     """Every named case gets an answer within its limits."""
     if not file:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
@@ -57,11 +58,13 @@ class Rival:
 
     Args:
         champion: it; ``None`` where there is none.
+        unseen: of each row, whether it is newer than what the champion learned from.
         answer: its answers; ``None`` where it has none to be compared.
         why: why there are none.
     """
 
     champion: Champion | None
+    unseen: NDArray[np.bool_]
     answer: Prediction | None = None
     why: str = ""
 
@@ -73,13 +76,19 @@ def rival_of(stack: Stack, champion: Champion | None, model: LoadedModel, rows: 
         model: the candidate.
         service: the service that the rows' columns are of.
     """
-    why = _incomparable(champion, model)
+    why, unseen = _incomparable(champion, model), _unseen(champion, rows)
     if champion is None or champion.model is None or why:
-        return Rival(champion, why=why)
+        return Rival(champion, unseen, why=why)
     try:
-        return Rival(champion, champion.model.predict(columns_for(stack, champion.model, rows, service)))
+        return Rival(champion, unseen, champion.model.predict(columns_for(stack, champion.model, rows, service)))
     except StackwrightError as error:
-        return Rival(champion, why=f"the champion {champion.version.ref} cannot be asked: {error}")
+        return Rival(champion, unseen, why=f"the champion {champion.version.ref} cannot be asked: {error}")
+
+
+def _unseen(champion: Champion | None, rows: Dataset) -> NDArray[np.bool_]:
+    until = np.datetime64("NaT", "us") if champion is None else champion.learned_until
+    newer: NDArray[np.bool_] = np.isnat(until) | (rows.begun > until)
+    return newer
 
 
 def _incomparable(champion: Champion | None, model: LoadedModel) -> str:

@@ -110,8 +110,8 @@ def drift(candidate: Candidate, psi: float, rows: int, ignore: list[str]) -> Ver
     """The newer rows look like those it learned from: population stability index of each input, less that of chance.
 
     Inputs that run with the clock (rank correlation with the time asked of 0.9 and more) cannot, and are named. An
-    input that lies at least as far from what the champion learned is told, and no reason to keep the champion. An input
-    of which a list has one value counts once a list.
+    input that lies at least as far from what the champion learned, in enough rows that it has not seen, is told, and no
+    reason to keep the champion. An input of which a list has one value counts once a list.
     """
     if min(len(candidate.train), len(candidate.holdout)) < rows:
         return Verdict.inapplicable(f"{len(candidate.holdout):,} newer rows; {rows:,} are needed")
@@ -127,7 +127,7 @@ def drift(candidate: Candidate, psi: float, rows: int, ignore: list[str]) -> Ver
             found[field.name] = compare(reference, reference.count(now), limits)
     measured = {name: item.psi for name, item in found.items() if item.psi is not None}
     over = [name for name, value in measured.items() if value - (found[name].psi_noise or 0.0) >= psi]
-    drifted = [name for name in over if not _further(candidate, name, measured[name], limits)]
+    drifted = [name for name in over if not _further(candidate, name, limits)]
     ordered = sorted(measured.items(), key=lambda item: -item[1])
     evidence = {"psi": dict(ordered[:_SHOWN]), "drifted": drifted, "clocks": clocks, "ignored": ignore}
     told = ", ".join(f"{name} {value:.2f}" for name, value in ordered[:3])
@@ -137,17 +137,18 @@ def drift(candidate: Candidate, psi: float, rows: int, ignore: list[str]) -> Ver
     return Verdict(not drifted, f"{lead}: PSI {told or 'of none'}{aside}", evidence)
 
 
-def _further(candidate: Candidate, name: str, distance: float, limits: Limits) -> bool:
-    """Return whether the newer rows are at least as far from those that the champion learned from."""
+def _further(candidate: Candidate, name: str, limits: Limits) -> bool:
+    """Return whether the rows new to both are at least as far from those that the champion learned from."""
     held = candidate.rival.champion
     if held is None or held.model is None or candidate.rival.answer is None:
         return False
     document = held.model.manifest.histograms.get(name)
-    if document is None:
+    fresh = candidate.holdout.columns[name][candidate.rival.unseen]
+    if document is None or len(fresh) < limits.minimum:
         return False
-    reference = Histogram.from_json(document)
-    theirs = compare(reference, reference.count(candidate.holdout.columns[name]), limits).psi
-    return theirs is not None and theirs >= distance
+    references = Histogram.of(candidate.train.columns[name]), Histogram.from_json(document)
+    mine, theirs = (compare(reference, reference.count(fresh), limits).psi for reference in references)
+    return mine is not None and theirs is not None and theirs >= mine
 
 
 def _runs_with_time(rows: Dataset, column: NDArray[Any]) -> bool:

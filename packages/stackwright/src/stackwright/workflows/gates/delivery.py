@@ -38,7 +38,7 @@ _AT_MOST: Final = 1.0
 _SLACK_MS: Final = 1.0
 
 
-@gate()
+@gate(behaviour=True)
 def artifact(candidate: Candidate, max_mb: float, seconds: float, allow: list[str]) -> Verdict:
     """The folder holds data alone, is not too large, loads in a process of its own and gives its golden predictions."""
     files = candidate.model.manifest.files
@@ -118,7 +118,7 @@ def check_definitions(stack: Stack, manifest: Manifest) -> None:
         raise PromotionRefused(f"model of {manifest.service}", found, "Train again, or give the change a new version.")
 
 
-@gate()
+@gate(behaviour=True)
 def parity(candidate: Candidate, rows: int, tolerance: float) -> Verdict:
     """Features read online equal those joined from history, to the last bit, and so do the answers.
 
@@ -164,7 +164,7 @@ def _distinct(rows: Dataset, service: FeatureService, number: int) -> Dataset:
     return spread(rows.take(np.array(sorted(places.values()), dtype=np.int64)), number)
 
 
-@gate()
+@gate(behaviour=True)
 def latency(candidate: Candidate, p99_ms: float, ratio: float, rows: int) -> Verdict:
     """One row is answered in time, in this process, and not much later than by the champion; of a ranking one list.
 

@@ -1,14 +1,14 @@
-"""Gates on how good a model is: beside a constant, a line and the champion, in every slice, and in what it promises."""
+"""Gates on how good a model is: beside a constant, a line and the champion, and in every slice."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.measures import Measure
 from stackwright.workflows.datasets.popularity import popularity
 from stackwright.workflows.gates.base import SUPERVISED, Candidate, gate
@@ -16,16 +16,14 @@ from stackwright.workflows.gates.slicing import Slice, slices_of
 from stackwright_interfaces.gates import Verdict
 from stackwright_interfaces.trainer import TaskKind
 from stackwright_interfaces.types import Kind
-from stackwright_numerics import metrics
 from stackwright_numerics.baselines import Dummy, Linear, TaskName
 from stackwright_numerics.categories import to_matrix
-from stackwright_serving.model import LoadedModel, Prediction
 
 Floats = NDArray[np.float64]
 
 _CONFIDENCE: Final = 0.95
-_DRAWS: Final = 200
 _SHOWN: Final = 10
+_UNSEEN: Final = "unseen"
 
 
 @gate()
@@ -78,7 +76,7 @@ def champion(candidate: Candidate, min_gain: float, rows: int) -> Verdict:
     if held is None or answer is None:
         return Verdict.inapplicable(candidate.rival.why, {"champion": None if held is None else held.version.ref})
     measure, holdout = candidate.measure, candidate.holdout
-    unseen = np.isnat(held.learned_until) | (holdout.begun > held.learned_until)
+    unseen = candidate.rival.unseen
     fresh = holdout.take(unseen)
     new = len(measure.units(fresh)) if len(fresh) else 0
     if new < rows:
@@ -102,7 +100,7 @@ def slices(candidate: Candidate, ratio: float, rows: int, by: list[str]) -> Verd
     Slices are the values of text and boolean inputs, and of the columns in ``by``, whose numbers are cut in fifths.
     Losses of a class are taken in proportion to the entropy of the share of ones in the slice, and those of all rows to
     the mean of that over the slices of the column. Chance is a one-sided 95 %, divided by the number of slices. A slice
-    in which the champion errs no less is told, and no reason to keep the champion.
+    in which the champion errs no less, on so many rows that neither has seen, is told, and no reason to keep it.
 
     Of a ranking, lists are sliced, by columns of which a list has one value alone: those of the search and of who
     searched, not those of what was found.
@@ -118,11 +116,13 @@ def slices(candidate: Candidate, ratio: float, rows: int, by: list[str]) -> Verd
     if not losses.any():
         return Verdict(passed=True, detail="there is no error to be divided", evidence={"slices": len(found)})
     doubt = NormalDist().inv_cdf(1 - (1 - _CONFIDENCE) / len(found))
-    rival = candidate.rival.answer
-    theirs = None if rival is None else measure.losses(holdout, rival.value)
-    judged = sorted((_judged(measure, item, units.target, losses, theirs, doubt) for item in found), key=_by_ratio)
+    beside = _beside(candidate, losses.size)
+    judged = sorted(
+        ({**_judged(measure, item, units.target, losses, doubt), **_excused(item, beside, rows)} for item in found),
+        key=_by_ratio,
+    )
     over = [item for item in judged if item["surely"] > ratio]
-    worse = [item for item in over if item["champion"] is None or item["champion"] < item["loss"]]
+    worse = [item for item in over if not item["excused"]]
     evidence = {"slices": len(judged), "overall": float(losses.mean()), "worst": judged[:_SHOWN], "n_red": len(worse)}
     told = ", ".join(f"{item['slice']} {item['ratio']:.2f} times (n {item['n']:,})" for item in (worse or judged)[:3])
     lead = f"{len(worse)} of {len(judged)} slices err too much" if worse else f"{len(judged)} slices; the worst"
@@ -134,77 +134,35 @@ def _by_ratio(item: dict[str, Any]) -> float:
     return -float(item["ratio"])
 
 
-def _judged(
-    measure: Measure, item: Slice, truth: Floats, losses: Floats, theirs: Floats | None, doubt: float
-) -> dict[str, Any]:
+def _beside(candidate: Candidate, count: int) -> tuple[Floats, Floats]:
+    """Return the losses of the model and of the champion, of each unit; NaN of those that the champion has seen."""
+    mine, theirs = np.full(count, np.nan), np.full(count, np.nan)
+    rival, measure, holdout = candidate.rival, candidate.measure, candidate.holdout
+    if rival.answer is not None and rival.unseen.any():
+        few = measure.units(replace(holdout, columns={_UNSEEN: rival.unseen}, keys={}))
+        fresh, places = holdout.take(rival.unseen), few.columns[_UNSEEN]
+        mine[places] = measure.losses(fresh, candidate.answer.value[rival.unseen])
+        theirs[places] = measure.losses(fresh, rival.answer.value[rival.unseen])
+    return mine, theirs
+
+
+def _excused(item: Slice, beside: tuple[Floats, Floats], rows: int) -> dict[str, Any]:
+    """Return the champion's loss in a slice, and whether the model's is no greater: of too few rows neither."""
+    mine, theirs = (losses[item.rows][~np.isnan(losses[item.rows])] for losses in beside)
+    if theirs.size < rows:
+        return {"champion": None, "excused": False}
+    return {"champion": float(theirs.mean()), "excused": bool(theirs.mean() >= mine.mean())}
+
+
+def _judged(measure: Measure, item: Slice, truth: Floats, losses: Floats, doubt: float) -> dict[str, Any]:
     own = losses[item.rows]
     peers = sum(measure.inherent(truth[places]) * places.size for places in item.peers) / losses.size
     scale = peers / (float(losses.mean()) * measure.inherent(truth[item.rows]))
     ratio, spread = float(own.mean()) * scale, measure.spread(own) * scale
-    rival = None if theirs is None else float(theirs[item.rows].mean())
     return {
         "slice": item.name, "n": int(own.size), "ratio": ratio, "surely": ratio - doubt * spread,
-        "loss": float(own.mean()), "champion": rival,
+        "loss": float(own.mean()),
     }  # fmt: skip
-
-
-@gate(tasks=SUPERVISED, why="scores and expected times promise no probability, and have no intervals")
-def calibration(candidate: Candidate, ece: float, coverage: float, rows: int) -> Verdict:
-    """On newer rows probabilities come true as often as they say, and intervals hold as many truths.
-
-    What chance alone brings about in so many rows is allowed on top; and a model that is off by no more than the
-    champion is not held back.
-    """
-    holdout = candidate.holdout
-    if len(holdout) < rows:
-        return Verdict.inapplicable(f"{len(holdout)} newer rows; {rows} are needed")
-    answer = candidate.answer
-    if candidate.task == "classification":
-        gap, noise = metrics.ece(holdout.target, answer.value), _ece_noise(answer.value)
-        evidence, limit = {"ece": gap, "noise": noise, "rows": len(holdout)}, max(ece, noise)
-        detail = f"expected calibration error {gap:.3f} on {len(holdout):,} rows; chance alone gives up to {noise:.3f}"
-    elif answer.lower is None or answer.upper is None:
-        return Verdict.inapplicable("the model gives no intervals")
-    else:
-        level = _level(candidate.model)
-        gap, noise = _coverage_gap(answer, holdout, level), _coverage_noise(level, len(holdout))
-        evidence, limit = {"gap": gap, "level": level, "noise": noise, "rows": len(holdout)}, coverage + noise
-        detail = f"intervals hold {level + gap:.1%} of {len(holdout):,} newer truths, meant are {level:.0%}"
-    theirs = _champion_gap(candidate)
-    excused = theirs is not None and abs(gap) > limit and abs(theirs) >= abs(gap)
-    aside = f"; the champion is off by {abs(theirs):.3f}" if excused and theirs is not None else ""
-    return Verdict(abs(gap) <= limit or excused, detail + aside, {**evidence, "champion_gap": theirs})
-
-
-def _champion_gap(candidate: Candidate) -> float | None:
-    """Return how far the champion is off on the same rows; ``None`` where there is nothing to compare."""
-    answer, held, rows = candidate.rival.answer, candidate.rival.champion, candidate.holdout
-    if answer is None or held is None or held.model is None:
-        return None
-    if candidate.task == "classification":
-        return metrics.ece(rows.target, answer.value)
-    return None if answer.lower is None else _coverage_gap(answer, rows, _level(held.model))
-
-
-def _level(model: LoadedModel) -> float:
-    return float((model.manifest.intervals or {})["level"])
-
-
-def _coverage_gap(answer: Prediction, rows: Dataset, level: float) -> float:
-    assert answer.lower is not None
-    assert answer.upper is not None
-    return metrics.interval_coverage(rows.target, answer.lower, answer.upper) - level
-
-
-def _coverage_noise(level: float, rows: int) -> float:
-    return NormalDist().inv_cdf(0.5 + _CONFIDENCE / 2) * float(np.sqrt(level * (1 - level) / rows))
-
-
-def _ece_noise(share: Floats) -> float:
-    """Return the calibration error that truths drawn from the shares themselves exceed in one of twenty draws."""
-    random = np.random.default_rng(7)
-    drawn = [metrics.ece(random.random(share.size) < share, share) for _ in range(_DRAWS)]
-    return float(np.quantile(drawn, _CONFIDENCE))
 
 
 @gate(tasks=(TaskKind.RANKING,), refits=True)

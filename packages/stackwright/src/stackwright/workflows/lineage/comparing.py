@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -45,7 +46,8 @@ def compare(stack: Stack, first: str, second: str) -> Outcome:
     }
     title = f"{first} and {second} differ in {len(different)} of {len(rows)} things"
     table = Table(("what", first, second), [(key, _shown(old), _shown(new)) for key, old, new in different])
-    notes = (f"The same: {', '.join(same)}",) if same else ()
+    counts = Counter(key.partition(".")[0] for key in same)
+    notes = (f"The same: {', '.join(f'{count} of {section}' for section, count in counts.items())}",) if same else ()
     return Outcome(title, data, (table,), notes)
 
 

@@ -17,6 +17,9 @@ from stackwright_interfaces.errors import UnknownName, UsageError, did_you_mean
 LIVE: Final = frozenset({"alias", "endpoint", "import"})
 """Kinds of node that answer somebody now."""
 
+Ways = Mapping[Node, tuple[Node, ...]]
+"""What is affected → a shortest way there, from what changed."""
+
 
 def impact(stack: Stack, name: str | None = None, *, diff: Path | None = None) -> Outcome:
     """Tell what depends on something, or on what an edited feature file changes.
@@ -43,7 +46,7 @@ def impact(stack: Stack, name: str | None = None, *, diff: Path | None = None) -
     if not changed:
         close = did_you_mean(name, sorted({node.name for node in graph.dependents}))
         raise UnknownName("impact", f"no source, view or feature named {name!r}", close or "See: stackwright features")
-    found = _affected(graph, changed)
+    found = _affected(graph, _ways_from_each(graph, changed))
     title = f"{', '.join(map(str, changed))}: {_counted(found)}"
     return Outcome(title, {"changed": [str(node) for node in changed], **_json(found)}, (_table(found),))
 
@@ -67,8 +70,17 @@ def published(stack: Stack) -> list[Published]:
     return found
 
 
-def _affected(graph: Graph, changed: Sequence[Node]) -> list[dict[str, Any]]:
-    ways = graph.affected(changed)
+def _ways_from_each(graph: Graph, named: Sequence[Node]) -> Ways:
+    """Return what depends on any of several nodes, one of the others too, where a name means several."""
+    ways: dict[Node, tuple[Node, ...]] = {}
+    for node in named:
+        for reached, way in graph.affected([node]).items():
+            if len(way) > 1 and (reached not in ways or len(way) < len(ways[reached])):
+                ways[reached] = way
+    return ways
+
+
+def _affected(graph: Graph, ways: Ways) -> list[dict[str, Any]]:
     reached = [(node, way) for node, way in ways.items() if len(way) > 1]
     return [
         {
@@ -107,11 +119,12 @@ def _of_edits(stack: Stack, graph: Graph, path: Path) -> Outcome:
     if not path.is_file():
         raise UsageError(str(path), "no such file", "Give an edited feature file.")
     made = edits(stack.definitions, collect_in_child(path))
-    found = _affected(graph, [edit.node for edit in made])
+    found = _affected(graph, graph.affected([edit.node for edit in made]))
     direct = [str(edit.node) for edit in made]
     live = [item["name"] for item in found if item["live"]]
     data = {"changed": direct, "edits": [_edit(edit) for edit in made], **_json(found)}
-    title = f"{path} changes nothing that is in force" if not made else f"{path} changes {len(made)} things: "
+    things = "1 thing" if len(made) == 1 else f"{len(made)} things"
+    title = f"{path} changes nothing that is in force" if not made else f"{path} changes {things}: "
     title += _counted(found) if made else ""
     tables = (Table(("changed", "how"), [(str(edit.node), edit.how) for edit in made]), _table(found))
     notes = (f"Live: {', '.join(live)}. Give the change a new version instead.",) if live else ()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,8 @@ from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.gates import GATES, Candidate, GateResult, run_gate
-from stackwright.workflows.lineage.training_rows import rebuild
+from stackwright.workflows.lineage.training_rows import Rebuilt, rebuild
+from stackwright.workflows.training.publishing import REFIT
 from stackwright.workflows.versions.evidence import gates_of
 from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.model import Manifest, ModelRef
@@ -25,7 +27,7 @@ from stackwright_interfaces.registry import ModelVersion
 from stackwright_numerics.split import TemporalSplit
 from stackwright_serving.model import LoadedModel
 
-_OF_THE_FIT: Final = ("seed", "threads", "half_life", "where", "rules", "k", "horizons", "quantiles")
+_OF_THE_FIT: Final = ("seed", "threads", "half_life", "where", "rules", "k", "horizons", "quantiles", REFIT)
 
 
 @dataclass
@@ -33,8 +35,9 @@ class Rejudged:
     """A published version, judged again gate by gate.
 
     Gates that need a fit are not run: what they found when the version was published is told. The others are run on the
-    rows that it learned from and on newer ones: those of its publication where these can be had again, else all that
-    were asked for after the newest row it learned from.
+    rows that it learned from and on newer ones: those of its publication where these can be had again and it did not
+    learn from them afterwards, else all that were asked for after the newest row it learned from. What a version does,
+    rather than how good its answers are, is judged on those of its publication even so.
     """
 
     stack: Stack
@@ -60,7 +63,7 @@ class Rejudged:
         settings = self.gates[name]
         gate = GATES.get(name)
         if gate is None or not gate.refits or (gate.tasks and self.part.task not in gate.tasks):
-            return run_gate(self.candidate, name, settings)
+            return run_gate(self.behaving if gate is not None and gate.behaviour else self.candidate, name, settings)
         if name not in self.recorded:
             return GateResult(name, passed=False, detail=f"it was never run on {self.version.ref}", options=settings)
         found = {key: value for key, value in self.recorded[name].items() if key in GateResult.__dataclass_fields__}
@@ -69,16 +72,36 @@ class Rejudged:
     @cached_property
     def candidate(self) -> Candidate:
         """The version with its rows."""
-        stack, part = self.stack, self.part
-        folder = stack.registry.fetch(self.version)
-        manifest = Manifest.read(folder)
-        train, holdout = self._rows(manifest)
+        return self._of(*self._rows)
+
+    @cached_property
+    def behaving(self) -> Candidate:
+        """The same, with the newer rows of its publication where these can be had again."""
+        built = self._rebuilt
+        if built is None or not self._manifest.parameters.get(REFIT):
+            return self.candidate
+        return self._of(built.learned, _held_back(built))
+
+    @cached_property
+    def _folder(self) -> Path:
+        return self.stack.registry.fetch(self.version)
+
+    @cached_property
+    def _manifest(self) -> Manifest:
+        return Manifest.read(self._folder)
+
+    @cached_property
+    def _model(self) -> LoadedModel:
+        return LoadedModel.published(self.version, self._folder, self.stack.model_format(self._manifest.flavour))
+
+    def _of(self, train: Dataset, holdout: Dataset) -> Candidate:
+        stack, part, manifest = self.stack, self.part, self._manifest
         fit = manifest.parameters
         return Candidate(
             stack=stack,
             part=part,
-            folder=folder,
-            model=LoadedModel.published(self.version, folder, stack.model_format(manifest.flavour)),
+            folder=self._folder,
+            model=self._model,
             shaper=Shaper.of(stack.trainer(part), _as_fitted(part, manifest), manifest.signature, _clips(fit)),
             train=train,
             holdout=holdout,
@@ -86,27 +109,41 @@ class Rejudged:
             threads=int(fit.get("threads", 1)),
         )
 
-    def _rows(self, manifest: Manifest) -> tuple[Dataset, Dataset]:
-        """Return the rows it learned from, and newer ones."""
+    @cached_property
+    def _rebuilt(self) -> Rebuilt | None:
+        """The rows of its training; ``None`` where these cannot be had again."""
         with suppress(TrainingError):  # one from a notebook, or whose labels are gone
             built = rebuild(self.stack, self.version)
-            if not built.differences:
-                ((_, holdout),) = built.rows.split(TemporalSplit(folds=1, holdout=built.part.holdout))
-                return built.learned, holdout
+            return None if built.differences else built
+        return None
+
+    @cached_property
+    def _rows(self) -> tuple[Dataset, Dataset]:
+        """The rows it learned from, and newer ones."""
+        built = self._rebuilt
+        if built is not None and not self._manifest.parameters.get(REFIT):
+            return built.learned, _held_back(built)
         known = building.build(self.stack, self.part)
-        last = np.datetime64(str(manifest.data["last"]).removesuffix("Z"), "us")
+        last = np.datetime64(str(self._manifest.data["last"]).removesuffix("Z"), "us")
         newer = known.take(known.begun > last)
         if not len(newer):
             todo = "Bring labels of later times: stackwright label SOURCE"
             raise TrainingError(self.version.ref, "no labelled row is newer than those it learned from", todo)
-        return known.take(known.begun <= last).as_known(last), newer
+        return known.take(known.begun <= last).as_known(last) if built is None else built.learned, newer
 
     def close(self) -> None:
         """Release the models that were loaded."""
-        candidate = self.__dict__.get("candidate")
-        if candidate is not None:
-            candidate.close()
-            candidate.model.close()
+        for name in ("candidate", "behaving"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+        if "_model" in self.__dict__:
+            self._model.close()
+
+
+def _held_back(built: Rebuilt) -> Dataset:
+    """Return the newer rows that a version was judged by when it was published."""
+    ((_, holdout),) = built.rows.split(TemporalSplit(folds=1, holdout=built.part.holdout))
+    return holdout
 
 
 def _as_fitted(part: ModelPart, manifest: Manifest) -> ModelPart:

@@ -16,9 +16,9 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.lineage.training_rows import Rebuilt, changed_definitions, rebuild
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.training.code_version import commit_of
-from stackwright.workflows.training.publishing import stage
+from stackwright.workflows.training.publishing import REFIT, stage
 from stackwright.workflows.training.recording import Recording
-from stackwright.workflows.training.train import fit_rows
+from stackwright.workflows.training.train import fit_again, fit_rows
 from stackwright.workflows.training.trial_log import TrialLog
 from stackwright.workflows.versions.resolving import find
 from stackwright_interfaces.catalogue import canonical
@@ -53,6 +53,7 @@ class _Fixed(Trainer):
     def __init__(self, inner: Trainer, parameters: Mapping[str, Any]) -> None:
         self._inner, self._parameters = inner, parameters
         self.input = inner.input  # type: ignore[misc]  # what it is depends on the trainer inside
+        self.spreads = inner.spreads
 
     def space(self, task: Task) -> Mapping[str, Distribution]:
         del task
@@ -71,6 +72,9 @@ class _Fixed(Trainer):
     ) -> FittedModel:
         given = {**self._parameters, **params}
         return self._inner.fit(task, train, valid, given, seed=seed, threads=threads, report=report)
+
+    def stops_early(self, task: Task, params: Mapping[str, Any]) -> bool:
+        return self._inner.stops_early(task, {**self._parameters, **params})
 
 
 def reproduce(stack: Stack, ref: str) -> Outcome:
@@ -96,7 +100,7 @@ def reproduce(stack: Stack, ref: str) -> Outcome:
     stack.project.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="reproduce-", dir=stack.project.cache) as place:
         again = Path(place) / "model"
-        now = _train(stack, version, built, again)
+        now = _train(stack, version, built, again, refit=bool(then.parameters.get(REFIT)))
         checks = [
             Check("training rows", not built.differences, " ".join(built.differences) or _fingerprint(then)),
             *_compared(then, now),
@@ -124,13 +128,14 @@ def _fingerprint(manifest: Manifest) -> str:
     return f"{manifest.data.get('rows'):,} rows, sha256 {manifest.data.get('sha256')}"
 
 
-def _train(stack: Stack, version: ModelVersion, built: Rebuilt, folder: Path) -> Manifest:
+def _train(stack: Stack, version: ModelVersion, built: Rebuilt, folder: Path, *, refit: bool) -> Manifest:
     part = replace(built.part, tune=TunePart(), trials=0)
     trainer = _Fixed(stack.trainer(part), version.record.get("tuned", {}))
     run = Recording(stack, part.name)
     try:
         log = TrialLog(stack.project.state / "tuning" / "none.jsonl")
-        return stage(stack, part, fit_rows(stack, part, built.rows, run, log, trainer), folder)
+        fitted = fit_rows(stack, part, built.rows, run, log, trainer)
+        return stage(stack, part, fit_again(stack, part, built.rows, fitted, trainer) if refit else fitted, folder)
     finally:
         run.drop()
 

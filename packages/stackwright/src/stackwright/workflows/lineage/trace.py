@@ -69,7 +69,9 @@ def trace(stack: Stack, prediction_id: str, *, rows: Path | None = None) -> Outc
         "sources": sources,
         "problems": problems,
     }
-    title = f"{prediction_id}: {version.ref} said {record.get('prediction')} at {record['predicted_at']}"
+    said = record.get("prediction")
+    shown = f"{said:,.6g}" if isinstance(said, float) else said
+    title = f"{prediction_id}: {version.ref} said {shown} at {record['predicted_at']}"
     return Outcome(title, data, _tables(data), (*problems, *notes), ok=not problems)
 
 

@@ -17,6 +17,7 @@ from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.pins import Pin
 from stackwright.workflows.datasets.rules import Learned
 from stackwright.workflows.rows.tables import write_table
+from stackwright.workflows.training.publishing import REFIT
 from stackwright.workflows.versions import provenance
 from stackwright_interfaces.catalogue import meaning
 from stackwright_interfaces.errors import TrainingError, UsageError
@@ -57,7 +58,9 @@ def rebuild(stack: Stack, version: ModelVersion) -> Rebuilt:
     part = provenance.part_of(stack, version)
     pinned = provenance.of(version).get("pin")
     rows = building.build(stack, part, pin=Pin.from_json(pinned) if pinned else None)
-    ((learned, _),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
+    learned = rows
+    if not manifest.parameters.get(REFIT):
+        ((learned, _),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
     learned = Learned.of(part, learned)(learned)
     return Rebuilt(part, rows, learned, tuple(_differences(stack, manifest, learned, pinned)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -31,8 +31,13 @@ log = logging.getLogger("stackwright.serving")
 
 def promoted(stack: Stack) -> dict[str, ModelVersion]:
     """Return the champion of each model that has one: those of the blueprint, or all where it names none."""
+    return champions(stack, model_names(stack))
+
+
+def champions(stack: Stack, names: Iterable[str]) -> dict[str, ModelVersion]:
+    """Return the champion of each name that has one."""
     found = {}
-    for name in model_names(stack):
+    for name in names:
         try:
             found[name] = stack.registry.resolve(ModelRef(name, alias=stack.champion))
         except ModelNotFound:
@@ -40,19 +45,18 @@ def promoted(stack: Stack) -> dict[str, ModelVersion]:
     return found
 
 
-class RegistrySource:
-    """Where a worker's models come from: the champions in the registry, each probed in a child process first.
+class Registered:
+    """What is to be served of some names, as the registry has it; while it cannot be asked, what was served last.
 
     Args:
-        guard: makes of the stack's features what requests read; without it they read them as they are.
-        probe_seconds: seconds that a version may take to be loaded in the child process.
+        names: returns the names.
+        memory: what was served last is written down there.
     """
 
-    def __init__(self, stack: Stack, guard: Guard | None = None, *, probe_seconds: float = 60.0) -> None:
+    def __init__(self, stack: Stack, names: Callable[[Stack], Iterable[str]], memory: Path) -> None:
         self._stack = stack
-        self._guard = guard
-        self._probe_seconds = probe_seconds
-        self._memory = stack.project.state / "served.json"
+        self._names = names
+        self._memory = memory
         self._asked = False
 
     def generation(self) -> str:
@@ -67,7 +71,7 @@ class RegistrySource:
     def promoted(self) -> Mapping[str, ModelVersion]:
         """Return the champions; while the registry cannot be asked, those of the server's last time."""
         try:
-            found = promoted(self._stack)
+            found = champions(self._stack, self._names(self._stack))
         except StackwrightError:
             remembered = self._remembered()
             if self._asked or not remembered:
@@ -82,7 +86,7 @@ class RegistrySource:
         """Return the versions on trial."""
         if not self._asked:
             return {}
-        found = ((name, challenger_of(self._stack, name)) for name in model_names(self._stack))
+        found = ((name, challenger_of(self._stack, name)) for name in self._names(self._stack))
         return {name: challenger for name, challenger in found if challenger is not None}
 
     def _remember(self, found: Mapping[str, ModelVersion]) -> None:
@@ -109,6 +113,20 @@ class RegistrySource:
             }
         except (OSError, ValueError, TypeError, KeyError):
             return {}
+
+
+class RegistrySource(Registered):
+    """Where a worker's models come from: the champions in the registry, each probed in a child process first.
+
+    Args:
+        guard: makes of the stack's features what requests read; without it they read them as they are.
+        probe_seconds: seconds that a version may take to be loaded in the child process.
+    """
+
+    def __init__(self, stack: Stack, guard: Guard | None = None, *, probe_seconds: float = 60.0) -> None:
+        super().__init__(stack, model_names, stack.project.state / "served.json")
+        self._guard = guard
+        self._probe_seconds = probe_seconds
 
     def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
         """Probe and load a version."""

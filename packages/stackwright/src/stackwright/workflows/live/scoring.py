@@ -8,6 +8,7 @@ from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets import own_data
 from stackwright.workflows.datasets.request_store import RequestStore
+from stackwright.workflows.versions.resolving import refuse_lists
 from stackwright_interfaces.errors import ModelError, ModelNotFound, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat, ModelRef
 from stackwright_interfaces.registry import ModelVersion
@@ -37,14 +38,18 @@ def resolve(stack: Stack, ref: str | None) -> ModelVersion:
 
 
 def model_names(stack: Stack) -> list[str]:
-    """Return the models of the blueprint; of a blueprint that names none, all that are published."""
-    return list(stack.blueprint.models) or sorted({version.name for version in stack.registry.history()[0]})
+    """Return the models of the blueprint; of a blueprint that names nothing, all that are published."""
+    if stack.blueprint.models or stack.blueprint.recommenders:
+        return list(stack.blueprint.models)
+    return sorted({version.name for version in stack.registry.history()[0]})
 
 
 def _only(stack: Stack) -> str:
     if stack.blueprint.models:
         return stack.model().name
     names = model_names(stack)
+    if not names and stack.blueprint.recommenders:
+        raise UsageError("--model", "the blueprint has recommenders alone", "Run: stackwright recommend")
     if len(names) != 1:
         todo = f"Name one of: {', '.join(names)}." if names else "Publish a model first."
         raise UsageError("--model", f"{len(names)} models are published", todo)
@@ -62,7 +67,9 @@ def load(stack: Stack, version: ModelVersion, *, probed: bool = False, seconds: 
         ArtifactError: the folder is not what its manifest says.
     """
     folder = stack.registry.fetch(version)
-    flavour = Manifest.read(folder).flavour
+    manifest = Manifest.read(folder)
+    refuse_lists(version.ref, manifest)
+    flavour = manifest.flavour
     if probed:
         factory = stack.plugins.adapter(version.ref, flavour, ModelFormat).factory
         probe(folder, factory, project=stack.project.folder, timeout=seconds)

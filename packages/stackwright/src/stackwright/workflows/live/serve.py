@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from stackwright.assembly import serving_part
 from stackwright.assembly.project import Project, write_json
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.registry_source import RegistrySource, promoted
+from stackwright.workflows.live.list_source import ListsFromRegistry
+from stackwright.workflows.live.list_source import names as list_names
+from stackwright.workflows.live.registry_source import RegistrySource, champions, promoted
 from stackwright.workflows.live.worker import Worker, identity, log_as
 from stackwright_interfaces.errors import ModelNotFound, ProjectError
 from stackwright_interfaces.server import App
@@ -45,7 +47,7 @@ def serve(stack: Stack) -> None:
         ProjectError: the project cannot be written.
         BlueprintError: a token cannot be read.
     """
-    if not promoted(stack):
+    if not promoted(stack) and not champions(stack, list_names(stack)):
         todo = "Run: stackwright train, then: stackwright promote NAME"
         raise ModelNotFound("registry", "no model of this blueprint is promoted", todo)
     settings = serving_part.settings(stack.blueprint.serving, stack.project.folder)
@@ -101,4 +103,9 @@ def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
     plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
     stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
     worker = Worker(stack, plan["blueprint"], opened, metrics)
-    return worker.state(RegistrySource(stack, worker.guarded, probe_seconds=worker.settings.probe))
+    settings = worker.settings
+    source = RegistrySource(stack, worker.guarded, probe_seconds=settings.probe)
+    if not list_names(stack):
+        return worker.state(source)
+    lists = ListsFromRegistry(stack, worker.guarded, probe_seconds=settings.probe, stale=settings.stale_lists)
+    return worker.state(source, lists)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stackwright_journal.streaming import LiveCounts
     from stackwright_serving.host import ModelSource
     from stackwright_serving.jobs import JobRequests
+    from stackwright_serving.list_host import ListSource
+    from stackwright_serving.list_sink import ListSink
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import FeatureReader
     from stackwright_serving.sink import Answered
@@ -62,16 +64,19 @@ class Worker:
         empty = self._empty() if self.settings.fallback and not refuses_missing else None
         return GuardedReader(features, self._services, self._reads, empty)
 
-    def state(self, source: ModelSource) -> State:
+    def state(self, source: ModelSource, lists: ListSource | None = None) -> State:
         """Return what the application's endpoints share.
 
         Args:
             source: where models come from.
+            lists: where recommenders come from, where there are some.
         """
         from stackwright.workflows.live.drift import DriftCollector
         from stackwright_journal.predictions import PredictionLog
         from stackwright_journal.streaming import LiveCounts
         from stackwright_serving.host import ModelHost
+        from stackwright_serving.list_host import ListHost
+        from stackwright_serving.list_sink import NoListSink
         from stackwright_serving.state import State
 
         log = PredictionLog(journal.segments(self._stack))
@@ -88,7 +93,18 @@ class Worker:
             clock=self._stack.clock,
             blueprint=self._blueprint,
             jobs=self._jobs(),
+            list_sink=self._list_sink() if lists is not None else NoListSink(),
+            recommenders=ListHost(lists, self._metrics, self.settings) if lists is not None else None,
         )
+
+    def _list_sink(self) -> ListSink:
+        from stackwright.workflows.live.list_sink import JournalListSink
+        from stackwright_journal.list_records import FOLDER
+        from stackwright_journal.predictions import PredictionLog
+
+        log = PredictionLog(journal.segments(self._stack), name=FOLDER)
+        self._opened.callback(log.close)
+        return JournalListSink(log, self._stack.clock)
 
     def _jobs(self) -> JobRequests | None:
         from stackwright.workflows.live.job_requests import Requests

@@ -7,7 +7,7 @@ from typing import Any
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.monitoring.subject import champions
-from stackwright.workflows.training.train import train
+from stackwright.workflows.training.any_model import train
 from stackwright.workflows.versions.models import promote, rollback
 from stackwright.workflows.versions.resolving import pointed
 from stackwright_interfaces.errors import PromotionRefused, StackwrightError

@@ -12,10 +12,11 @@ from stackwright.assembly.project import write_atomically, write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.monitoring import report_page, reporters
+from stackwright.workflows.monitoring.lists import name_of_lists, report_lists
 from stackwright.workflows.monitoring.subject import Watched, expected_of
 from stackwright.workflows.monitoring.window import Seen, as_learned, see
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright_interfaces.errors import MonitorError, StorageError
+from stackwright_interfaces.errors import MonitorError, StorageError, UsageError
 from stackwright_interfaces.trainer import TaskKind
 from stackwright_journal.deciding import Policy, decide, headed
 from stackwright_journal.records import utc_day
@@ -30,21 +31,32 @@ def report(
     end: datetime | None = None,
     known_at: datetime | None = None,
     position: int | None = None,
+    challenger: int | None = None,
 ) -> Outcome:
     """Report on the predictions asked for in a window, with the labels known by an instant.
 
     Args:
-        name: the model; its champion is held against what it learned from.
+        name: the model; its champion is held against what it learned from. Of a recommender, its lists are told of.
         start: first instant of the window; without it, the first prediction.
         end: end of the window, exclusive; without it, now.
         known_at: what was asked or observed later is passed over; without it, nothing is.
         position: labels that came to the log after it are passed over; with ``known_at``, an old report comes out
             again to the letter, whatever was told since of those times.
+        challenger: of a recommender, a version whose earnings are estimated from the logged lists.
 
     Raises:
+        UsageError: a challenger of a model that is no recommender, or a position of one that is.
         ModelNotFound: the model has no champion.
         MonitorError: nothing was predicted yet.
     """
+    lists = name_of_lists(stack, name)
+    if lists is not None and position is not None:
+        todo = "Give --known-at, which passes over clicks of later."
+        raise UsageError("--labels", f"{lists} is a recommender: it has clicks, no labels", todo)
+    if lists is not None:
+        return report_lists(stack, lists, start=start, end=end, known_at=known_at, challenger=challenger)
+    if challenger is not None:
+        raise UsageError("--replay", f"{name or 'the model'} is no recommender", "Run: stackwright experiment")
     at = known_at or stack.clock()
     watched = Watched.of(stack, name)
     with suppress(StorageError):  # a journal that cannot be written to can still be read

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from stackwright.workflows.outcome import show
+from stackwright.workflows.outcome import Table, show
 
 _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1a1a1a; }
@@ -48,6 +48,15 @@ def render(numbers: Mapping[str, Any], links: Mapping[str, str]) -> str:
     ]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
+
+
+def plain(title: str, headline: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Return a page of a headline, tables and notes."""
+    told = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    shown = "".join(table._repr_html_() for table in tables if table.rows)
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    body = f"<h1>{escape(title)}</h1><p>{escape(headline)}</p>{shown}{told}"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>\n'
 
 
 def _performance(numbers: Mapping[str, Any]) -> list[Sequence[Any]]:

@@ -18,6 +18,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.rows import files
 from stackwright.workflows.rows.csv_rows import File, Stream, ends_openly
 from stackwright.workflows.rows.spool import spool
+from stackwright_features.streams import Lazy
 from stackwright_interfaces.errors import (
     DataError,
     ObjectNotFound,
@@ -44,29 +45,17 @@ class Rows:
         place: the whole of it, for whoever looks for it again; holds no secret.
         files: the files they are read from, as long as the source is open.
         notes: what should be told of them.
-        failure: what ended the stream before its end.
     """
 
     name: str
-    stream: Stream
+    stream: Lazy
     place: str = ""
     files: Sequence[File] = ()
     notes: list[str] = field(default_factory=list)
-    failure: BaseException | None = None
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Give the rows as an Arrow stream."""
-        reader = pa.RecordBatchReader.from_batches(self.stream.schema, self._batches())
-        return reader.__arrow_c_stream__(requested_schema)
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        try:
-            yield from self.stream.batches
-        except GeneratorExit:  # its consumer wants no more, for a reason of its own
-            raise
-        except BaseException as error:
-            self.failure = error
-            raise
+        return self.stream.__arrow_c_stream__(requested_schema)
 
 
 @contextmanager
@@ -114,12 +103,8 @@ def rows_of(
             raise UsageError(f"{kind}:", "files are not read from there", "Download them, or put them into a bucket.")
         else:
             rows = _of_database(stack, text, kind, _part(kind, table, query), needed, opened)
-        try:
+        with rows.stream.consumed():
             yield rows
-        except Exception:
-            if rows.failure is not None:
-                raise rows.failure from rows.failure.__cause__
-            raise
 
 
 def revealed(stack: Stack, source: str) -> str:
@@ -163,7 +148,7 @@ def _of_files(text: str, found: files.Found, stream: Stream) -> Rows:
     open_ended = [file for file in found.files if file.path.suffix.lower() == ".csv" and ends_openly(file.path)]
     notes = [f"The last line of {file.shown} has no end; see that it was not cut off." for file in open_ended]
     name = PurePosixPath(urlsplit(text).path if "://" in text else text).name
-    return Rows(name, stream, _without_secrets(text), found.files, notes)
+    return Rows(name, Lazy(*stream), _without_secrets(text), found.files, notes)
 
 
 def _without_secrets(url: str) -> str:
@@ -221,7 +206,7 @@ def _of_database(
     stream: Any = source.read(what, query=query, columns=needed)
     reader = stream if isinstance(stream, pa.RecordBatchReader) else pa.RecordBatchReader.from_stream(stream)
     place = f"{_without_secrets(url)}#{'query' if query else what}"
-    return Rows(kind if query else what, Stream(reader.schema, _told(reader, where)), place)
+    return Rows(kind if query else what, Lazy(reader.schema, _told(reader, where)), place)
 
 
 def database(stack: Stack, url: str) -> tuple[str, TableTarget]:

@@ -86,7 +86,7 @@ def publish_estimator(
 
     The copy learns from the older rows; the gates judge it by the newer ones, as those of a training do. What the
     blueprint says of the target's transform, of weights and of the choice of rows is not applied: estimator and rows
-    say it. Its intervals, rules, gates and holdout are.
+    say it; nor is ``refit``. Its intervals, rules, gates and holdout are.
 
     Args:
         name: a model of the blueprint.
@@ -144,6 +144,7 @@ def _part(part: ModelPart, adapter: str, settings: Mapping[str, Any]) -> ModelPa
         transform="none",
         half_life=0.0,
         where={},
+        refit=False,
         tune=TunePart(),
         trials=0,
         **settings,

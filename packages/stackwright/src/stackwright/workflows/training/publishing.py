@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -18,7 +18,8 @@ from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.shaping import first_of
-from stackwright.workflows.gates import Candidate, run_gates
+from stackwright.workflows.gates import Candidate, GateResult, run_gates
+from stackwright.workflows.gates.base import run_again
 from stackwright.workflows.identity import who
 from stackwright.workflows.training.fitting import Fitter
 from stackwright.workflows.training.recording import timed
@@ -35,8 +36,10 @@ from stackwright_serving.model import QUANTILES, LoadedModel
 from stackwright_serving.postprocess import compile_steps
 
 GOLDEN_ROWS: Final = 20
+REFIT: Final = "refit"
+"""Parameter of a manifest whose model learned from the rows that it had been judged by before."""
 
-_VENDORS: Final = {"onnx": "onnxruntime", "sklearn": "scikit-learn"}
+_VENDORS: Final = {"onnx": "onnxruntime", "recommender": "lightgbm", "sklearn": "scikit-learn"}
 """Flavour → the distribution that computes, where it has another name."""
 
 
@@ -49,6 +52,8 @@ class Fitted:
         trials: of the search before the fit, JSON values.
         rules: what the manifest's parameters say of rules; empty where there are none.
         tuned: the parameters that the search found; empty where nothing was searched.
+        given: the parameters that it was fitted with.
+        refit: whether it learned from the newer rows too.
     """
 
     fitter: Fitter
@@ -61,6 +66,8 @@ class Fitted:
     trials: list[dict[str, Any]]
     rules: Mapping[str, Any] = field(default_factory=dict)
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+    refit: bool = False
 
     def answers(self, rows: Dataset) -> NDArray[np.float64]:
         """Return the model's answers, every step after it done."""
@@ -87,6 +94,7 @@ def judge_and_publish(
     key: str,
     seconds: dict[str, float],
     about: Mapping[str, Any] | None = None,
+    again: Callable[[], Fitted] | None = None,
 ) -> ModelVersion:
     """Stage a fit, run the gates on what was staged, publish it, and record the evidence.
 
@@ -94,35 +102,76 @@ def judge_and_publish(
         key: what the training depended on, as one hash.
         seconds: gets the duration of each step.
         about: what else the version's record says, of its run and its code say.
+        again: fits on all rows. Where every gate lets the fit pass that was judged, this one is published in its place.
     """
     stack.project.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="stage-", dir=stack.project.cache) as folder:
-        staged = Path(folder) / "model"
-        with timed(seconds, "stage"):
-            manifest = stage(stack, part, fitted, staged)
-            format_ = stack.model_format(manifest.flavour)
-            model = LoadedModel.load(staged, format_, name=part.name)
-        with closing(model):
-            candidate = Candidate(
-                stack=stack,
-                part=part,
-                folder=staged,
-                model=model,
-                shaper=fitted.fitter.shaper,
-                train=fitted.train,
-                holdout=fitted.holdout,
-                parameters=fitted.model.parameters,
-                threads=fitted.fitter.threads,
-                measured=fitted.model.metrics,
-            )
-            with timed(seconds, "gates"):
-                gates = run_gates(candidate, stack.progress)
-            with timed(seconds, "evaluate"):
-                record = {**_record(part, fitted, model), **(about or {})}
-            with timed(seconds, "publish"):
-                version = stack.registry.publish(part.name, staged, record, who=who())
-                evidence.record(stack, part, version, gates, key)
+        judged = _judged(stack, part, fitted, Path(folder) / "model", seconds)
+        if again is not None and all(gate.passed for gate in judged.gates):
+            judged = _judged_again(stack, part, judged, again, Path(folder) / "refit", seconds)
+        with timed(seconds, "publish"):
+            record = {**judged.record, **(about or {})}
+            version = stack.registry.publish(part.name, judged.folder, record, who=who())
+            evidence.record(stack, part, version, judged.gates, key)
     return version
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is published: a staged folder, what the gates found, and what the version's record says."""
+
+    folder: Path
+    digest: str
+    gates: Sequence[GateResult]
+    record: dict[str, Any]
+
+
+def _judged(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path, seconds: dict[str, float]) -> _Judged:
+    with timed(seconds, "stage"):
+        model = _staged(stack, part, fitted, folder)
+    with closing(model):
+        with timed(seconds, "gates"):
+            gates = run_gates(_candidate(stack, part, fitted, folder, model), stack.progress)
+        with timed(seconds, "evaluate"):
+            record = _record(part, fitted, model)
+    return _Judged(folder, model.digest, gates, record)
+
+
+def _judged_again(
+    stack: Stack, part: ModelPart, judged: _Judged, again: Callable[[], Fitted], folder: Path, seconds: dict[str, float]
+) -> _Judged:
+    """Fit again on all rows, and judge that fit by what it can be judged by: what it does, not how good it is."""
+    with timed(seconds, "refit"):
+        fitted = again()
+        model = _staged(stack, part, fitted, folder)
+    with closing(model), timed(seconds, "refit gates"):
+        gates = run_again(_candidate(stack, part, fitted, folder, model), judged.gates, judged.digest)
+    told = {
+        "parameters": dict(fitted.model.parameters),
+        "data": {**judged.record["data"], "train": fitted.train.fingerprint()},
+        REFIT: {"judged": judged.digest, "learned": judged.record["data"]["train"]},
+    }
+    return _Judged(folder, model.digest, gates, {**judged.record, **told})
+
+
+def _staged(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> LoadedModel:
+    manifest = stage(stack, part, fitted, folder)
+    return LoadedModel.load(folder, stack.model_format(manifest.flavour), name=part.name)
+
+
+def _candidate(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path, model: LoadedModel) -> Candidate:
+    return Candidate(
+        stack=stack,
+        part=part,
+        folder=folder,
+        model=model,
+        shaper=fitted.fitter.shaper,
+        train=fitted.train,
+        holdout=fitted.holdout,
+        parameters=fitted.model.parameters,
+        threads=fitted.fitter.threads,
+        measured=fitted.model.metrics,
+    )
 
 
 def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manifest:
@@ -161,6 +210,7 @@ def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manife
             **({"horizons": list(part.horizons)} if part.horizons else {}),
             **({QUANTILES: list(part.quantiles)} if part.quantiles else {}),
             **fitted.rules,
+            **({REFIT: True} if fitted.refit else {}),
         },
     )
     manifest.write(folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ from stackwright_interfaces.errors import ModelNotFound, TrainingError
 from stackwright_interfaces.model import ModelRef
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.trainer import TaskKind, Trainer
+from stackwright_numerics.conformal import IntervalTable
 from stackwright_numerics.split import TemporalSplit
 
 MIN_ROWS: Final = 100
@@ -81,7 +83,8 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
         fitted = fit_rows(stack, part, rows, run, log, stack.trainer(part))
         about = {"run": run.run.id, "code": run.run.record["code"], "lineage": lineage(stack, part, rows.pin)}
         seen = stack if part.data is None else own_data.as_seen(stack, part)
-        version = judge_and_publish(seen, part, fitted, key, run.seconds, about)
+        again = partial(fit_again, stack, part, rows, fitted, stack.trainer(part)) if part.refit else None
+        version = judge_and_publish(seen, part, fitted, key, run.seconds, about, again)
         log.drop()
         run.finish(version)
     outcome = outcome_of(stack, version, f"Published {version.ref}", changed=True)
@@ -124,42 +127,95 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     Raises:
         TrainingError: the rows cannot be cut by time, or the fit fails.
     """
-    service, target = stack.service(part.service), stack.target(part.target)
     ((older, holdout),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
     rules = Learned.of(part, older)
     learned = rules(older)
-    takes = signature(service, target, learned, part.horizons, part.quantiles)
-    shaper = Shaper.of(trainer, part, takes, rules.clips)
-    fitter = Fitter(shaper, part.seed, threads_for(len(learned)))
-    trying = replace(fitter, shaper=shaper.trying())
+    fitter = _fitter(stack, part, trainer, rules, learned)
+    trying = replace(fitter, shaper=fitter.shaper.trying())
     tuned = _tuned(stack, part, trying, learned, run, log)
     run.inputs["parameters"] = dict(tuned.parameters)
     parameters = _stopped(trying, learned, tuned.parameters, run)
-    table, postprocess = None, (*shaper.postprocess, *rules.postprocess)
-    if part.task == "regression" and (part.interval or part.level):
+    after = _After((*fitter.shaper.postprocess, *rules.postprocess))
+    if _is_forward(part):
         with run.step("intervals"):
-            found = forward(trying, older, parameters, stack.progress, rules)
-            steps = rules.postprocess
-            if part.level:
-                steps = ({"op": "scale", "by": found.scale(part.interval_half_life)}, *steps)
-            postprocess = (*shaper.postprocess, *steps)
-            if part.interval:
-                table = found.intervals(part.interval, part.interval_half_life, steps)
+            after = _as_forward(stack, part, trying, older, rules, parameters)
     with run.step("fit"):
         model = fitter.fit(learned, parameters, told(stack.progress))
     run.inputs["parameters"] = dict(model.parameters)
     return Fitted(
         fitter=fitter,
         model=model,
-        signature=takes,
+        signature=fitter.shaper.task.signature,
         train=learned,
         holdout=holdout,
-        intervals=table,
-        postprocess=postprocess,
+        intervals=after.intervals,
+        postprocess=after.postprocess,
         trials=tuned.trials,
         rules=rules.to_json(),
         tuned=tuned.parameters,
+        given=parameters,
     )
+
+
+def fit_again(stack: Stack, part: ModelPart, rows: Dataset, judged: Fitted, trainer: Trainer) -> Fitted:
+    """Fit on all rows as a judged fit did on the older ones: with its parameters, and everything around it made anew.
+
+    Args:
+        rows: all rows, those included that the fit was judged by.
+        judged: that fit.
+        trainer: what fits.
+
+    Raises:
+        TrainingError: the fit fails.
+    """
+    rules = Learned.of(part, rows)
+    learned = rules(rows)
+    fitter = _fitter(stack, part, trainer, rules, learned)
+    after = _After((*fitter.shaper.postprocess, *rules.postprocess))
+    if _is_forward(part):
+        trying = replace(fitter, shaper=fitter.shaper.trying())
+        after = _as_forward(stack, part, trying, rows, rules, judged.given)
+    model = fitter.fit(learned, judged.given, told(stack.progress))
+    return replace(
+        judged,
+        fitter=fitter,
+        model=model,
+        signature=fitter.shaper.task.signature,
+        train=learned,
+        intervals=after.intervals,
+        postprocess=after.postprocess,
+        rules=rules.to_json(),
+        refit=True,
+    )
+
+
+def _fitter(stack: Stack, part: ModelPart, trainer: Trainer, rules: Learned, learned: Dataset) -> Fitter:
+    takes = signature(stack.service(part.service), stack.target(part.target), learned, part.horizons, part.quantiles)
+    return Fitter(Shaper.of(trainer, part, takes, rules.clips), part.seed, threads_for(len(learned)))
+
+
+class _After(NamedTuple):
+    """What follows the model's number."""
+
+    postprocess: tuple[Mapping[str, Any], ...]
+    intervals: IntervalTable | None = None
+
+
+def _is_forward(part: ModelPart) -> bool:
+    """Return whether something follows the model that forward predictions tell."""
+    return part.task == "regression" and bool(part.interval or part.level)
+
+
+def _as_forward(
+    stack: Stack, part: ModelPart, fitter: Fitter, rows: Dataset, rules: Learned, parameters: Mapping[str, Any]
+) -> _After:
+    """Return what follows the model's number, by what models of earlier rows said of later ones."""
+    found = forward(fitter, rows, parameters, stack.progress, rules)
+    steps = rules.postprocess
+    if part.level:
+        steps = ({"op": "scale", "by": found.scale(part.interval_half_life)}, *steps)
+    intervals = found.intervals(part.interval, part.interval_half_life, steps) if part.interval else None
+    return _After((*fitter.shaper.postprocess, *steps), intervals)
 
 
 def _stopped(fitter: Fitter, rows: Dataset, parameters: Mapping[str, Any], run: Recording) -> Mapping[str, Any]:
@@ -206,7 +262,9 @@ def _places(stack: Stack, part: ModelPart) -> dict[str, Any]:
 def _key(stack: Stack, part: ModelPart, rows: Dataset) -> str:
     """Return what a training depends on, as one hash."""
     document = {**_depends_on(stack, part, rows), "gates": gate_configuration(stack, part)}
-    document["model"] |= {name: getattr(part, name) for name in ("interval", "interval_half_life", "level", "trials")}
+    document["model"] |= {
+        name: getattr(part, name) for name in ("interval", "interval_half_life", "level", "refit", "trials")
+    }
     return hashlib.sha256(canonical(document)).hexdigest()
 
 

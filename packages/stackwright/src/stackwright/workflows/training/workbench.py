@@ -16,7 +16,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.training.fitting import Fitter
 from stackwright.workflows.training.trials import Elsewhere, Here, Workshop
-from stackwright_interfaces.compute import SupportsWorkers
+from stackwright_interfaces.compute import Inline, SupportsWorkers
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.storage import Storage
 
@@ -33,8 +33,8 @@ class Workbench:
 @contextmanager
 def workbench_of(stack: Stack, part: ModelPart, fitter: Fitter, rows: Dataset) -> Iterator[Workbench]:
     """Give the workbench of a model."""
-    if "compute" not in stack.plan.choices:
-        yield Workbench(Here(fitter, rows), stack.executor, 1)
+    if "compute" not in stack.plan.choices or fitter.shaper.trainer.spreads:
+        yield Workbench(Here(fitter, rows), Inline(), 1)
         return
     executor = stack.executor
     workers, threads = (executor.workers, executor.threads) if isinstance(executor, SupportsWorkers) else (1, 1)

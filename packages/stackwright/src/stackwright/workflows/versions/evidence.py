@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stackwright.assembly.blueprint import ModelPart
+from stackwright.assembly.blueprint import Trained
 from stackwright.assembly.gate_options import configured
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.gates import GateResult
@@ -16,7 +16,7 @@ from stackwright_interfaces.catalogue import canonical
 from stackwright_interfaces.registry import Event, ModelVersion
 
 
-def record(stack: Stack, part: ModelPart, version: ModelVersion, gates: Sequence[GateResult], key: str) -> None:
+def record(stack: Stack, part: Trained, version: ModelVersion, gates: Sequence[GateResult], key: str) -> None:
     """Write into the journal what the gates found of a version.
 
     Args:
@@ -41,7 +41,7 @@ def record(stack: Stack, part: ModelPart, version: ModelVersion, gates: Sequence
     )
 
 
-def gate_configuration(stack: Stack, part: ModelPart) -> str:
+def gate_configuration(stack: Stack, part: Trained) -> str:
     """Return the SHA-256 of the gates that a model must pass: their options, and the files that these name."""
     chosen = configured(part, stack.plugins)
     files = [stack.project.folder / options["file"] for options in chosen.values() if options.get("file")]

@@ -23,10 +23,14 @@ from stackwright_interfaces.errors import (
     did_you_mean,
 )
 from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.registry import Event, ModelVersion, SupportsRuns
 
 _GATE: Final = "champion"
 """The gate that holds a candidate against the champion, and the key of its evidence that names it."""
+
+RETIRED: Final = "retired"
+"""What the journal says of a version that was retired without a reason."""
 
 
 def models(stack: Stack, name: str | None = None) -> Outcome:
@@ -43,7 +47,9 @@ def models(stack: Stack, name: str | None = None) -> Outcome:
     ]
     rows = [(item["model"], _state(item), item["gates"], _shown(item["metrics"]), item["created"]) for item in found]
     headings = ("model", "aliases", "gates", "metrics on newer rows", "published")
-    return Outcome(f"{len(found)} versions", {"models": found}, (Table(headings, rows),))
+    return Outcome(
+        "1 version" if len(found) == 1 else f"{len(found)} versions", {"models": found}, (Table(headings, rows),)
+    )
 
 
 def _state(item: Mapping[str, Any]) -> list[str]:
@@ -51,10 +57,10 @@ def _state(item: Mapping[str, Any]) -> list[str]:
 
 
 def _check_name(stack: Stack, name: str | None) -> None:
-    if name is None or name in stack.blueprint.models:
+    if name is None or name in stack.blueprint.trained:
         return
     versions, _ = stack.registry.history()
-    known = sorted({*stack.blueprint.models, *(version.name for version in versions)})
+    known = sorted({*stack.blueprint.trained, *(version.name for version in versions)})
     if name not in known:
         found = f"neither defined nor published. Known: {', '.join(known) or 'none'}"
         raise ModelNotFound(f"model {name!r}", found, did_you_mean(name, known) or "Run: stackwright models")
@@ -74,7 +80,7 @@ def _describe(version: ModelVersion, evidence: Mapping[str, Any]) -> dict[str, A
 
 
 def _shown(measured: dict[str, float]) -> str:
-    names = [name for name in ("mdape", "mape", "auc", "interval_coverage") if name in measured]
+    names = [name for name in ("mdape", "mape", "auc", "ndcg", "c_index", "interval_coverage") if name in measured]
     return ", ".join(f"{name} {measured[name]:.3f}" for name in names)
 
 
@@ -108,7 +114,8 @@ def runs(stack: Stack, name: str | None = None) -> Outcome:
     headings = ("run", "model", "status", "started", "seconds", "owner")
     rows = [[item[heading] for heading in headings] + [_shown(item["metrics"]) or item["error"]] for item in found]
     notes = ("More of one: stackwright runs show RUN",) if found else ()
-    return Outcome(f"{len(found)} runs", {"runs": found}, (Table((*headings, "result"), rows),), notes)
+    title = "1 run" if len(found) == 1 else f"{len(found)} runs"
+    return Outcome(title, {"runs": found}, (Table((*headings, "result"), rows),), notes)
 
 
 def promote(
@@ -207,7 +214,8 @@ def refuse_retired(stack: Stack, version: ModelVersion) -> None:
     """
     line = retirement_of(stack.registry.history(version.name)[1], version)
     if line is not None:
-        found = f"{line.who} retired it at {line.at.isoformat(timespec='seconds')}: {line.why}"
+        why = "" if line.why == RETIRED else f": {line.why}"
+        found = f"{line.who} retired it at {line.at.isoformat(timespec='seconds')}{why}"
         raise PromotionRefused(version.ref, found, f"Choose another, or run: stackwright retire {version.ref} --undo")
 
 
@@ -216,11 +224,13 @@ def refusals_of(stack: Stack, version: ModelVersion, evidence: Any) -> list[str]
     if not evidence:
         return ["its gates were never run"]
     refusals = [f"gate {gate['name']} is red: {gate['detail']}" for gate in evidence["gates"] if not gate["passed"]]
-    part = stack.blueprint.models.get(version.name)
+    part = stack.blueprint.trained.get(version.name)
     if part is not None and evidence.get("configuration") != gate_configuration(stack, part):
         refusals.append("the gates of the blueprint are not those it passed")
     try:
         manifest = Manifest.read(stack.registry.fetch(version))
+        if manifest.task == TASK:
+            return refusals  # it reads no features
         check_definitions(stack, manifest)
         refusals += _not_online(stack, manifest.service)
     except StackwrightError as error:
@@ -259,7 +269,7 @@ def rollback(stack: Stack, name: str | None = None, *, alias: str = "", reason: 
         ModelNotFound: no such model is defined or published.
     """
     _check_name(stack, name)
-    name = name or stack.model().name
+    name = name or stack.trained().name
     alias = alias or stack.champion
     _, events = stack.registry.history(name)
     moves = [event for event in events if event.kind == "alias" and event.alias == alias]

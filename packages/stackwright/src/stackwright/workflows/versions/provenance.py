@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from stackwright.assembly.blueprint import BlueprintProblems, ModelPart
+from stackwright.assembly.blueprint import BlueprintProblems, ModelPart, Trained
 from stackwright.assembly.environments import overlaid
 from stackwright.assembly.model_part import read_model
 from stackwright.assembly.reading import Reader
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.pins import Pin
 from stackwright.workflows.ledger import file_digest
-from stackwright_interfaces.errors import ModelNotFound
+from stackwright_interfaces.errors import ModelNotFound, UsageError
 from stackwright_interfaces.model import Manifest, ModelRef
 from stackwright_interfaces.registry import ModelVersion
 
 
-def lineage(stack: Stack, part: ModelPart, pin: Pin | None) -> dict[str, Any]:
+def lineage(stack: Stack, part: Trained, pin: Pin | None) -> dict[str, Any]:
     """Return the lineage of a training, as a version's record keeps it, beside the commit; JSON values.
 
     Args:
@@ -67,9 +67,13 @@ def part_of(stack: Stack, version: ModelVersion) -> ModelPart:
 
     Raises:
         ModelNotFound: its record does not hold them, and the blueprint has no such model.
+        UsageError: it is a recommender.
         BlueprintProblems: they cannot be read by this version of stackwright.
     """
     table = of(version).get("settings")
+    if version.name in stack.blueprint.recommenders or "interactions" in (table or {}):
+        todo = f"Train it again: stackwright train {version.name} --force"
+        raise UsageError(version.ref, "is a recommender, and was not made of a training set", todo)
     if not isinstance(table, Mapping):
         if version.name in stack.blueprint.models:
             return stack.blueprint.models[version.name]
@@ -85,7 +89,8 @@ def part_of(stack: Stack, version: ModelVersion) -> ModelPart:
 def _written(stack: Stack, name: str) -> Any:
     """Return a model's table as the blueprint writes it: variables and secrets by their names, never their values."""
     document = tomllib.loads(stack.project.blueprint.read_text(encoding="utf-8"))
-    table = overlaid(document, stack.project.env).get("models", {}).get(name)
+    whole = overlaid(document, stack.project.env)
+    table = whole.get("models", {}).get(name) or whole.get("recommenders", {}).get(name)
     return json.loads(json.dumps(table, default=str))
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from stackwright.assembly.stack import Stack
 from stackwright.lineage import CHAMPION
-from stackwright_interfaces.errors import ModelNotFound
-from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.errors import ModelNotFound, UsageError
+from stackwright_interfaces.model import Manifest, ModelRef
+from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.registry import Event, ModelVersion
 
 
@@ -38,6 +39,16 @@ def pointed(stack: Stack, name: str, alias: str) -> int | None:
         return stack.registry.resolve(ModelRef(name, alias=alias)).version
     except ModelNotFound:
         return None
+
+
+def refuse_lists(ref: str, manifest: Manifest) -> None:
+    """Refuse a recommender where rows are to be predicted.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if manifest.task == TASK:
+        raise UsageError(ref, "recommends items, and predicts no rows", "Run: stackwright recommend")
 
 
 def retirement_of(events: Sequence[Event], version: ModelVersion) -> Event | None:

@@ -11,7 +11,7 @@ from stackwright.workflows.features import sharing
 from stackwright.workflows.identity import who
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions import provenance
-from stackwright.workflows.versions.models import remove
+from stackwright.workflows.versions.models import RETIRED, remove
 from stackwright.workflows.versions.resolving import find, retirement_of
 from stackwright_interfaces.errors import RegistryError
 from stackwright_interfaces.registry import Event, ModelVersion
@@ -43,9 +43,9 @@ def retire(stack: Stack, ref: str, *, reason: str = "", drain: bool = False, und
     if version.aliases and not drain:
         raise _pointed_to(version)
     for alias in version.aliases:
-        remove(stack, version, alias, reason or "retired")
+        remove(stack, version, alias, reason or RETIRED)
     if retired is None:
-        _write(stack, version, reason or "retired", retired=True)
+        _write(stack, version, reason or RETIRED, retired=True)
         after = find(stack, version.ref)
         if after.aliases:  # a promotion came between: it looked for the line above before there was one
             _write(stack, version, "an alias came to point to it meanwhile", retired=False)
@@ -99,6 +99,7 @@ def unused_features(stack: Stack) -> list[str]:
     versions, events = stack.registry.history()
     gone = {version.ref for version in versions if retirement_of(events, version) is not None}
     in_use = {part.service for part in stack.blueprint.models.values()}
+    in_use |= {part.session.service for part in stack.blueprint.recommenders.values() if part.session is not None}
     in_use |= _services(stack, (version for version in versions if version.ref not in gone))
     once = _services(stack, (version for version in versions if version.ref in gone))
     read = _features(stack, in_use) | _of_views(stack)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
@@ -15,8 +15,12 @@ from stackwright.workflows.versions.evidence import evidence_of
 from stackwright.workflows.versions.resolving import find, retirement_of
 from stackwright_interfaces.definitions import FeatureService, Target
 from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.registry import Event, ModelVersion
 from stackwright_interfaces.types import Field
+
+_SLICE: Final = ("slice", "n", "loss", "ratio", "surely", "champion")
+"""What is told of a slice: ``ratio`` of its loss to that of all rows, and what of that is ``surely`` no chance."""
 
 
 def show_model(stack: Stack, ref: str, *, out: Path | None = None) -> Outcome:
@@ -68,7 +72,7 @@ def card_of(stack: Stack, version: ModelVersion) -> dict[str, Any]:
         "use": _use(manifest, service, target),
         "author": record.get("card", ""),
         "metrics": dict(record.get("metrics", {})),
-        "slices": _slices(evidence),
+        "slices": _slices(evidence) or [dict(item) for item in record.get("slices", [])],
         "gates": [dict(gate) for gate in evidence.get("gates", [])],
         "data": {"train": dict(manifest.data), "holdout": dict(record.get("data", {}).get("holdout", {}))},
         "inputs": [_input(item, manifest) for item in manifest.signature.inputs],
@@ -84,6 +88,8 @@ def card_of(stack: Stack, version: ModelVersion) -> dict[str, Any]:
 
 def _use(manifest: Manifest, service: FeatureService | None, target: Target | None) -> list[str]:
     """Return what the model is for, in the words of its target and service."""
+    if manifest.task == TASK:
+        return ["Lists items for users: for a search, on a home page, or like an item."]
     lines = [f"Predicts {manifest.target}" + (f" of a {target.entity.name}" if target else "") + f" ({manifest.task})."]
     lines += [item.description for item in (target, service) if item is not None and item.description]
     if service is not None:
@@ -129,6 +135,12 @@ def _limits(
         yield f"A truth counts within {target.horizon / timedelta(days=1):g} days of the question."
     if not evidence:
         yield "Its gates were never run."
+    if "refit" in version.record:
+        learned = version.record["refit"]["learned"]
+        yield (
+            f"How good it is was judged on a fit of {learned['rows']:,} older rows; "
+            "this one has learned from the newer rows too, by the same parameters."
+        )
     for gate in evidence.get("gates", []):
         if not gate["passed"]:
             yield f"Gate {gate['name']} is red: {gate['detail']}"
@@ -187,7 +199,7 @@ def page_of(card: Mapping[str, Any]) -> Page:
             Section("Intended use", card["use"]),
             Section("As its author describes it", [line for line in author if line]),
             Section("Metrics on newer rows", (), (Table(("metric", "value"), sorted(card["metrics"].items())),)),
-            Section("Slices", (), (table_of(card["slices"]),)),
+            Section("Slices", (), (Table(_SLICE, [[item.get(name) for name in _SLICE] for item in card["slices"]]),)),
             Section("Gates", (), (Table(("gate", "state", "what was found"), gates),)),
             Section("Limits", card["limits"]),
             Section("Inputs", (), (table_of(card["inputs"]),)),

@@ -1,0 +1,65 @@
+"""Where the recommenders of a server's workers come from: the champions in the registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stackwright.assembly.recommender_part import RecommenderPart
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.live.registry_source import Registered
+from stackwright.workflows.recommending.loading import format_factory, load
+from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.registry import ModelVersion
+from stackwright_serving.lists import ListOptions, LoadedLists, SessionReader
+from stackwright_serving.probe import probe
+
+if TYPE_CHECKING:
+    from stackwright.workflows.live.worker import Guard
+
+
+def names(stack: Stack) -> list[str]:
+    """Return the recommenders of the blueprint."""
+    return list(stack.blueprint.recommenders)
+
+
+class ListsFromRegistry(Registered):
+    """The champions of the blueprint's recommenders, each probed in a child process first.
+
+    Args:
+        guard: makes of the stack's features what sessions are read from.
+        probe_seconds: seconds that a version may take to be loaded in the child process.
+        stale: seconds since a version was published from which on its lists are flagged.
+    """
+
+    def __init__(self, stack: Stack, guard: Guard, *, probe_seconds: float, stale: float) -> None:
+        super().__init__(stack, names, stack.project.state / "served_lists.json")
+        self._guard = guard
+        self._probe_seconds = probe_seconds
+        self._stale = stale
+
+    def open(self, version: ModelVersion) -> LoadedLists:
+        """Probe, load and warm a version."""
+        stack = self._stack
+        folder = stack.registry.fetch(version)
+        factory = format_factory(stack, Manifest.read(folder).flavour)
+        probe(folder, factory, project=stack.project.folder, timeout=self._probe_seconds)
+        manifest, recommender = load(stack, version)
+        part = stack.blueprint.recommenders[version.name]
+        return LoadedLists.warmed(version, manifest, recommender, self._options(part), self._session(part))
+
+    def _options(self, part: RecommenderPart) -> ListOptions:
+        made = part.list
+        return ListOptions(
+            n=made.n,
+            diversity=made.diversity,
+            explore=made.explore,
+            explore_depth=made.explore_depth,
+            rules=made.rules,
+            stale=self._stale,
+        )
+
+    def _session(self, part: RecommenderPart) -> SessionReader | None:
+        if part.session is None:
+            return None
+        features = self._guard(self._stack.features, refuses_missing=True)
+        return SessionReader(features, self._stack.service(part.session.service), part.session.feature)

@@ -1,0 +1,71 @@
+"""The tables of a recommender: a value that cannot be used is told by its own row and its own column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from stackwright.assembly.stack import Stack
+from stackwright.workflows.recommending import tables
+from stackwright_interfaces.errors import DataError, StackwrightError, WrongType
+
+BLUEPRINT = """\
+name = "x"
+
+[recommenders.x]
+trainer = "recommender"
+interactions = {{ source = "looks.csv", user = "user", item = "item", time = "t"{more} }}
+{items}
+
+[registry]
+adapter = "files"
+"""
+
+
+def read(folder: Path, *, more: str = "", items: str = "") -> tables.Tables:
+    (folder / "blueprint.toml").write_text(BLUEPRINT.format(more=more, items=items))
+    with Stack(folder) as stack:
+        return tables.read(stack, stack.recommender())
+
+
+@pytest.mark.parametrize(
+    ("weight", "told"),
+    [
+        ("", r"column 'w' holds nothing in row 2 \(1 of 3 rows\)"),
+        ("-1", r"column 'w' holds -1.0 in row 2 \(1 of 3 rows\)"),
+        ("inf", r"column 'w' holds inf in row 2 \(1 of 3 rows\)"),
+    ],
+)
+def test_a_weight_is_0_or_more(tmp_path: Path, weight: str, told: str) -> None:
+    (tmp_path / "looks.csv").write_text(f"user,item,t,w\n1,a,1,0\n2,a,2,{weight}\n3,a,3,1\n")
+    with pytest.raises(DataError, match=told):
+        read(tmp_path, more=', weight = "w"')
+
+
+def test_an_item_without_a_name_is_told_by_its_row_of_the_source(tmp_path: Path) -> None:
+    (tmp_path / "looks.csv").write_text("user,item,t\n1,a,1\n")
+    (tmp_path / "items.csv").write_text("item,at\nb,3\na,2\n,1\nc,1\n")
+    items = '[recommenders.x.items]\nsource = "items.csv"\nitem = "item"\ntime = "at"'
+    with pytest.raises(DataError, match=r"column 'item' holds nothing in row 3 \(1 of 4 rows\)"):
+        read(tmp_path, items=items)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "role"),
+    [
+        ("item", pa.array([2**64 - 1], pa.uint64()), ""),
+        ("area", pa.array([[1]]), 'area = "area"'),
+        ("kind", pa.array([{"a": 1}]), 'attributes = ["kind"]'),
+        ("kind", pa.array([[{"a": 1}]]), 'attributes = ["kind"]'),
+    ],
+)
+def test_a_column_of_a_type_that_is_no_text_is_told(tmp_path: Path, column: str, values: pa.Array, role: str) -> None:
+    (tmp_path / "looks.csv").write_text("user,item,t\n1,a,1\n")
+    table = pa.table({"item": pa.array(["a"]), column: values})
+    pyarrow.parquet.write_table(table, tmp_path / "items.parquet")
+    with pytest.raises(StackwrightError, match=f"column '{column}'") as told:
+        read(tmp_path, items=f'[recommenders.x.items]\nsource = "items.parquet"\nitem = "item"\n{role}')
+    assert isinstance(told.value, WrongType)
