@@ -12,6 +12,9 @@ import pytest
 
 import stackwright
 from stackwright.workflows import journal
+from stackwright.workflows.outcome import Table
+from stackwright_console.page import Page, Section
+from stackwright_console.rendering import render
 
 PATHS = (
     "/", "/features", "/features/listing%401", "/worth", "/runs", "/models", "/models/valuation%401", "/lineage",
@@ -59,6 +62,18 @@ def test_a_run_tells_its_cost_metrics_parameters_and_log(console: Any) -> None:
     text = console.get(first[1]).text
     for part in ("cpu", "mdape", "learning_rate", "gates"):
         assert part in text
+
+
+def test_runs_are_listed_with_the_metric_that_tells_most_and_their_instants(console: Any) -> None:
+    text = console.get("/runs").text
+    assert '<option value="mape" selected>' in text
+    assert re.search(r"<td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC</td>", text)
+
+
+def test_a_column_of_numbers_alone_is_set_as_figures() -> None:
+    table = Table(("what", "mixed", "figure"), [("a", "text", 1), ("b", 2, None)])
+    text = render(Page("T", "Runs", sections=(Section("S", tables=(table,)),)), unlocked=False, can_unlock=False)
+    assert re.findall(r"<td([^>]*)>", text) == ["", "", ' class="number"'] * 2
 
 
 def test_two_runs_are_put_side_by_side(console: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from stackwright.workflows.outcome import show
+from stackwright.workflows.outcome import Table, show
 from stackwright_console.page import Link, Page, State
 
 NAVIGATION: Final = (
@@ -16,6 +17,7 @@ NAVIGATION: Final = (
     Link("Lineage", "/lineage"), Link("Monitors", "/monitors"), Link("Playground", "/playground"),
 )  # fmt: skip
 
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:\+00:00|Z)")
 _GOOD: Final = frozenset({"ok", "green", "finished", "succeeded"})
 _BAD: Final = frozenset({"alarm", "red", "failed"})
 
@@ -32,9 +34,8 @@ def _environment() -> Environment:
         loader=PackageLoader("stackwright_console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"show": show, "tone": tone, "drawn": Markup}
-    environment.tests |= {"link": lambda cell: isinstance(cell, Link), "state": lambda cell: isinstance(cell, State),
-                          "figure": _is_number}  # fmt: skip
+    environment.filters |= {"shown": shown, "tone": tone, "drawn": Markup, "figures": figures}
+    environment.tests |= {"link": lambda cell: isinstance(cell, Link), "state": lambda cell: isinstance(cell, State)}
     return environment
 
 
@@ -44,5 +45,22 @@ def tone(state: str) -> str:
     return "good" if word in _GOOD else "bad" if word in _BAD else "plain"
 
 
+def shown(cell: Any) -> str:
+    """Return a cell as it is written; an instant without the letters that only machines need."""
+    text = show(cell)
+    found = _INSTANT.fullmatch(text)
+    return f"{found[1]} {found[2]} UTC" if found else text
+
+
+def figures(table: Table) -> list[bool]:
+    """Return which columns hold nothing but numbers, so that they are set under one another."""
+    columns = zip(*table.rows, strict=True)
+    return [any(map(_is_number, column)) and all(map(_is_number_or_none, column)) for column in columns]
+
+
 def _is_number(cell: Any) -> bool:
     return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _is_number_or_none(cell: Any) -> bool:
+    return cell is None or _is_number(cell)

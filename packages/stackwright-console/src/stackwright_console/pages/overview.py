@@ -68,4 +68,5 @@ def _decided(stack: Stack) -> Section:
     (table,) = outcome.tables
     last = Table(table.headings, list(table.rows)[-_LAST:][::-1])
     shown = with_cells(last, model=lambda name: Link(name, to("monitors", name)))
-    return Section("Last decisions", tables=(shown,), links=(Link("Monitors", to("monitors")),))
+    lines = () if last.rows else ("None yet.",)
+    return Section("Last decisions", lines=lines, tables=(shown,), links=(Link("Monitors", to("monitors")),))

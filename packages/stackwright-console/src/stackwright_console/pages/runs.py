@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stackwright.assembly.model_part import METRICS
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.lineage.comparing import compare
 from stackwright.workflows.lineage.run_showing import show_run
@@ -37,7 +38,7 @@ def runs(stack: Stack, desk: Desk, asked: Asked) -> Page:
     model, state = asked.get("model", ""), asked.get("status", "")
     found = [run for run in every if model in ("", run["model"]) and state in ("", run["status"])]
     metrics = sorted({name for run in found for name in run["metrics"]})
-    metric = asked.get("metric", "") or next(iter(metrics), "")
+    metric = asked.get("metric", "") or _telling(metrics)
     rows, number, pages = paged(found, asked, _ROWS)
     choose = Form(
         to("runs"),
@@ -53,7 +54,7 @@ def runs(stack: Stack, desk: Desk, asked: Asked) -> Page:
         "Compare",
         (Field("first", "First run"), Field("second", "Second run")),
     )
-    heading = f"{len(found):,} runs" + (f", page {number} of {pages}" if pages > 1 else "")
+    heading = f"{len(found):,} run{'s' * (len(found) != 1)}" + (f", page {number} of {pages}" if pages > 1 else "")
     return Page(
         title="Runs",
         here="Runs",
@@ -65,6 +66,11 @@ def runs(stack: Stack, desk: Desk, asked: Asked) -> Page:
             Section("Two side by side", forms=(pair,) if len(found) > 1 else ()),
         ),
     )
+
+
+def _telling(metrics: Sequence[str]) -> str:
+    """Return the metric that tells most: of those that a search goes by, the first that there is."""
+    return next((name for names in METRICS.values() for name in names if name in metrics), next(iter(metrics), ""))
 
 
 def _table(rows: Sequence[Mapping[str, Any]], metric: str) -> Table:
