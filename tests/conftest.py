@@ -4,12 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
 
 Run = Callable[..., dict[str, Any]]
 
@@ -27,19 +24,3 @@ def run() -> Run:
         return answer
 
     return run
-
-
-@pytest.fixture(scope="session")
-def king_county_data() -> Path:
-    folder = DATA / "king_county"
-    if not folder.exists():
-        pytest.skip(f"the King County sales are not in {folder}")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def movielens_data() -> Path:
-    folder = DATA / "movielens_100k"
-    if not folder.exists():
-        pytest.skip(f"MovieLens 100k is not in {folder}")
-    return folder

@@ -3,7 +3,8 @@
 The platform reads a folder of files, scores them part by part on all processors, checks the output and gives it its
 place; it is the whole command, start of the interpreter and loading of the model included. ``Booster.predict`` has its
 matrix in memory already, and its start is not counted. The script is what people write: pandas reads, a scikit-learn
-pipeline around ``LGBMRegressor`` predicts, pandas writes.
+pipeline around ``LGBMRegressor`` predicts, pandas writes; its fit does not count. What a part costs beside its rows is
+told by as many rows in many small files. ``--quick`` takes few rows, once.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from typing import Final
 from harness import Measured, Row, in_turn, report
 from training import measured
 
-ROWS: Final = int(os.environ.get("BENCH_ROWS", "10000000"))
-ROUNDS: Final = int(os.environ.get("BENCH_ROUNDS", "3"))
+QUICK: Final = "--quick" in sys.argv
+ROWS: Final = int(os.environ.get("BENCH_ROWS", "300000" if QUICK else "10000000"))
+ROUNDS: Final = int(os.environ.get("BENCH_ROUNDS", "1" if QUICK else "3"))
 FILE_ROWS: Final = 500_000
+SMALL_ROWS: Final = 1000
+SMALL_FILES: Final = 200
 
 BLUEPRINT: Final = """
 name = "batch"
@@ -72,7 +76,7 @@ print(time.perf_counter() - started, time.process_time() - busy)
 """
 
 SCRIPT: Final = """
-import sys
+import sys, time
 import lightgbm
 import pandas as pd
 import pyarrow.parquet
@@ -84,7 +88,9 @@ names = [f"x{number}" for number in range(30)]
 learned = pd.read_parquet(sys.argv[1])
 model = lightgbm.LGBMRegressor(n_estimators=200, num_leaves=63, n_jobs=int(sys.argv[4]), verbosity=-1)
 steps = Pipeline([("scale", ColumnTransformer([("numbers", StandardScaler(), names)])), ("model", model)])
+started, busy = time.perf_counter(), time.process_time()
 steps.fit(learned[names], learned["price"])
+print(time.perf_counter() - started, time.process_time() - busy)
 out = Path(sys.argv[3])
 out.mkdir(exist_ok=True)
 for path in sorted(Path(sys.argv[2]).glob("*.parquet")):
@@ -117,6 +123,19 @@ def main() -> None:
         script = [sys.executable, "-c", SCRIPT, str(learned), str(rows), str(folder / "theirs"), threads]
         costs: dict[str, list[tuple[float, float]]] = {"ours": [], "alone": [], "script": []}
         busy: list[float] = []
+        few, many = folder / "one", folder / "many"
+        for place_, size in ((few, SMALL_FILES * SMALL_ROWS), (many, SMALL_ROWS)):
+            make = [
+                sys.executable,
+                "-c",
+                DATA,
+                str(place_),
+                str(SMALL_FILES * SMALL_ROWS),
+                str(size),
+                str(folder / "x"),
+            ]
+            subprocess.run(make, check=True)
+        parts = [_part_cost(few, many, program, at) for _ in range(ROUNDS)]
 
         def in_memory() -> float:
             _, printed = measured(alone, costs["alone"])
@@ -124,22 +143,31 @@ def main() -> None:
             busy.append(cpu)
             return took
 
+        def by_script() -> float:
+            took, printed = measured(script, costs["script"])
+            fitted, fitting = map(float, printed.split())
+            cpu_all, memory_all = costs["script"][-1]
+            costs["script"][-1] = cpu_all - fitting, memory_all
+            return took - fitted
+
         def platform() -> float:
             took, printed = measured(ours, costs["ours"])
             assert json.loads(printed)["answered"] == ROWS
             return took
 
         works: dict[str, Callable[[], float]] = {
-            "ours": platform, "alone": in_memory, "script": lambda: measured(script, costs["script"])[0],
+            "ours": platform, "alone": in_memory, "script": by_script,
         }  # fmt: skip
         found = in_turn(works, ROUNDS, warm=int(ROUNDS > 1))
+        written = sum(path.stat().st_size for path in out.rglob("*.parquet")) / ROWS
+        read = sum(path.stat().st_size for path in rows.rglob("*.parquet")) / ROWS
     cpu = {name: Measured.of([cost[0] for cost in values[-ROUNDS:]]) for name, values in costs.items()}
     memory = {name: Measured.of([cost[1] for cost in values[-ROUNDS:]]) for name, values in costs.items()}
     booster = f"Booster.predict in memory, lightgbm {version('lightgbm')}"
     pandas = f"pandas {version('pandas')}, scikit-learn {version('scikit-learn')} script"
     what = f"{ROWS:,} rows x 30, Parquet to Parquet"
     report(
-        "batch",
+        "batch-quick" if QUICK else "batch",
         [
             Row(what, "s", found["ours"], booster, found["alone"], ratio_bar=1 / 0.9),
             Row("CPU time", "s", cpu["ours"], booster, Measured.of(busy[-ROUNDS:]), ratio_bar=1 / 0.9),
@@ -147,9 +175,21 @@ def main() -> None:
             Row(what, "s", found["ours"], pandas, found["script"], ratio_bar=1 / 3),
             Row("CPU time", "s", cpu["ours"], pandas, cpu["script"]),
             Row("peak memory", "MB", memory["ours"], pandas, memory["script"]),
+            Row("CPU time of a part beside its rows", "ms", Measured.of([1000 * cost for cost in parts])),
         ],
-        [f"{ROWS / found['ours'].median:,.0f} rows/s"],
+        [
+            f"{ROWS / found['ours'].median:,.0f} rows/s, {1e6 * cpu['ours'].median / ROWS:.2f} µs of CPU a row",
+            f"{read:.0f} bytes a row read, {written:.1f} written",
+        ],
     )
+
+
+def _part_cost(few: Path, many: Path, program: str, at: list[str]) -> float:
+    """Return the seconds of CPU that each further part of the same rows takes."""
+    costs: list[tuple[float, float]] = []
+    for rows in (few, many):
+        measured([program, "score", str(rows), str(rows.with_name(f"{rows.name}-out")), "--json", *at], costs)
+    return (costs[1][0] - costs[0][0]) / (SMALL_FILES - 1)
 
 
 if __name__ == "__main__":

@@ -57,15 +57,16 @@ class Works:
         took = time.perf_counter() - started
         return {"seconds": took, "sum": self._sum(store, service, [0, 1, 2])}
 
-    def read(self, name: str, batches: list[list[int]]) -> dict[str, Any]:
-        """Read each batch of keys; give the seconds of each, and of CPU time of all."""
+    def read(self, name: str, batches: list[list[int]], *, frame: bool = False) -> dict[str, Any]:
+        """Read each batch of keys, into a dictionary or a frame; give seconds of each, and of CPU time of all."""
         store, service = self._stores[name]
         seconds = []
         cpu_before = time.process_time()
         for batch in batches:
             started = time.perf_counter()
             rows = [{"entity_id": key} for key in batch]
-            store.get_online_features(features=service, entity_rows=rows).to_dict()
+            found = store.get_online_features(features=service, entity_rows=rows)
+            _ = found.to_df() if frame else found.to_dict()
             seconds.append(time.perf_counter() - started)
         return {"seconds": seconds, "cpu": time.process_time() - cpu_before}
 

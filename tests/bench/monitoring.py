@@ -13,7 +13,6 @@ of its own. A report is read from there, joined with labels of one prediction in
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import resource
 import sys
@@ -27,7 +26,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from harness import Measured, Row, in_turn, report
 
 from stackwright_interfaces.catalogue import canonical
@@ -225,10 +223,8 @@ def fill(folder: Path, rows: int) -> dict[str, Any]:
     for number, begin in enumerate(range(0, rows, CHUNK)):
         wide = chunk(number, min(CHUNK, rows - begin), begin, rows)
         day = (BEGIN + timedelta(days=DAYS * begin / rows)).date().isoformat()
-        sink = io.BytesIO()
-        pq.write_table(wide, sink, compression="zstd", compression_level=1, use_dictionary=["model", "arm"])
         key = f"{sealing.FOLDER}/{day}/{number:016x}-0-m.parquet"
-        storage.put_if_absent(key, sink.getvalue())
+        storage.put_if_absent(key, sealing.to_parquet(wide))
         low, high = (int(wide.column("asked_at")[place].value) for place in (0, -1))
         file = sealing.SealedFile("m", key, len(wide), (low, high), (low, high))
         name = f"{sealing.FOLDER}/{day}/{number + 1:06d}.json"

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from harness import Measured, Row, in_turn, report
 from peers import Child, feast, run_again_with
 from raw_online import Raw, RawLMDB, RawPostgres, RawRedis, RawSQLite
-from servers import postgres_server, redis_server
+from servers import NotInstalled, PostgresServer, RedisServer
 
 from stackwright_duckdb.offline import DuckDBOfflineStore
 from stackwright_duckdb.plugin import DuckDBConfig
@@ -160,8 +160,8 @@ def main() -> None:
     random.seed(7)
     with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as guest, ExitStack() as open_:
         folder = Path(place)
-        redis_port = open_.enter_context(redis_server(folder))
-        stores = Stores(folder, entities, redis_port, open_.enter_context(postgres_server(Path(guest))))
+        redis_port = port_of(open_, lambda: RedisServer(folder))
+        stores = Stores(folder, entities, redis_port, port_of(open_, lambda: PostgresServer(Path(guest))))
         python, number = feast()
         child = open_.enter_context(Child(python, "feast_online.py", [str(folder / "feast")], folder / "feast.log"))
         (folder / "feast").mkdir()
@@ -177,6 +177,16 @@ def main() -> None:
         ]
         notes += dict.fromkeys(f"{row.metric}: {1e6 / row.ours.median:,.0f} rows/s" for row in written)
         report("online-quick" if quick else "online", [*rows, *written], notes)
+
+
+def port_of(open_: ExitStack, start: Callable[[], RedisServer | PostgresServer]) -> int | None:
+    """Start a server for as long as the stack is open; return its port, or ``None`` where it is not installed."""
+    try:
+        server = start()
+    except NotInstalled:
+        return None
+    open_.callback(server.close)
+    return server.port
 
 
 def load_feast(child: Child, stores: Stores, redis_port: int | None) -> dict[str, float]:

@@ -5,13 +5,16 @@
   defaults but for ``holdout``, which says what is asked. The peer is SAR over the same split. Costs are 1 - NDCG.
 - Training: CPU seconds of both cores.
 - Answers: 4,000 homes with eleven columns, 2,000 users, 40,000 interactions, all retrievers that such data
-  feeds; 500 candidates a request with four live numbers, on one core, in process.
+  feeds; 500 candidates a request with four live numbers, on one core, in process; then over HTTP, and in turn with
+  Feast's reading of 40 features for as many and a pipeline of scikit-learn over pandas.
+- EASE at 20,000 items: seconds and memory of a fit.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +22,7 @@ import movielens
 import numpy as np
 import pyarrow as pa
 from harness import Measured, Row, report
+from recommending import beside_feast, ease_at_scale, on_one_core, over_http
 
 from stackwright_recommender import Columns, ItemColumns, Recommender, Settings, evaluate, evaluate_recommender, train
 from stackwright_recommender.ranker import RankerOptions
@@ -35,16 +39,18 @@ ROUNDS: Final = 5
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=("quality", "answers"))
+    parser.add_argument("--only", choices=("quality", "answers", "ease"))
     only = parser.parse_args().only
     rows: list[Row] = []
     notes: list[str] = []
-    if only != "answers":
+    if only in (None, "ease"):
+        rows += ease_at_scale()
+    if only in (None, "quality"):
         if DATA.exists():
             rows += [row for protocol in BARS for row in lists_of_movielens(protocol)]
         else:
             notes.append(f"MovieLens left out: {DATA} is not there")
-    if only != "quality":
+    if only in (None, "answers"):
         rows += answers()
     report("recommender", rows, notes)
 
@@ -75,19 +81,31 @@ def answers(people: int = 2_000, homes: int = 4_000) -> list[Row]:
     people = [f"p{number}" for number in rng.integers(0, people, REQUESTS)]
     searched = [[f"h{number}" for number in rng.choice(homes, 500, replace=False)] for _ in range(REQUESTS)]
     live = {f"n{number}": rng.random(500) for number in range(4)}
-    for person, found in zip(people[:40], searched[:40], strict=True):
-        made.recommend(person, 20, candidates=found, live=live)
+
+    def one(number: int) -> None:
+        made.recommend(people[number], 20, candidates=searched[number], live=live)
+
+    with on_one_core():
+        rows = in_process(one, len(made.stages.features.names))
+    turns = iter(range(10**9))
+    rows += beside_feast(lambda: one(next(turns) % REQUESTS), homes)
+    return rows + over_http(made, people, searched, live)
+
+
+def in_process(ask: Callable[[int], None], width: int) -> list[Row]:
+    """Time requests one by one."""
+    for number in range(40):
+        ask(number)
     middle, slow, work = [], [], []
     for _ in range(ROUNDS):
         taken, busy = [], time.process_time()
-        for person, found in zip(people, searched, strict=True):
+        for number in range(REQUESTS):
             started = time.perf_counter()
-            made.recommend(person, 20, candidates=found, live=live)
+            ask(number)
             taken.append(1_000 * (time.perf_counter() - started))
         middle.append(float(np.median(taken)))
         slow.append(float(np.quantile(taken, 0.99)))
         work.append(1_000 * (time.process_time() - busy) / REQUESTS)
-    width = len(made.stages.features.names)
     return [
         Row(f"a list of 500 candidates x {width} columns, median", "ms", Measured.of(middle), bar=4.0),
         Row(f"a list of 500 candidates x {width} columns, 99 %", "ms", Measured.of(slow), bar=10.0),

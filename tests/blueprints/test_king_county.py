@@ -22,17 +22,18 @@ pytestmark = pytest.mark.nightly
 HERE = Path(__file__).parent / "king_county"
 
 Run = Callable[..., dict[str, Any]]
+Data = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, run: Run, king_county_data: Path) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, run: Run, data: Data) -> Path:
     folder = tmp_path_factory.mktemp("king_county") / "homes"
     run("new", folder, "--blueprint", "realtime")
     for name in ("blueprint.toml", "features.py"):
         shutil.copyfile(HERE / name, folder / name)
     assert run("check", "--project", folder)["problems"] == []
     run("apply", "--project", folder)
-    sales = king_county_data / "kc_house_data.csv"
+    sales = data("king_county") / "kc_house_data.csv"
     assert run("ingest", "homes", sales, "--project", folder)["added"] == 21_613
     written = run("materialize", "--project", folder)["views"]["homes@1"]["written"]
     assert written == 21_436, "one row a home: 353 rows are sales of homes that were sold before"
@@ -82,10 +83,10 @@ def test_a_key_keeps_its_leading_zeros_and_predicts_by_the_live_path(
 
 
 def test_rows_without_a_key_are_scored_from_their_own_features(
-    project: Path, trained: dict[str, Any], run: Run, king_county_data: Path, tmp_path: Path
+    project: Path, trained: dict[str, Any], run: Run, data: Data, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
-    answer = run("score", king_county_data / "future_unseen_examples.csv", out, "--project", project)
+    answer = run("score", data("king_county") / "future_unseen_examples.csv", out, "--project", project)
     assert answer["rows"] == 100
     table = pyarrow.csv.read_csv(out)
     prediction = table["prediction"].to_numpy()

@@ -24,7 +24,15 @@ from stackwright.assembly.blueprint import (
     TunePart,
 )
 from stackwright.assembly.discovery import Plugins
-from stackwright.assembly.gate_options import GATE_OPTIONS
+from stackwright.assembly.gate_options import GATE_OPTIONS, LIST_GATE_OPTIONS
+from stackwright.assembly.recommender_part import (
+    HoldoutPart,
+    InteractionsPart,
+    ItemsPart,
+    ListPart,
+    RecommenderPart,
+    SessionPart,
+)
 from stackwright.cli.main import parser
 from stackwright.cli.verbs import VERBS
 from stackwright_interfaces import errors, plugin
@@ -84,6 +92,12 @@ def test_the_first_page_names_every_verb() -> None:
         (DataPart, set()),
         (DeployPart, set()),
         (JobPart, {"name", "place"}),
+        (RecommenderPart, {"name", "place"}),
+        (InteractionsPart, set()),
+        (ItemsPart, set()),
+        (HoldoutPart, set()),
+        (ListPart, set()),
+        (SessionPart, set()),
         (Settings, set()),
     ],
     ids=[
@@ -99,6 +113,12 @@ def test_the_first_page_names_every_verb() -> None:
         "data",
         "deploy",
         "job",
+        "recommender",
+        "interactions",
+        "items",
+        "holdout",
+        "list",
+        "session",
         "serving",
     ],
 )
@@ -109,9 +129,14 @@ def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None
             assert f"`{key}`" in text or f"`[{key}" in text, key
 
 
-def test_every_gate_is_documented_with_its_options_and_defaults() -> None:
-    text = section(page("blueprint.md"), "Gates")
-    for gate, options in GATE_OPTIONS.items():
+@pytest.mark.parametrize(
+    ("heading", "gates"), [("Gates", GATE_OPTIONS), ("`[recommenders.NAME]`", LIST_GATE_OPTIONS)], ids=["rows", "lists"]
+)
+def test_every_gate_is_documented_with_its_options_and_defaults(
+    heading: str, gates: dict[str, dict[str, object]]
+) -> None:
+    text = section(page("blueprint.md"), heading)
+    for gate, options in gates.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{gate}`")]
         for option, value in options.items():
             tiny = isinstance(value, float) and 0 < value < 1e-3

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from servers import RedisServer
 
 from stackwright.assembly.stack import Stack
 
@@ -87,26 +84,16 @@ EVENTS = 200
 HOMES = 5
 
 
+@pytest.fixture(scope="module")
+def server(start_redis: Callable[..., RedisServer]) -> RedisServer:
+    return start_redis()
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    program = shutil.which("redis-server")
-    if program is None:
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("redis-server is not installed; run: apt-get install -y redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(program), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        except OSError:
-            time.sleep(0.01)
-    yield f"redis://127.0.0.1:{port}/0"
-    child.kill()
-    child.wait()
+def client(server: RedisServer) -> Iterator[Any]:
+    with server.raw() as client:
+        yield client
+        client.flushall()
 
 
 @pytest.mark.parametrize(
@@ -119,19 +106,16 @@ def server(tmp_path: Path) -> Iterator[str]:
     ],
 )  # fmt: skip
 def test_a_tick_that_is_killed_leaves_everything_there_once(
-    server: str, tmp_path: Path, run: Any, place: str, number: int
+    server: RedisServer, client: Any, tmp_path: Path, run: Any, place: str, number: int
 ) -> None:
-    import redis
-
     folder = tmp_path / "project"
     folder.mkdir()
-    (folder / "blueprint.toml").write_text(BLUEPRINT.format(url=server))
+    (folder / "blueprint.toml").write_text(BLUEPRINT.format(url=server.url))
     (folder / "features.py").write_text(FEATURES)
     run("apply", "--project", folder)
-    with redis.Redis.from_url(server) as client:
-        for visit in range(EVENTS):
-            time_ = f"2026-03-0{1 + visit % 3}T00:00:00Z"
-            client.xadd("visits", {"home_id": str(visit % HOMES), "visit": str(visit), "event_time": time_})
+    for visit in range(EVENTS):
+        time_ = f"2026-03-0{1 + visit % 3}T00:00:00Z"
+        client.xadd("visits", {"home_id": str(visit % HOMES), "visit": str(visit), "event_time": time_})
     tick = ["tick", "--project", str(folder), "--at", "2026-03-14T12:00:00Z"]
     killed = subprocess.run([sys.executable, "-c", KILLED, place, str(number), *tick], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()

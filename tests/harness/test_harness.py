@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
+import harness
 import pytest
 
 
-@pytest.fixture(scope="module")
-def harness() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("harness", Path(__file__).parents[1] / "bench" / "harness.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["harness"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_ratio_is_ours_by_theirs_so_that_smaller_is_better(harness: ModuleType) -> None:
+def test_a_ratio_is_ours_by_theirs_so_that_smaller_is_better() -> None:
     row = harness.Row("m", "s", harness.Measured(1.0, 0.1), "peer 1", harness.Measured(4.0, 0.1), ratio_bar=0.5)
     assert (row.ratio, row.met) == (0.25, True)
     slower = harness.Row("m", "s", harness.Measured(3.0, 0.1), "peer 1", harness.Measured(4.0, 0.1), ratio_bar=0.5)
     assert (slower.ratio, slower.met) == (0.75, False)
 
 
-def test_a_bar_is_the_greatest_cost(harness: ModuleType) -> None:
+def test_a_bar_is_the_greatest_cost() -> None:
     assert harness.Row("m", "s", harness.Measured(0.08, 0), bar=0.08).met is True
     assert harness.Row("m", "s", harness.Measured(0.09, 0), bar=0.08).met is False
     assert harness.Row("m", "s", harness.Measured(0.09, 0)).met is None
 
 
-def test_work_is_done_in_turn_and_warm_rounds_do_not_count(harness: ModuleType) -> None:
+def test_work_is_done_in_turn_and_warm_rounds_do_not_count() -> None:
     calls: list[str] = []
 
     def work(name: str, values: list[float]) -> object:
@@ -46,13 +33,13 @@ def test_work_is_done_in_turn_and_warm_rounds_do_not_count(harness: ModuleType) 
     assert (found["a"].median, found["b"].median, found["b"].spread) == (2, 4, 0)
 
 
-def test_a_difference_is_taken_round_by_round(harness: ModuleType) -> None:
+def test_a_difference_is_taken_round_by_round() -> None:
     ours, theirs = harness.Measured.of([3.0, 13.0, 5.0]), harness.Measured.of([1.0, 11.0, 3.0])
     assert ours.less(theirs) == harness.Measured(2.0, 0.0)
 
 
 def test_results_are_printed_and_written(
-    harness: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     row = harness.Row("start", "s", harness.Measured(0.5, 0.1), "peer 1", harness.Measured(1.0, 0.1), bar=0.4)

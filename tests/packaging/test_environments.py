@@ -58,7 +58,7 @@ def project(tmp_path: Path) -> Callable[[str], Path]:
 
 def test_only_the_chosen_adapters_are_there(store: Any) -> None:
     found = {(item["slot"], item["name"]) for item in store.json("plugins")["plugins"]}
-    blueprints = {("blueprint", "batch"), ("blueprint", "realtime")}
+    blueprints = {("blueprint", "batch"), ("blueprint", "realtime"), ("blueprint", "recommender")}
     assert found == {("offline", "duckdb"), ("online", "sqlite"), ("compute", "local"), *blueprints}
     assert not store.installed() & {
         "lightgbm",

@@ -28,7 +28,7 @@ from stackwright_journal.predictions import PredictionLog
 from stackwright_journal.records import PredictionRows
 from stackwright_market.sample import generate
 
-LISTINGS: Final = 8_000
+LISTINGS: Final = 16_000
 WINDOW: Final = timedelta(days=56)
 STRUCK: Final = "harbour"
 WITHIN: Final = 2
@@ -49,6 +49,7 @@ interval = 0
 level = true
 half_life = 60
 holdout = 0.1
+refit = true
 trainer = { adapter = "lightgbm", num_iterations = 200, learning_rate = 0.06, min_data_in_leaf = 10 }
 gates = { drift = "warn", slices = "warn" }
 
@@ -64,7 +65,7 @@ watch = "signed_median_error"
 by = ["district"]
 against = 0.0
 limit = 0.1
-min_rows = 25
+min_rows = 50
 windows = 1
 clear = 1
 action = "retrain"
@@ -93,6 +94,7 @@ class Found:
             less lies before it).
         detected: number of the window that found it and named the district; ``None`` where none did.
         false: windows before the shift that alarmed.
+        said: what was found in each of these.
         promoted: versions that the loop promoted.
         refused: what it trained and did not promote, and why.
         errors: median relative error of the struck district: ``before`` the shift, ``after`` it by the version of then,
@@ -104,6 +106,7 @@ class Found:
     windows: list[tuple[int, bool]] = field(default_factory=list)
     detected: int | None = None
     false: int = 0
+    said: list[str] = field(default_factory=list)
     promoted: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     errors: dict[str, float] = field(default_factory=dict)
@@ -239,6 +242,7 @@ class _Life:
             self.found.windows.append((number, alarmed))
             if alarmed and number < 0:
                 self.found.false += 1
+                self.found.said.append(f"window {number}: {verdict['words']}")
             if named and number >= 0 and self.found.detected is None:
                 self.found.detected = number
         for event in outcome.data["events"]:

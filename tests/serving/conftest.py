@@ -364,6 +364,11 @@ def rest(sock: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def on_redis(url: str) -> str:
+    """Return the online store of a blueprint that lies on a Redis."""
+    return f'{{ adapter = "redis", url = "{url}" }}'
+
+
 def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -380,6 +385,7 @@ def kit() -> SimpleNamespace:
         until=until,
         rest=rest,
         write_project=write_project,
+        on_redis=on_redis,
         server=Server,
         token=TOKEN,
         old_token=OLD_TOKEN,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import RedisServer
 
 import stackwright
 from stackwright.workflows import journal
@@ -288,61 +289,21 @@ def _strings(*values: str) -> tuple[Any, Any]:
     return np.array(values, dtype=object), np.ones(len(values), dtype=bool)
 
 
-class Redis:
-    """A Redis of its own, which can be stopped, killed and started again with what it held."""
-
-    def __init__(self, folder: Path) -> None:
-        program = shutil.which("redis-server")
-        if program is None:
-            say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-            say("redis-server is not installed; run: apt-get install -y redis-server")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self._command = [
-            str(program), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(folder), "--save", "",
-            "--appendonly", "yes", "--appendfsync", "always",
-        ]  # fmt: skip
-        self.start()
-
-    @property
-    def part(self) -> str:
-        return f'{{ adapter = "redis", url = "redis://127.0.0.1:{self.port}/0" }}'
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        for _ in range(500):
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            time.sleep(0.01)
-
-    def stall(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 @pytest.fixture(scope="module")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    found = Redis(tmp_path_factory.mktemp("redis"))
-    yield found
-    found.go_on()
-    found.kill()
+def redis(start_redis: Callable[..., RedisServer]) -> Iterator[RedisServer]:
+    """A Redis that keeps what it holds when it is killed."""
+    server = start_redis("--appendonly", "yes", "--appendfsync", "always")
+    yield server
+    server.kill()
 
 
 BREAKING = 'admin_tokens = [{ env = "ADMIN_TOKEN" }]\ndeadline = 1.5\nfailures = 3\nrest = 0.5'
 
 
 @pytest.fixture(scope="module")
-def on_redis(copied: Any, redis: Redis, kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def on_redis(copied: Any, redis: RedisServer, kit: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server over that Redis: it leaves a failing store alone, and answers 503 or 504."""
-    project = copied(tmp_path_factory.mktemp("redis") / "project", online=redis.part, serving=BREAKING)
+    project = copied(tmp_path_factory.mktemp("redis") / "project", online=kit.on_redis(redis.url), serving=BREAKING)
     with stackwright.load(project.folder, progress=lambda *_: None) as stack:
         stack.materialize()
     running = kit.server(project)
@@ -351,7 +312,7 @@ def on_redis(copied: Any, redis: Redis, kit: Any, tmp_path_factory: pytest.TempP
     running.clear()
 
 
-def test_a_store_that_is_down_is_left_alone_and_liveness_stays_200(on_redis: Any, redis: Redis, kit: Any) -> None:
+def test_a_store_that_is_down_is_left_alone_and_liveness_stays_200(on_redis: Any, redis: RedisServer, kit: Any) -> None:
     redis.kill()
     try:
         statuses = [on_redis.predict().status for _ in range(6)]
@@ -371,7 +332,7 @@ def test_a_store_that_is_down_is_left_alone_and_liveness_stays_200(on_redis: Any
 
 
 def test_a_store_that_is_slow_gets_a_deadline_and_others_are_answered_meanwhile(
-    on_redis: Any, redis: Redis, kit: Any
+    on_redis: Any, redis: RedisServer, kit: Any
 ) -> None:
     on_redis.predict()
     redis.stall()
@@ -392,9 +353,9 @@ def test_a_store_that_is_slow_gets_a_deadline_and_others_are_answered_meanwhile(
 
 
 def test_defaults_stand_in_for_a_store_that_is_down_and_say_so(
-    copied: Any, redis: Redis, kit: Any, tmp_path: Path
+    copied: Any, redis: RedisServer, kit: Any, tmp_path: Path
 ) -> None:
-    project = copied(tmp_path / "project", online=redis.part, serving=f"{BREAKING}\nfallback = true")
+    project = copied(tmp_path / "project", online=kit.on_redis(redis.url), serving=f"{BREAKING}\nfallback = true")
     running = kit.server(project)
     try:
         assert "degraded" not in running.predict(5).json

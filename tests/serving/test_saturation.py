@@ -7,19 +7,17 @@ import http.client
 import itertools
 import os
 import random
-import shutil
 import signal
-import socket
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import RedisServer
 
 import stackwright
 
@@ -34,25 +32,10 @@ SERVING = "deadline = 0.5\nfailures = 50\nrest = 0.2\nconcurrency = 32"
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Any]:
-    program = shutil.which("redis-server")
-    if program is None:
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say("redis-server is not installed; run: apt-get install -y redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(program), "--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path), "--save", ""]
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    for _ in range(500):
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            break
-        time.sleep(0.01)
-    yield child, f'{{ adapter = "redis", url = "redis://127.0.0.1:{port}/0" }}'
-    child.send_signal(signal.SIGCONT)
-    child.kill()
-    child.wait()
+def redis(start_redis: Callable[..., RedisServer]) -> Iterator[RedisServer]:
+    server = start_redis()
+    yield server
+    server.kill()
 
 
 @dataclass
@@ -107,7 +90,7 @@ def all_answer(server: Any) -> bool:
     return False
 
 
-def saturate(server: Any, kit: Any, redis: Any, seconds: float) -> tuple[Load, int, list[int]]:
+def saturate(server: Any, kit: Any, redis: RedisServer, seconds: float) -> tuple[Load, int, list[int]]:
     """Load a server for some seconds; return what happened, kills, and the memory of a worker meanwhile."""
     load, kills, memory = Load(server, kit), 0, []
     threads = [threading.Thread(target=load.client, args=(number,)) for number in range(CLIENTS)]
@@ -121,9 +104,9 @@ def saturate(server: Any, kit: Any, redis: Any, seconds: float) -> tuple[Load, i
             time.sleep(1.0)
             memory.append(resident(server))
             if turn % 4 == 1:
-                redis.send_signal(signal.SIGSTOP)
+                redis.stall()
                 time.sleep(0.7)
-                redis.send_signal(signal.SIGCONT)
+                redis.go_on()
             if turn % 4 == 3 and time.monotonic() >= due and all_answer(server):
                 os.kill(chance.choice(server.workers), signal.SIGKILL)
                 kills, due = kills + 1, time.monotonic() + APART
@@ -136,16 +119,15 @@ def saturate(server: Any, kit: Any, redis: Any, seconds: float) -> tuple[Load, i
 
 @pytest.mark.parametrize("seconds", [8.0, pytest.param(120.0, marks=pytest.mark.nightly)])
 def test_at_saturation_no_answer_is_wrong_and_none_is_lost(
-    copied: Any, kit: Any, redis: Any, tmp_path: Path, seconds: float
+    copied: Any, kit: Any, redis: RedisServer, tmp_path: Path, seconds: float
 ) -> None:
-    child, part = redis
-    project = copied(tmp_path / "project", online=part, server="workers = 2", serving=SERVING)
+    project = copied(tmp_path / "project", online=kit.on_redis(redis.url), server="workers = 2", serving=SERVING)
     with stackwright.load(project.folder, progress=lambda *_: None) as stack:
         stack.materialize()
     server = kit.server(project)
     try:
         kit.until(lambda: all(server.predict(home).status == 200 for home in range(8)))
-        load, kills, memory = saturate(server, kit, child, seconds)
+        load, kills, memory = saturate(server, kit, redis, seconds)
         assert kills >= 1 + (seconds > 60)
         assert load.wrong == []
         assert load.seen["unanswered"] == 0
