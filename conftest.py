@@ -1,15 +1,88 @@
-"""For all tests: no deadlines, for machines are busy; in CI the same examples every time; and a real S3 endpoint."""
+"""For all tests: no deadlines, for machines are busy; in CI the same examples every time; and real servers to start."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+from servers import NotInstalled, PostgresServer, RedisServer
+
+DATA = Path(__file__).parent.parent / "shared" / "data"
 
 settings.register_profile("stackwright", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("stackwright")
+
+
+def missing(message: str) -> NoReturn:
+    """Skip a test whose part is not installed; in CI it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str, str], str]:
+    """Say where a program is, given it and its Debian package."""
+
+    def program(name: str, package: str) -> str:
+        found = shutil.which(name)
+        return found or missing(f"{name} is not installed; run: apt-get install -y {package}")
+
+    return program
+
+
+@pytest.fixture(scope="session")
+def data() -> Callable[[str], Path]:
+    """Say where a real data set is, which lies beside the repository and not in it."""
+
+    def data(name: str) -> Path:
+        folder = DATA / name
+        if not folder.exists():
+            pytest.skip(f"the data set {name} is not in {DATA}")
+        return folder
+
+    return data
+
+
+@pytest.fixture(scope="session")
+def start_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RedisServer]]:
+    """Start a Redis with options of ``redis-server``; all are gone in the end."""
+    with ExitStack() as started:
+
+        def start(*options: str) -> RedisServer:
+            try:
+                server = RedisServer(tmp_path_factory.mktemp("redis server"), *options)
+            except NotInstalled as absent:
+                missing(str(absent))
+            started.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def start_postgres() -> Iterator[Callable[[], PostgresServer]]:
+    """Start a PostgreSQL with a database of its own; all are gone in the end."""
+    with ExitStack() as started:
+
+        def start() -> PostgresServer:
+            folder = Path(tempfile.mkdtemp(prefix="stackwright-postgres-"))
+            started.callback(shutil.rmtree, folder)
+            try:
+                server = PostgresServer(folder)
+            except NotInstalled as absent:
+                missing(str(absent))
+            started.callback(server.close)
+            return server
+
+        yield start
 
 
 @pytest.fixture(scope="session")
@@ -18,10 +91,7 @@ def s3() -> Iterator[Callable[[], str]]:
     try:
         from moto.server import ThreadedMotoServer
     except ModuleNotFoundError:
-        message = "moto's server is not installed; run: pip install 'moto[server]' boto3"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing("moto's server is not installed; run: pip install 'moto[server]' boto3")
     import boto3
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent
 LOCK = "requirements.lock"
 MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path("packages").glob("*/pyproject.toml"))]
 COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
-TOOLS = ["metaflow==2.19.39", "mlflow==3.17.2"]
+TOOLS = ["mlflow==3.17.2"]
 """Programs that tests talk to and that no environment can hold beside the rest: each has one of its own."""
 
 SHORT_NAMES = [Path(member).name.removeprefix("stackwright-") for member in MEMBERS]
@@ -76,10 +76,10 @@ def lint_session(session: nox.Session) -> None:
 S3 = ["stackwright-storage[s3]", "moto[server]"]
 PARTS = [
     f"stackwright-{name}"
-    for name in ("dask", "duckdb", "files", "lightgbm", "market", "sklearn", "sql", "sqlite", "uvicorn")
+    for name in ("dask", "duckdb", "files", "lightgbm", "market", "recommender", "sklearn", "sql", "sqlite", "uvicorn")
 ]
 NEEDS = {
-    "stackwright": [*PARTS, *S3],
+    "stackwright": [*PARTS, "stackwright-lightgbm[dask]", *S3],
     "stackwright-blueprints": ["stackwright-market"],
     "stackwright-features": ["stackwright-duckdb", "pandas", "polars"],
     "stackwright-files": S3,

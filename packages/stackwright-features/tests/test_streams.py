@@ -85,30 +85,30 @@ def test_a_stream_that_fails_is_named_when_its_rows_are_asked_for() -> None:
 
 
 def test_what_ended_a_lazy_table_is_raised_as_it_was() -> None:
-    def tables() -> Iterator[Any]:
-        yield homes(1)
+    def batches() -> Iterator[Any]:
+        yield from homes(1).to_batches()
         raise KeyError("as it was")
 
-    rows = Lazy(homes(1).schema, tables())
+    rows = Lazy(homes(1).schema, batches())
     with pytest.raises(KeyError, match="as it was"), rows.consumed():
         pa.table(rows)
 
 
 def test_a_lazy_table_cannot_be_consumed_twice() -> None:
-    rows = Lazy(homes(1).schema, iter([homes(1)]))
+    rows = Lazy(homes(1).schema, iter(homes(1).to_batches()))
     assert len(pa.table(rows)) == 1
     with pytest.raises(DataError, match="consumed already"):
         in_pieces(rows, "here")
 
 
 def test_an_error_of_the_consumer_stays_its_own() -> None:
-    rows = Lazy(homes(1).schema, iter([homes(1)]))
+    rows = Lazy(homes(1).schema, iter(homes(1).to_batches()))
     with pytest.raises(ZeroDivisionError), rows.consumed():
         raise ZeroDivisionError
 
 
 def test_a_consumer_that_wants_no_more_rows_ends_with_its_own_error() -> None:
-    rows = Lazy(homes(1).schema, iter([homes(1), homes(1)]))
+    rows = Lazy(homes(1).schema, iter(2 * homes(1).to_batches()))
     with pytest.raises(ZeroDivisionError), rows.consumed():
         _leave_in_the_middle(rows)
 

@@ -1,18 +1,15 @@
-"""A real Redis server for the tests, on a free port of this machine."""
+"""Stores over a real Redis server."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import redis
+from servers import RedisServer
 
 from stackwright_interfaces.testing.context import make_context
 from stackwright_redis.online import RedisOnlineStore
@@ -31,77 +28,23 @@ store = RedisOnlineStore(RedisConfig(url=url, prefix=prefix), make_context(Path(
 """
 
 
-def needed(program: str, package: str) -> str:
-    """Return where a program is; without it the test is skipped, but in CI it fails."""
-    found = shutil.which(program)
-    if found is None:
-        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        say(f"{program} is not installed; run: apt-get install -y {package}")
-    assert found is not None
-    return found
-
-
-class RedisServer:
-    """A server that can be stopped, killed and started again over the same folder and port."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.program = needed("redis-server", "redis-server")
-        self.folder, self.options = folder, options
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.start()
-
-    def start(self, *, wait: bool = True) -> None:
-        where = ("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "")
-        log = ("--logfile", str(self.folder / "redis.log"))
-        self.child = subprocess.Popen([self.program, *where, *log, *self.options])
-        if wait:
-            self.wait()
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert self.child.poll() is None, (self.folder / "redis.log").read_text()
-                time.sleep(0.01)
-            else:
-                return
-        raise AssertionError("the server does not start")
-
-    def kill(self) -> None:
-        self.child.kill()
-        self.child.wait()
-
-    def raw(self) -> redis.Redis:
-        return redis.Redis(port=self.port)
-
-
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def server(start_redis: Callable[..., RedisServer]) -> RedisServer:
     """The server that most tests share, each with a prefix of its own."""
-    started = RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "no")
-    yield started
-    started.kill()
+    return start_redis("--appendonly", "no")
 
 
 @pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+def own_server(start_redis: Callable[..., RedisServer]) -> Iterator[Callable[..., RedisServer]]:
     """Starts servers for one test alone, with options of ``redis-server``."""
-    started: list[RedisServer] = []
+    with ExitStack() as started:
 
-    def start(*options: str) -> RedisServer:
-        folder = tmp_path / f"redis {len(started)}"
-        folder.mkdir()
-        started.append(RedisServer(folder, *options))
-        return started[-1]
+        def start(*options: str) -> RedisServer:
+            server = start_redis(*options)
+            started.callback(server.kill)
+            return server
 
-    yield start
-    for one in started:
-        one.kill()
+        yield start
 
 
 @pytest.fixture
@@ -143,9 +86,3 @@ def start(server: RedisServer, tmp_path: Path) -> Iterator[Callable[[str], subpr
     for child in children:
         child.kill()
         child.communicate()
-
-
-@pytest.fixture
-def program() -> Callable[[str, str], str]:
-    """Says where a program is, given it and its Debian package."""
-    return needed

@@ -104,7 +104,8 @@ def microseconds(array: Any) -> NDArray[np.int64]:
     """Return the times of a ``timestamp[us]`` array of n, chunked or not, as int64; ``NAT`` where null."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    values: NDArray[np.int64] = array.cast(pa.int64()).fill_null(NAT).to_numpy()
+    numbers = array.cast(pa.int64())
+    values: NDArray[np.int64] = (numbers.fill_null(NAT) if numbers.null_count else numbers).to_numpy()
     return values
 
 

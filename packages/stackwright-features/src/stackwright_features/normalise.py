@@ -101,7 +101,7 @@ class NormalisedRows(Lazy):
             self.handed += part.handed
             self.refused += part.refused
             self.assumed_utc += part.assumed_utc
-            yield part.rows
+            yield from part.rows.to_batches()
 
 
 class _Normaliser:

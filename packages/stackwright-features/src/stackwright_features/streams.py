@@ -119,15 +119,15 @@ def _is_runs(found: Any) -> bool:
 class Lazy:
     """A table whose rows are made as they are consumed, which is possible once.
 
-    Attributes:
+    Args:
         schema: its ``pyarrow.Schema``.
-        failure: what ended its rows before their end.
+        batches: its ``pyarrow.RecordBatch``es.
     """
 
-    def __init__(self, schema: Any, tables: Iterator[Any]) -> None:
+    def __init__(self, schema: Any, batches: Iterator[Any]) -> None:
         self.schema = schema
-        self.failure: BaseException | None = None
-        self._tables: Iterator[Any] | None = tables
+        self._failure: BaseException | None = None
+        self._batches: Iterator[Any] | None = batches
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Give the rows as an Arrow stream.
@@ -135,20 +135,19 @@ class Lazy:
         Raises:
             ValueError: they were given before, and would now be none.
         """
-        if self._tables is None:
+        if self._batches is None:
             raise ValueError("its rows were consumed already")
-        tables, self._tables = self._tables, None
-        reader = pa.RecordBatchReader.from_batches(self.schema, self._batches(tables))
+        batches, self._batches = self._batches, None
+        reader = pa.RecordBatchReader.from_batches(self.schema, self._watched(batches))
         return reader.__arrow_c_stream__(requested_schema)
 
-    def _batches(self, tables: Iterator[Any]) -> Iterator[Any]:
+    def _watched(self, batches: Iterator[Any]) -> Iterator[Any]:
         try:
-            for table in tables:
-                yield from table.to_batches()
+            yield from batches
         except GeneratorExit:  # its consumer wants no more, for a reason of its own
             raise
         except BaseException as error:
-            self.failure = error
+            self._failure = error
             raise
 
     @contextmanager
@@ -157,6 +156,6 @@ class Lazy:
         try:
             yield
         except Exception:
-            if self.failure is not None:
-                raise self.failure from self.failure.__cause__
+            if self._failure is not None:
+                raise self._failure from self._failure.__cause__
             raise
