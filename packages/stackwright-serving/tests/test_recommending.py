@@ -19,10 +19,9 @@ import pytest
 from stackwright_interfaces.definitions import Entity, FeatureService, FeatureView
 from stackwright_interfaces.errors import ArtifactError, FeatureStoreError, PredictionError, StoreTimeout, UsageError
 from stackwright_interfaces.feature_store import FeatureRows, Status
-from stackwright_interfaces.model import Manifest, Signature
 from stackwright_interfaces.recommender import Hidden, Recommendations, Recommender, Request
 from stackwright_interfaces.registry import ModelVersion
-from stackwright_interfaces.types import FLOAT64, INT64, STRING, Field, list_of
+from stackwright_interfaces.types import INT64, STRING, Field, list_of
 from stackwright_serving.app import create_app
 from stackwright_serving.arms import Challenger
 from stackwright_serving.host import ModelHost
@@ -40,13 +39,6 @@ VIEWED = FeatureView(name="viewed", entity=USER, fields=(Field("items", list_of(
 SERVICE = FeatureService(name="sessions", selections=(VIEWED.select(),))
 ITEMS = tuple(f"h{number}" for number in range(1, 31))
 SEEN = {"ann": ("h1", "h2")}
-MANIFEST = Manifest(
-    flavour="shelves",
-    files={},
-    signature=Signature(inputs=(), outputs=(Field("score", FLOAT64),)),
-    task="recommendation",
-    service="",
-)
 
 
 class Shelves(Recommender):
@@ -177,7 +169,7 @@ class Shop:
         if version.version in self.refused:
             raise ArtifactError(version.ref, "damaged", "Train it again.")
         session = SessionReader(self.reader, SERVICE, "items") if self.with_session else None
-        return LoadedLists.warmed(version, MANIFEST, self.made[version.version], self.options, session)
+        return LoadedLists.warmed(version, self.made[version.version], self.options, session)
 
     def append(self, listed: Any) -> bool:
         self.lists.append(listed)
@@ -274,7 +266,9 @@ def test_a_list_is_logged_with_what_was_asked_and_what_was_answered(shop: Shop) 
 
 
 def test_the_blueprint_says_what_a_request_leaves_open(shop: Shop) -> None:
-    shop.options = ListOptions(n=4, diversity=0.3, explore=0.1, explore_depth=7, rules=(Hidden(items=("h3",)),))
+    shop.options = ListOptions(
+        usual=Request(n=4, diversity=0.3, explore=0.1, explore_depth=7, rules=(Hidden(items=("h3",)),))
+    )
     found = shop.ask(user="ann", diversity=0.6)
     assert items(found) == ["h4", "h5", "h6", "h7"]
     request = shop.made[1].asked[-1]
@@ -427,7 +421,7 @@ def test_where_the_store_fails_the_list_goes_without_the_session_and_says_so(sho
 
 @pytest.mark.parametrize("failure", [PredictionError("recommender", "broke"), ValueError("broke"), MemoryError()])
 def test_where_the_recommender_fails_what_is_popular_is_answered_and_flagged(shop: Shop, failure: Exception) -> None:
-    shop.options = ListOptions(rules=(Hidden(items=("h2",)),))
+    shop.options = ListOptions(usual=Request(rules=(Hidden(items=("h2",)),)))
 
     async def work(client: httpx.AsyncClient) -> None:
         shop.made[1].failure = failure

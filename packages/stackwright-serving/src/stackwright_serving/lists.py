@@ -15,7 +15,6 @@ import numpy as np
 
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import ArtifactError, FeatureStoreError, PredictionError
-from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.recommender import Hidden, Recommendations, Recommender, Request, Rule
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.types import Kind
@@ -26,6 +25,8 @@ log = logging.getLogger("stackwright.serving")
 
 POPULAR: Final = 10_000
 """How deep the list is that stands in for a recommender that fails."""
+_INT64: Final = 2**63
+_WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +34,11 @@ class ListOptions:
     """What every list of a recommender is made with.
 
     Args:
-        n: places, where a request names none.
-        diversity: 0 to 1, where a request names none.
-        explore: probability that a list is put in random order.
-        explore_depth: how many of the best chance puts in order.
-        rules: business rules.
+        usual: what holds where a request names nothing else.
         stale: seconds since a version was published from which on its lists are flagged.
     """
 
-    n: int = 10
-    diversity: float = 0.0
-    explore: float = 0.0
-    explore_depth: int = 0
-    rules: tuple[Rule, ...] = ()
+    usual: Request = field(default_factory=Request)
     stale: float = 7 * 86_400.0
 
 
@@ -103,16 +96,11 @@ def _as(kind: Kind, user: Any) -> Any:
     return number if number is not None and -_INT64 <= number < _INT64 else None
 
 
-_INT64: Final = 2**63
-_WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
-
-
 @dataclass(frozen=True)
 class LoadedLists:
     """A version of a recommender that is loaded.
 
     Args:
-        manifest: of its folder.
         recommender: one thread at a time asks it.
         options: what every list is made with.
         session: reads sessions, where the blueprint names a feature.
@@ -122,7 +110,6 @@ class LoadedLists:
     """
 
     version: ModelVersion
-    manifest: Manifest
     recommender: Recommender
     options: ListOptions
     session: SessionReader | None
@@ -134,7 +121,6 @@ class LoadedLists:
     def warmed(
         cls,
         version: ModelVersion,
-        manifest: Manifest,
         recommender: Recommender,
         options: ListOptions,
         session: SessionReader | None = None,
@@ -145,12 +131,13 @@ class LoadedLists:
             PredictionError: it does not answer, whatever it raised; it is closed then.
         """
         try:
-            popular = recommender.answer(Request(n=POPULAR, rules=_without_pins(options.rules), at=time.time())).items
+            rules = _without_pins(options.usual.rules)
+            popular = recommender.answer(Request(n=POPULAR, rules=rules, at=time.time())).items
         except Exception as error:
             with suppress(Exception):
                 recommender.close()
             raise PredictionError(version.ref, f"it does not answer ({error!r})"[:500]) from error
-        return cls(version, manifest, recommender, options, session, popular)
+        return cls(version, recommender, options, session, popular)
 
     def holds(self, version: ModelVersion) -> bool:
         """Return whether it is this version."""
@@ -202,16 +189,7 @@ class LoadedLists:
 
     def asked(self, given: Mapping[str, Any], session: Sequence[Any], at: float) -> Request:
         """Return a request as the recommender takes it: what the blueprint says, and over it what the client says."""
-        options = self.options
-        base = Request(
-            n=options.n,
-            diversity=options.diversity,
-            explore=options.explore,
-            explore_depth=options.explore_depth,
-            rules=options.rules,
-            at=at,
-        )
-        return replace(base, **{**given, "session": (*session, *given.get("session", ()))})
+        return replace(self.options.usual, at=at, **{**given, "session": (*session, *given.get("session", ()))})
 
 
 def _without_pins(rules: Sequence[Rule]) -> tuple[Rule, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,8 +20,6 @@ METRICS: Final[Mapping[str, tuple[str, ...]]] = {
     "ranking": ("ndcg", "map", "mrr", "recall", "precision"),
     "time_to_event": ("c_index",),
 }
-
-_MODEL = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*/)?[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +132,7 @@ class ModelPart:
 
 def read_model(reader: Reader, name: str, table: Any) -> ModelPart:
     """Read a model, noting what is wrong with it."""
-    where = reader.section(f"models.{name}")
-    if not isinstance(table, Mapping):
-        reader.add(where, f"is {table!r}", "Write a table.")
-        table = {}
-    if not _MODEL.fullmatch(name):
-        todo = "Use letters, digits, underscores and hyphens, with at most one namespace before a slash."
-        reader.add(where, f"{name!r} is not a usable name", todo)
+    where, table = reader.published("models", name, table)
     reader.keys(where, table, [key for key in ModelPart.__dataclass_fields__ if key not in ("name", "place")])
     trainer = reader.part(f"{where} trainer", table.get("trainer"))
     if table.get("transform") == "log" and table.get("task", "regression") != "regression":

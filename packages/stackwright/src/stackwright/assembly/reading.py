@@ -12,6 +12,7 @@ from typing import Any
 from stackwright_interfaces.errors import BlueprintError, StackwrightError, did_you_mean
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PUBLISHED = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*/)?[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,17 @@ class Reader:
     def section(self, name: str) -> str:
         """Return how a section is named in messages."""
         return f"{self.top} [{name}]"
+
+    def published(self, section: str, name: str, table: Any) -> tuple[str, Mapping[str, Any]]:
+        """Return how messages name the section of what is published under a name, and its table; note a bad name."""
+        where = self.section(f"{section}.{name}")
+        if not _PUBLISHED.fullmatch(name):
+            todo = "Use letters, digits, underscores and hyphens, with at most one namespace before a slash."
+            self.add(where, f"{name!r} is not a usable name", todo)
+        if isinstance(table, Mapping):
+            return where, table
+        self.add(where, f"is {table!r}", "Write a table.")
+        return where, {}
 
     def substitute(self, value: Any, where: str) -> Any:
         """Replace ``${NAME}`` in every text."""

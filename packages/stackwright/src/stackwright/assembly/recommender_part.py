@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from stackwright.assembly.reading import Part, Reader
-from stackwright_interfaces.recommender import AtMost, Boosted, Hidden, Holdout, Pinned, Rule
+from stackwright_interfaces.recommender import AtMost, Boosted, Hidden, Holdout, Pinned, Request, Rule
 
-_NAME: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*/)?[A-Za-z_][A-Za-z0-9_-]*")
 _UNITS: Final = ("s", "ms", "us", "ns")
 _SERVICE: Final = re.compile(r"[A-Za-z_][\w/]*@\d+")
 
@@ -131,6 +130,16 @@ class ListPart:
     explore_depth: int = 0
     rules: tuple[Rule, ...] = ()
 
+    def request(self) -> Request:
+        """Return what is asked where a request names nothing else."""
+        return Request(
+            n=self.n,
+            diversity=self.diversity,
+            explore=self.explore,
+            explore_depth=self.explore_depth,
+            rules=self.rules,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SessionPart:
@@ -178,13 +187,7 @@ class RecommenderPart:
 
 def read_recommender(reader: Reader, name: str, table: Any) -> RecommenderPart:
     """Read a recommender, noting what is wrong with it."""
-    where = reader.section(f"recommenders.{name}")
-    if not isinstance(table, Mapping):
-        reader.add(where, f"is {table!r}", "Write a table.")
-        table = {}
-    if not _NAME.fullmatch(name):
-        todo = "Use letters, digits, underscores and hyphens, with at most one namespace before a slash."
-        reader.add(where, f"{name!r} is not a usable name", todo)
+    where, table = reader.published("recommenders", name, table)
     reader.keys(where, table, [key for key in RecommenderPart.__dataclass_fields__ if key not in ("name", "place")])
     trainer = reader.part(f"{where} trainer", table.get("trainer"))
     if "interactions" not in table:

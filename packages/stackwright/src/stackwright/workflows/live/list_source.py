@@ -43,20 +43,11 @@ class ListsFromRegistry(Registered):
         folder = stack.registry.fetch(version)
         factory = format_factory(stack, Manifest.read(folder).flavour)
         probe(folder, factory, project=stack.project.folder, timeout=self._probe_seconds)
-        manifest, recommender = load(stack, version)
         part = stack.blueprint.recommenders[version.name]
-        return LoadedLists.warmed(version, manifest, recommender, self._options(part), self._session(part))
-
-    def _options(self, part: RecommenderPart) -> ListOptions:
-        made = part.list
-        return ListOptions(
-            n=made.n,
-            diversity=made.diversity,
-            explore=made.explore,
-            explore_depth=made.explore_depth,
-            rules=made.rules,
-            stale=self._stale,
-        )
+        options = ListOptions(usual=part.list.request(), stale=self._stale)
+        session = self._session(part)
+        _, recommender = load(stack, version)
+        return LoadedLists.warmed(version, recommender, options, session)
 
     def _session(self, part: RecommenderPart) -> SessionReader | None:
         if part.session is None:

@@ -101,8 +101,7 @@ def recommend(stack: Stack, question: Question, *, ref: str | None = None) -> Ou
     part = stack.blueprint.recommenders.get(version.name)
     session = _session(stack, part, question) if question.session is None else tuple(question.session)
     question = replace(question, at=question.at or stack.clock())
-    manifest, recommender = load(stack, version)
-    del manifest
+    _, recommender = load(stack, version)
     with closing(recommender):
         found = recommender.answer(request_of(part, question, session))
     return _told(version.ref, question, session, found)
@@ -110,8 +109,10 @@ def recommend(stack: Stack, question: Question, *, ref: str | None = None) -> Ou
 
 def request_of(part: RecommenderPart | None, question: Question, session: Sequence[Any] = ()) -> Request:
     """Return what is asked, over what the blueprint says of lists."""
-    usual = ListPart() if part is None else part.list
-    return Request(
+    usual = (ListPart() if part is None else part.list).request()
+    return replace(
+        usual,
+        explore=0.0,
         user=question.user,
         session=tuple(session),
         like=question.like,
@@ -120,8 +121,6 @@ def request_of(part: RecommenderPart | None, question: Question, session: Sequen
         at=question.at,
         area=question.area,
         budget=question.budget,
-        rules=usual.rules,
-        diversity=usual.diversity,
     )
 
 
