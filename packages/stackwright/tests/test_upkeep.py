@@ -164,6 +164,22 @@ def test_a_deleted_entity_is_gone_from_the_quarantine(stack: Any, tmp_path: Path
     assert done.data["quarantined"] == 1
     stack.quarantine("visits", export=tmp_path / "aside.parquet")
     assert pyarrow.parquet.read_table(tmp_path / "aside.parquet").column("id").to_pylist() == [2]
+    (left,) = stack.quarantine().data["files"]
+    assert (left["view"], left["origin"], left["rows"]) == ("visits@1", "incoming.csv", 1)
+
+
+def test_what_many_files_hold_is_exported_together_and_deleted_from_each(stack: Any, tmp_path: Path) -> None:
+    many = [(number % 3, -1.0 - number, "a", 2) for number in range(70_000)]
+    stack.ingest("visits", visits(tmp_path, *many))
+    stack.ingest("visits", visits(tmp_path, (1, 5.0, "z", 2), (1, 6.0, "y", 2)))
+    assert stack.delete_entity("home", home_id="0", yes=True).data["quarantined"] == 23_334
+    out = tmp_path / "aside.parquet"
+    stack.quarantine("visits", export=out)
+    aside = pyarrow.parquet.read_table(out).column("seconds").to_pylist()
+    assert sorted(aside) == sorted([5.0, 6.0, *(seconds for home, seconds, *_ in many if home)])
+    assert stack.delete_entity("home", home_id="1", yes=True).data["quarantined"] == 23_335
+    (left,) = stack.quarantine().data["files"]
+    assert left["rows"] == 23_333
 
 
 def test_too_many_missing_values_refuse_the_file(stack: Any, tmp_path: Path) -> None:

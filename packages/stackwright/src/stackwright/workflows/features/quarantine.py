@@ -19,12 +19,14 @@ from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows.files import first_line
 from stackwright.workflows.rows.fingerprint import Fingerprint
 from stackwright.workflows.rows.spool import spool
-from stackwright.workflows.rows.tables import write_table
+from stackwright.workflows.rows.tables import write_tables
 from stackwright_features.expectations import REASON, counted
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import DataError, UsageError
 
 _ABOUT: Final = b"stackwright"
+_TOGETHER: Final = 65_536
+"""Rows that are held at a time."""
 
 
 class Aside:
@@ -131,8 +133,7 @@ def quarantine(
     found = [_described(path) for path in files]
     notes = []
     if export is not None:
-        tables = [_read(path) for path in files] or [pa.table({})]
-        write_table(pa.concat_tables(tables, promote_options="permissive"), export)
+        _export(files, export)
         notes.append(f"Written to {export}. Mend it, drop the column {REASON}, and ingest it.")
     if clear:
         for path in files:
@@ -153,14 +154,35 @@ def forget(stack: Stack, views: Sequence[FeatureView], keys: Mapping[str, Any]) 
         in_file = {field: column for column, field in view.source.rename.items()}
         named = {in_file.get(name, name): value for name, value in keys.items()}
         for path in _files(stack, view.ref):
-            table = _read(path)
-            kept = table.filter(pc.invert(_of(table, named)))
-            removed += len(table) - len(kept)
-            if not len(kept):
-                path.unlink()
-            elif len(kept) < len(table):
-                write_table(kept, path)
+            removed += _forget(path, named)
     return removed
+
+
+def _forget(path: Path, keys: Mapping[str, Any]) -> int:
+    """Remove the rows of these keys from a file; return how many they were."""
+    with _opened(path) as file:
+        here = [name for name in keys if name in file.schema_arrow.names]
+        removed: int = sum(pc.sum(_of(some, keys)).as_py() for some in _tables(file, here))
+        if removed == file.metadata.num_rows:
+            path.unlink()
+        elif removed:
+            schema = file.schema_arrow.with_metadata({_ABOUT: (file.metadata.metadata or {}).get(_ABOUT, b"")})
+            kept = (some.filter(pc.invert(_of(some, keys))).cast(schema) for some in _tables(file))
+            write_tables(schema, kept, path)
+    return removed
+
+
+def _export(paths: Sequence[Path], to: Path) -> None:
+    """Write the rows of several files into one; its columns are theirs together."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(_opened(path)) for path in paths]
+        schemas = [file.schema_arrow.remove_metadata() for file in files]
+        schema = pa.unify_schemas(schemas, promote_options="permissive") if schemas else pa.schema([])
+        empty = schema.empty_table()
+        rows = (
+            pa.concat_tables([empty, some], promote_options="permissive") for file in files for some in _tables(file)
+        )
+        write_tables(schema, rows, to)
 
 
 def _of(table: Any, keys: Mapping[str, Any]) -> Any:
@@ -192,10 +214,10 @@ def _opened(path: Path) -> Iterator[Any]:
         raise DataError(str(path), f"cannot be read ({error})", "Restore it, or delete it.") from error
 
 
-def _read(path: Path) -> Any:
-    with _opened(path) as file:
-        about = (file.metadata.metadata or {}).get(_ABOUT)
-        return file.read().replace_schema_metadata({_ABOUT: about} if about else None)
+def _tables(file: Any, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """Give a file's rows, some thousand at a time."""
+    for batch in file.iter_batches(_TOGETHER, columns=columns):
+        yield pa.Table.from_batches([batch])
 
 
 def _described(path: Path) -> dict[str, Any]:

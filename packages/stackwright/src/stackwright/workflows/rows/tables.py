@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.csv
@@ -42,26 +42,33 @@ def suffix_of(path: Path) -> str:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write a file, whole or not at all.
+    """Write a file, as :func:`write_tables` does."""
+    write_tables(table.schema, [table], path)
+
+
+def write_tables(schema: pa.Schema, tables: Iterable[pa.Table], path: Path) -> None:
+    """Write a file, whole or not at all, out of one table after the other.
 
     Args:
+        schema: of each of them.
         path: ends in ``.csv`` or ``.parquet``.
 
     Raises:
         UsageError: another suffix.
         DataError: it cannot be written.
     """
-    write = _WRITERS[suffix_of(path)]
+    writer = _WRITERS[suffix_of(path)]
     try:
-        with replacing(path) as temporary:
-            write(table, temporary)
+        with replacing(path) as temporary, writer(temporary, schema) as out:
+            for table in tables:
+                out.write_table(table)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             str(path), f"cannot be written ({first_line(error)})", "Free space or allow writing there."
         ) from error
 
 
-_WRITERS: Final[Mapping[str, Callable[[pa.Table, Path], None]]] = {
-    ".csv": pyarrow.csv.write_csv,
-    ".parquet": pyarrow.parquet.write_table,
+_WRITERS: Final[Mapping[str, Callable[[Path, pa.Schema], Any]]] = {
+    ".csv": pyarrow.csv.CSVWriter,
+    ".parquet": pyarrow.parquet.ParquetWriter,
 }
