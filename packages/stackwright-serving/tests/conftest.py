@@ -221,6 +221,7 @@ class World:
     host: Any = None
     service: FeatureService = SERVICE
     tracing: Any = None
+    started: Callable[[], None] = lambda: None
 
     def app(self) -> Any:
         def open_state(opened: AsyncExitStack, metrics: Metrics) -> State:
@@ -235,7 +236,7 @@ class World:
                 blueprint="sha256:plan",
             )
 
-        return create_app(open_state)
+        return create_app(open_state, self.started)
 
 
 def new_world(root: Path) -> World:

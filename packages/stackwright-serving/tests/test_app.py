@@ -55,6 +55,13 @@ def test_keys_go_in_and_a_prediction_comes_out(ask: Ask, world: Any) -> None:
     assert answer.headers["x-request-id"] == body["request_id"]
 
 
+def test_a_start_is_told_once_and_when_everything_is_loaded(ask: Ask, world: Any) -> None:
+    loaded: list[Any] = []
+    world.started = lambda: loaded.extend(world.host.serving)
+    ask("GET", "/health/live")
+    assert loaded == ["valuation"]
+
+
 def test_many_rows_come_back_in_their_order(ask: Ask) -> None:
     rows = [{"listing_id": "L3"}, {"listing_id": "L1"}, {"listing_id": "L3"}]
     values = [item["value"] for item in ask("POST", "/predict/valuation", json={"rows": rows}).json()["predictions"]]

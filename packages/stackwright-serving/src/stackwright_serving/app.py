@@ -32,21 +32,23 @@ _LEFT = 499
 """Status of a request whose client left, as web servers log it; nobody receives it."""
 
 
-def create_app(open_state: Opener) -> Application:
+def create_app(open_state: Opener, started: Callable[[], None] = lambda: None) -> Application:
     """Return the application.
 
     Args:
         open_state: called when the lifespan starts, not before; what it pushes onto the exit stack is closed when the
             lifespan ends.
+        started: called once everything is loaded, before the first request.
     """
-    return Application(open_state)
+    return Application(open_state, started)
 
 
 class Application:
     """An ASGI 3 application. It opens nothing before its lifespan starts."""
 
-    def __init__(self, open_state: Opener) -> None:
+    def __init__(self, open_state: Opener, started: Callable[[], None] = lambda: None) -> None:
         self._open_state = open_state
+        self._started = started
         self._metrics = Metrics()
         self._gate: Gate | None = None
 
@@ -78,6 +80,7 @@ class Application:
             upkeep.start()
             opened.push_async_callback(upkeep.stop)
             self._gate = Gate(state)
+            self._started()
             yield state
             state.draining = True
 

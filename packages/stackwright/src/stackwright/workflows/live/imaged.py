@@ -23,7 +23,7 @@ from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.scoring import scorer_of
 from stackwright.workflows.live.serve import METRICS, PLAN
-from stackwright.workflows.live.worker import Guard, Worker
+from stackwright.workflows.live.worker import Guard, Worker, settle
 from stackwright_interfaces.errors import ArtifactError, ProjectError, StackwrightError, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat
 from stackwright_interfaces.registry import ModelVersion
@@ -138,7 +138,7 @@ def application() -> Application:
     """Return the application of an image. Opens nothing until its lifespan starts."""
     from stackwright_serving.app import create_app
 
-    return create_app(_open)
+    return create_app(_open, settle)
 
 
 def _open(opened: AsyncExitStack, metrics: Metrics) -> State:

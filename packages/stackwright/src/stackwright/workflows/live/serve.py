@@ -18,7 +18,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.list_source import ListsFromRegistry
 from stackwright.workflows.live.list_source import names as list_names
 from stackwright.workflows.live.registry_source import RegistrySource, champions, promoted
-from stackwright.workflows.live.worker import Worker, identity, log_as
+from stackwright.workflows.live.worker import Worker, identity, log_as, settle
 from stackwright_interfaces.errors import ModelNotFound, ProjectError
 from stackwright_interfaces.server import App
 
@@ -96,7 +96,7 @@ def application() -> Application:
     """Return the application of the plan that the environment names. Opens nothing until its lifespan starts."""
     from stackwright_serving.app import create_app
 
-    return create_app(_open)
+    return create_app(_open, settle)
 
 
 def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
