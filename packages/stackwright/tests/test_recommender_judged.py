@@ -75,6 +75,8 @@ def candidate(interactions: Interactions, staged: Recommender) -> Candidate:
         staged=staged,
         judged=staged,
         lists=lists,
+        popular=judging.popular(held, 10),
+        recall={},
         trainer=nothing,
         threads=1,
     )

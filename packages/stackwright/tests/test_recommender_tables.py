@@ -69,3 +69,21 @@ def test_a_column_of_a_type_that_is_no_text_is_told(tmp_path: Path, column: str,
     with pytest.raises(StackwrightError, match=f"column '{column}'") as told:
         read(tmp_path, items=f'[recommenders.x.items]\nsource = "items.parquet"\nitem = "item"\n{role}')
     assert isinstance(told.value, WrongType)
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        (["1", "23", "-4"], [1, 23, -4]),
+        (["1", "00123", "123"], ["1", "00123", "123"]),
+        (["1", "NA", "+1"], ["1", "NA", "+1"]),
+        (["1", "9223372036854775808", "1.0"], ["1", "9223372036854775808", "1.0"]),
+    ],
+)
+def test_identifiers_of_a_file_without_a_header_stay_as_many_as_there_are(
+    tmp_path: Path, written: list[str], read_as: list[object]
+) -> None:
+    (tmp_path / "looks.csv").write_text("".join(f"u{row};{item};{row}\n" for row, item in enumerate(written)))
+    found = read(tmp_path, more=', names = ["user", "item", "t"], delimiter = ";"')
+    assert found.interactions.table["item"].to_pylist() == read_as
+    assert found.interactions.table["user"].to_pylist() == ["u0", "u1", "u2"]

@@ -52,6 +52,8 @@ class Candidate:
         staged: the same, loaded.
         judged: the fit on the older interactions.
         lists: its lists for the users whose newer interactions were held out.
+        popular: what is popular, for the same users.
+        recall: retriever, or ``all``, → the share of what was held out that it names; nothing where that is not told.
         trainer: what fits.
         threads: of the fits.
     """
@@ -64,6 +66,8 @@ class Candidate:
     staged: Recommender
     judged: Recommender
     lists: Lists
+    popular: Lists
+    recall: Mapping[str, float]
     trainer: RecommenderTrainer
     threads: int
 
@@ -206,9 +210,8 @@ def of_few(interactions: Interactions, rows: int) -> Interactions:
 
 def baseline(candidate: Candidate, min_gain: float) -> Verdict:
     """The lists are better than what is popular, by a margin of its NDCG."""
-    popular = judging.popular(candidate.held, candidate.lists.k, candidate.tables.items)
-    mine, theirs = candidate.lists.mean(), popular.mean()
-    _, low, high = judging.gain(candidate.lists.each["ndcg"], popular.each["ndcg"])
+    mine, theirs = candidate.lists.mean(), candidate.popular.mean()
+    _, low, high = judging.gain(candidate.lists.each["ndcg"], candidate.popular.each["ndcg"])
     gain = mine / theirs - 1 if theirs else float("inf")
     name, users = f"ndcg@{candidate.lists.k}", len(candidate.lists.items)
     shown = f"{name} of {users:,} users {mine:.4f}, of what is popular {theirs:.4f}"
@@ -219,12 +222,12 @@ def baseline(candidate: Candidate, min_gain: float) -> Verdict:
 
 def candidate_recall(candidate: Candidate, share: float) -> Verdict:
     """The retrievers name enough of what was held out: what none of them names cannot be shown."""
-    found = judging.candidate_recall(candidate.judged, candidate.held)
+    found = candidate.recall
     if not found:
         return Verdict.inapplicable("the recommender does not tell what its retrievers name")
     best = max((name for name in found if name != "all"), key=lambda name: found[name])
     detail = f"{found['all']:.1%} of what was held out is named, wanted {share:.1%}; most by {best}: {found[best]:.1%}"
-    return Verdict(found["all"] >= share, detail, {"recall": found})
+    return Verdict(found["all"] >= share, detail, {"recall": dict(found)})
 
 
 def champion(candidate: Candidate, min_gain: float, users: int) -> Verdict:

@@ -130,7 +130,13 @@ def candidate_recall(recommender: Recommender, held: Held) -> dict[str, float]:
 
 
 def measured(
-    recommender: Recommender, held: Held, lists: Lists, catalogue: int, items: Items | None = None
+    recommender: Recommender,
+    held: Held,
+    lists: Lists,
+    *,
+    popular: Lists,
+    recall: Mapping[str, float],
+    catalogue: int,
 ) -> dict[str, float]:
     """Return every metric of lists.
 
@@ -139,8 +145,9 @@ def measured(
     ``cold_recall`` how much of it the lists hold.
 
     Args:
+        popular: what is popular, for the same users.
+        recall: what :func:`candidate_recall` found.
         catalogue: items that there are.
-        items: what is known of them.
     """
     found = {name: float(values.mean()) for name, values in lists.each.items()}
     shown = {item for places in lists.items.values() for item in places}
@@ -153,8 +160,7 @@ def measured(
         found["cold_recall"] = float(np.mean([item in set(lists.items.get(user, ())) for user, item in cold]))
     for name, other in strangers(recommender, held, lists.k).items():
         found[f"{name}_ndcg"] = other.mean()
-    found["popular_ndcg"] = popular(held, lists.k, items).mean()
-    recall = candidate_recall(recommender, held)
+    found["popular_ndcg"] = popular.mean()
     if recall:
         found["candidate_recall"] = recall["all"]
     return found

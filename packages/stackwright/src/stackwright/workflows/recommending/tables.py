@@ -23,6 +23,7 @@ from stackwright_interfaces.errors import DataError, MissingColumn, WrongType
 from stackwright_interfaces.recommender import Interactions, Items
 from stackwright_interfaces.types import FLOAT64, TIMESTAMP, Type
 
+_SHORTEST: Final = r"^(0|-?[1-9][0-9]{0,17})$"
 _MICROS: Final = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 
 
@@ -138,7 +139,7 @@ def _read(
             table = read_table(rows, where)
             notes += rows.notes
     else:
-        table = _odd_csv(Path(_here(stack, revealed(stack, part.source))), part, declared)
+        table = _odd_csv(Path(_here(stack, revealed(stack, part.source))), part, wanted, declared)
     for name in wanted:
         if name not in table.column_names:
             raise MissingColumn.of(where, name, table.column_names)
@@ -152,20 +153,31 @@ def _here(stack: Stack, source: str) -> str:
     return source if "://" in source else stack.path(source)
 
 
-def _odd_csv(path: Path, part: TablePart, declared: Mapping[str, Type]) -> pa.Table:
-    """Read a text file that has no header, another delimiter or encoding; a file of this machine."""
-    texts = {name: pa.float64() for name in declared}
+def _odd_csv(path: Path, part: TablePart, wanted: Sequence[str], declared: Mapping[str, Type]) -> pa.Table:
+    """Read a text file that has no header, another delimiter or encoding; a file of this machine.
+
+    A column is one of whole numbers where each is written as such a number is: 00123 and 123 are two texts.
+    """
+    types = dict.fromkeys(wanted, pa.string()) | dict.fromkeys(declared, pa.float64())
     try:
-        header = csv.read_csv(
+        table = csv.read_csv(
             path,
             csv.ReadOptions(column_names=list(part.names) or None, encoding=part.encoding),
-            csv.ParseOptions(delimiter=part.delimiter),
-            csv.ConvertOptions(column_types=texts, strings_can_be_null=True),
+            csv.ParseOptions(delimiter=part.delimiter, newlines_in_values=True),
+            csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
         )
     except (pa.ArrowException, OSError, UnicodeError, LookupError) as error:
         todo = "See that names, delimiter and encoding are those of the file."
         raise DataError(str(path), f"cannot be read ({first_line(error)})", todo) from error
-    return header
+    whole = {name: pa.int64() for name in wanted if name in table.column_names and _whole(table.column(name))}
+    return table.cast(
+        pa.schema([(name, whole.get(name, table.schema.field(name).type)) for name in table.column_names])
+    )
+
+
+def _whole(column: Any) -> bool:
+    """Return whether texts are whole numbers of 64 bits, each written in the one way that is shortest."""
+    return pa.types.is_string(column.type) and bool(pc.all(pc.match_substring_regex(column, _SHORTEST)).as_py())
 
 
 def _column(table: pa.Table, name: str) -> Any:

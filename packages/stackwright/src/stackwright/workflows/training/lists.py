@@ -92,7 +92,11 @@ def _fitted(stack: Stack, part: RecommenderPart, rows: Tables, held: Held, run: 
     with closing(judged.recommender()) as recommender:
         with run.step("evaluate"):
             lists = judging.lists_of(recommender, held, part.k)
-            measured = judging.measured(recommender, held, lists, _catalogue(rows), rows.items)
+            popular = judging.popular(held, part.k, rows.items)
+            recall = judging.candidate_recall(recommender, held)
+            measured = judging.measured(
+                recommender, held, lists, popular=popular, recall=recall, catalogue=_catalogue(rows)
+            )
         with run.step("refit"):
             fitted = _fit(stack, part, trainer, rows.interactions, rows, threads)
         stack.project.cache.mkdir(parents=True, exist_ok=True)
@@ -113,6 +117,8 @@ def _fitted(stack: Stack, part: RecommenderPart, rows: Tables, held: Held, run: 
                     staged=staged,
                     judged=recommender,
                     lists=lists,
+                    popular=popular,
+                    recall=recall,
                     trainer=trainer,
                     threads=threads,
                 )
@@ -155,10 +161,8 @@ def _fit(
 
 def _catalogue(rows: Tables) -> int:
     """Return how many items there are, in the interactions or beside them."""
-    items = set(rows.interactions.table["item"].unique().to_pylist())
-    if rows.items is not None:
-        items |= set(rows.items.table["item"].to_pylist())
-    return len(items)
+    tables = [rows.interactions.table, *([] if rows.items is None else [rows.items.table])]
+    return len({str(item) for table in tables for item in table["item"].unique().to_pylist()})
 
 
 def _key(stack: Stack, part: RecommenderPart, data: dict[str, Any]) -> str:
