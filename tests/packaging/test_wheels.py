@@ -73,8 +73,9 @@ def test_every_plugin_module_is_an_entry_point(wheel: zipfile.ZipFile, metadata:
 
 
 IN_USE_WITHOUT_AN_IMPORT = {
-    "hiredis", "httptools", "ibis-framework", "onnx", "onnxruntime", "optuna", "psycopg", "scikit-learn", "sqlglot",
-    "stackwright", "stackwright-blueprints", "stackwright-uvicorn", "threadpoolctl", "uvloop",
+    "faiss-cpu", "hiredis", "httptools", "ibis-framework", "implicit", "onnx", "onnxruntime", "optuna", "psycopg",
+    "scikit-learn", "sqlglot", "stackwright", "stackwright-blueprints", "stackwright-uvicorn", "threadpoolctl",
+    "uvloop",
 }  # fmt: skip
 """Found by name: by redis, uvicorn, Feast and SQLAlchemy, by entry point, by ``import_module``, as a command."""
 BROUGHT_BY = {"botocore": "boto3"}

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import implicit.cpu.als
 import numpy as np
 import pytest
 
-from stackwright_interfaces.errors import PluginError, TrainingError
+from stackwright_interfaces.errors import ArtifactError, PluginError, TrainingError
 from stackwright_recommender import Columns, Recommender, train
 from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.identifiers import Identifiers
 from stackwright_recommender.interactions import Interactions, Lists, Sessions
 from stackwright_recommender.pool import Pool
 from stackwright_recommender.retrieval import finding
+from stackwright_recommender.retrieval.als import AlternatingLeastSquares
+from stackwright_recommender.retrieval.content import Content
 from stackwright_recommender.retrieval.contract import Retriever, top
 from stackwright_recommender.retrieval.ease import Ease
+from stackwright_recommender.retrieval.nearest import Nearest
 from stackwright_recommender.retrieval.popularity import Popularity
 from stackwright_recommender.retrieval.sequences import Sequences
 
@@ -108,6 +113,89 @@ def test_ease_without_anything_liked_is_refused() -> None:
     known = random_interactions()
     with pytest.raises(TrainingError, match="no interactions"):
         Ease().fit(replace(known, weight=np.zeros(len(known))), bare(known.items))
+
+
+def test_histories_are_folded_in_as_implicit_folds_them_in() -> None:
+    known = random_interactions()
+    ours = AlternatingLeastSquares(size=8, alpha=4.0)
+    ours.fit(known, bare(known.items))
+    theirs = implicit.cpu.als.AlternatingLeastSquares(factors=8, regularization=0.1)
+    theirs.item_factors = ours.offered.astype(np.float32)
+    confidence = known.matrix
+    confidence.data = 1 + 4 * confidence.data
+    users = np.arange(known.users)
+    found = ours.asked(Sessions.of(known, users))
+    np.testing.assert_allclose(found, theirs.recalculate_user(users, confidence), atol=1e-4)
+
+
+def test_the_confidence_that_is_left_open_is_chosen_on_what_was_held_out(trained: Callable[..., Recommender]) -> None:
+    made = trained(retrievers=["als"])
+    assert made.stages.pool.retrievers[0].options()["alpha"] in (1.0, 10.0, 40.0)
+
+
+def homes(items: int, cells: int = 40) -> Catalogue:
+    """Return items whose numbers lie around some centres."""
+    rng = np.random.default_rng(5)
+    around = rng.normal(size=(cells, 6))[rng.integers(0, cells, items)]
+    numbers = around + 0.1 * rng.normal(size=(items, 6))
+    return replace(bare(items), numbers=numbers, number_names=tuple("abcdef"))
+
+
+def test_every_item_is_looked_at_where_they_are_few() -> None:
+    known, items = random_interactions(items=300), homes(300)
+    content, nearest = Content(), Nearest(of="content")
+    for one in (content, nearest):
+        one.fit(known, items)
+    sessions = Sessions.of(known, np.arange(known.users))
+    np.testing.assert_array_equal(nearest.candidates(sessions, 20).items, content.candidates(sessions, 20).items)
+
+
+def test_most_of_the_nearest_are_found_where_a_part_of_the_items_is_looked_at() -> None:
+    known, items = random_interactions(items=5_000, users=50), homes(5_000)
+    content, nearest = Content(), Nearest(of="content", exact=100)
+    for one in (content, nearest):
+        one.fit(known, items)
+    sessions = Sessions.of(known, np.arange(known.users))
+    right, found = (one.candidates(sessions, 50).items for one in (content, nearest))
+    shares = [np.isin(mine, best).mean() for mine, best in zip(found, right, strict=True)]
+    assert np.mean(shares) > 0.8
+    again = Nearest(of="content", exact=100)
+    again.fit(known, items)
+    assert again.state()["index"].tobytes() == nearest.state()["index"].tobytes()
+
+
+def test_items_that_came_later_are_found_by_the_index() -> None:
+    known, items = random_interactions(items=200), homes(260)
+    nearest = Nearest(of="content")
+    nearest.fit(known, replace(bare(200), numbers=items.numbers[:200], number_names=items.number_names))
+    back = Nearest(of="content")
+    back.restore(nearest.state(), items)
+    history = Sessions.one_after_another(np.array([250], np.int32), np.ones(1), np.array([1]), 260, np.zeros(1))
+    assert back.candidates(history, 3).items[0, 0] == 250
+    assert back.candidates(history, 260).items[0, 259] >= 0
+
+
+def test_an_index_of_something_else_is_damaged() -> None:
+    known, items = random_interactions(items=200), homes(200)
+    nearest = Nearest(of="content")
+    nearest.fit(known, items)
+    state = dict(nearest.state())
+    for wrong in (state | {"index": state["index"][:9]}, {key: state[key] for key in state if key != "index"}):
+        with pytest.raises(ArtifactError, match="damaged"):
+            Nearest(of="content").restore(wrong, items)
+    with pytest.raises(ArtifactError, match="damaged"):
+        Nearest(of="content").restore(state, homes(20))
+
+
+def test_a_library_that_is_missing_is_named_with_the_way_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, items = random_interactions(items=200), homes(200)
+    for module, extra, one in (
+        ("implicit.cpu.als", "implicit", AlternatingLeastSquares()),
+        ("faiss", "faiss", Nearest()),
+    ):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(PluginError, match=rf"stackwright-recommender\[{extra}\]"):
+            one.fit(known, items)
 
 
 def test_what_follows_is_what_followed_others() -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.interactions import Interactions, Lists, Sessions
 from stackwright_recommender.retrieval.contract import Scores, State
-from stackwright_recommender.retrieval.dense import DenseRetriever
+from stackwright_recommender.retrieval.products import ProductRetriever
 
 
-class Content(DenseRetriever):
+class Content(ProductRetriever):
     """Neighbours of a session in the space of attributes and numbers, searched exactly.
 
     Args:
@@ -50,13 +50,19 @@ class Content(DenseRetriever):
 
     def all_scores(self, sessions: Sessions) -> NDArray[Any]:
         """Return the cosine between each item and the history's weighted sum."""
-        return np.asarray(self._profiles(sessions) @ self._vectors.T, dtype=np.float32)[None]
+        return np.asarray(self.asked(sessions) @ self._vectors.T, dtype=np.float32)[None]
 
     def few_scores(self, sessions: Sessions, lists: Lists) -> Scores:
         """Return scores of the lists' items alone."""
-        return np.asarray(self._profiles(sessions) @ self._vectors[lists.item].T, dtype=np.float32)
+        return np.asarray(self.asked(sessions) @ self._vectors[lists.item].T, dtype=np.float32)
 
-    def _profiles(self, sessions: Sessions) -> NDArray[Any]:
+    @property
+    def offered(self) -> NDArray[Any]:
+        """The catalogue's vectors."""
+        return self._vectors
+
+    def asked(self, sessions: Sessions) -> NDArray[Any]:
+        """Return the weighted sum of each history's vectors, of length 1; NaN where there is none."""
         if len(sessions) == 1:  # as the product adds, without making a sparse matrix first
             weights = sessions.weight * np.exp2(-sessions.back / self.back)
             sums = (weights[:, None] * self._vectors[sessions.item]).sum(axis=0, keepdims=True)

@@ -18,7 +18,7 @@ from stackwright_interfaces.errors import ArtifactError, TrainingError
 from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.interactions import Interactions, Lists, Sessions
 from stackwright_recommender.retrieval.contract import Scores, State, Trial
-from stackwright_recommender.retrieval.dense import DenseRetriever
+from stackwright_recommender.retrieval.products import ProductRetriever, told
 
 _SIZE: Final = 32
 _SCALE: Final = 0.25
@@ -26,7 +26,7 @@ _SIZES: Final = (8, 16, 32, 64, 128)
 _SCALES: Final = (0.0, 0.25, 0.5)
 
 
-class Factors(DenseRetriever):
+class Factors(ProductRetriever):
     """Items in few dimensions.
 
     Args:
@@ -66,8 +66,7 @@ class Factors(DenseRetriever):
 
     def vectors(self) -> NDArray[Any]:
         """Return the items' factors."""
-        factors: NDArray[Any] = self._out
-        return factors
+        return self.offered
 
     def state(self) -> State:
         """Return what histories are folded in by, and what answers come from."""
@@ -81,22 +80,20 @@ class Factors(DenseRetriever):
         except (KeyError, ValueError) as error:
             raise ArtifactError("factors", f"damaged ({error!r})", "Train the recommender again.") from error
 
-    def all_scores(self, sessions: Sessions) -> NDArray[Any]:
-        """Return the score of each item."""
-        inside = sessions.matrix() @ self._in
-        said = self._said(inside @ self._out.T, inside, slice(None))
-        return said[None]
+    @property
+    def offered(self) -> NDArray[Any]:
+        """What answers come from."""
+        factors: NDArray[Any] = self._out
+        return factors
+
+    def asked(self, sessions: Sessions) -> NDArray[Any]:
+        """Return the histories, folded in."""
+        return np.asarray(sessions.matrix() @ self._in)
 
     def few_scores(self, sessions: Sessions, lists: Lists) -> Scores:
-        """Return scores of the lists' items alone."""
-        inside = sessions.weight[None] @ self._in[sessions.item]
-        return self._said(inside @ self._out[lists.item].T, inside, lists.item)
-
-    def _said(self, scores: NDArray[Any], inside: NDArray[Any], items: Any) -> NDArray[Any]:
-        """Return scores, NaN for histories and items without factors."""
-        scores[~inside.any(axis=1)] = np.nan
-        scores[:, ~self._out[items].any(axis=1)] = np.nan
-        return np.asarray(scores, dtype=np.float32)
+        """Return scores of the lists' items alone: of one session, without making a sparse matrix first."""
+        inside, items = sessions.weight[None] @ self._in[sessions.item], self._out[lists.item]
+        return told(inside @ items.T, inside, items)
 
 
 def _decomposed(known: Interactions, size: int, scale: float) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -23,6 +23,8 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "popular": f"{_HERE}.popularity:Popularity",
     "fresh": f"{_HERE}.fresh:Fresh",
     "neighbours": f"{_HERE}.neighbours:Neighbours",
+    "als": f"{_HERE}.als:AlternatingLeastSquares",
+    "nearest": f"{_HERE}.nearest:Nearest",
 }
 """Name → class."""
 
