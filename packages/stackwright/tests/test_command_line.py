@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 import stackwright
 from stackwright.cli.verbs import VERBS
 from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.trainer import CONTRACT as TRAINERS
 
 HEAVY = "{'numpy', 'pandas', 'pyarrow', 'duckdb', 'lightgbm', 'rich', 'uvicorn'} & set(sys.modules)"
 
@@ -86,7 +89,7 @@ def test_every_verb_takes_json_and_those_on_a_project_its_folder(verb: Any, run:
     told = run(verb.name, "--help")
     assert told.code == 0
     assert "--json" in told.out
-    assert ("--project DIR" in told.out) == (verb.name not in ("new", "plugins"))
+    assert ("--project DIR" in told.out) == (verb.name not in ("new", "plugins", "version", "completion"))
 
 
 def test_the_help_names_every_verb_with_what_it_does(run: Any) -> None:
@@ -105,8 +108,23 @@ def test_the_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "heavy []", done.stderr
 
 
-def test_the_version_is_told(run: Any) -> None:
-    assert run("--version").out.startswith("stackwright 0.")
+def test_the_version_is_told_with_all_that_a_report_of_a_bug_needs(run: Any) -> None:
+    told = run("--version")
+    assert told.out == run("version").out
+    assert told.out.startswith("stackwright 0.")
+    document = run("--version", "--json").json
+    assert document["interfaces"].startswith("0.")
+    assert document["python"].startswith(platform.python_version())
+    (adapter,) = [each for each in document["adapters"] if (each["slot"], each["adapter"]) == ("trainer", "lightgbm")]
+    assert (adapter["distribution"], adapter["contract"]) == ("stackwright-lightgbm", TRAINERS)
+    assert adapter["vendors"]["lightgbm"] == metadata.version("lightgbm")
+    assert f"lightgbm {metadata.version('lightgbm')}" in told.out
+
+
+def test_the_version_imports_nothing_heavy(unmeasured: dict[str, str]) -> None:
+    code = f"import sys; from stackwright.cli.main import main\nmain(['--version'])\nprint('heavy', sorted({HEAVY}))"
+    done = subprocess.run([sys.executable, "-c", code], env=unmeasured, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "heavy []", done.stderr
 
 
 def test_a_project_is_found_where_the_command_runs(filled: Path) -> None:

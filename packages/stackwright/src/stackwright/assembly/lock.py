@@ -9,10 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +20,7 @@ from stackwright.assembly.blueprint import Problem
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import Plan, plain
 from stackwright.assembly.project import Project, write_json
+from stackwright.assembly.vendors import installed, vendors
 from stackwright_interfaces.errors import ProjectError
 
 FORMAT: Final = 1
@@ -30,7 +29,6 @@ ROOMS: Final = tuple(
 )
 
 _RELOCK: Final = "If it is meant, run: stackwright lock"
-_REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def describe(plan: Plan, plugins: Plugins) -> dict[str, Any]:
@@ -140,32 +138,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _distribution(name: str, module: str) -> dict[str, Any]:
-    try:
-        found = metadata.distribution(name)
-    except (metadata.PackageNotFoundError, ValueError):
+    found = installed(name)
+    if found is None:
         return {"distribution": name, "version": "", "files": "", "requires": {}}
-    requires = {vendor: version for vendor in _requirements(found) if (version := _version(vendor))}
     return {
         "distribution": name,
         "version": found.version,
         "files": _hash(_recorded(found) or _on_disk(module.partition(".")[0])),
-        "requires": requires,
+        "requires": {need.name: need.installed for need in vendors(name) if need.installed and need.name not in ROOMS},
     }
-
-
-def _requirements(found: metadata.Distribution) -> list[str]:
-    """Return the names a distribution always needs: not those of extras."""
-    lines = [line for line in found.requires or () if "extra ==" not in line]
-    names = [match[0] for line in lines if (match := _REQUIREMENT.match(line))]
-    return sorted(name for name in names if name not in ROOMS)
-
-
-@cache
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _recorded(found: metadata.Distribution) -> list[str]:

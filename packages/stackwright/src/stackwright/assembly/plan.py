@@ -115,6 +115,12 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
     return Plan(blueprint=blueprint, choices=choices)
 
 
+def selected(blueprint: Blueprint, plugins: Plugins) -> dict[str, Choice]:
+    """Return slot → choice of those parts whose adapters are installed, whatever else is wrong."""
+    choices = {slot: _choose(slot, part, plugins, []) for slot, part in _parts(blueprint)}
+    return {slot: choice for slot, choice in choices.items() if choice is not None}
+
+
 def _parts(blueprint: Blueprint) -> Iterable[tuple[str, Part]]:
     for slot in ("feature_store", "offline", "online", "registry", "compute", "server"):
         part = getattr(blueprint, slot)

@@ -73,6 +73,11 @@ class Project:
         return self.state / "cache"
 
     @property
+    def address(self) -> Path:
+        """Where the running server answers, with its process."""
+        return self.state / "address.json"
+
+    @property
     def reports(self) -> Path:
         """Reports for people."""
         return self._of_env(self.folder / "reports")

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from stackwright_interfaces.errors import BlueprintError, StackwrightError, did_you_mean
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _PUBLISHED = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*/)?[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -89,7 +89,7 @@ class Reader:
     def substitute(self, value: Any, where: str) -> Any:
         """Replace ``${NAME}`` in every text."""
         if isinstance(value, str):
-            return _VARIABLE.sub(lambda match: self._variable(match[1], where), value)
+            return VARIABLE.sub(lambda match: self._variable(match[1], where), value)
         if isinstance(value, dict):
             return {key: self.substitute(item, f"{where} {key}") for key, item in value.items()}
         if isinstance(value, list):

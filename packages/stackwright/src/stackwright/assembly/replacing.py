@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+_TEMPORARY: Final = re.compile(r"\..+\.(?P<process>\d+)\.tmp")
 
 
 @contextmanager
@@ -28,14 +32,19 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def leftovers(paths: Iterable[Path]) -> Iterator[Path]:
+    """Give those temporary files whose writer was killed in the middle."""
+    for path in paths:
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and not _alive(int(found["process"])):
+            yield path
+
+
 def _remove_leftovers(path: Path) -> None:
-    start, end = f".{path.name}.", ".tmp"
-    for found in path.parent.iterdir():
-        if found.name.startswith(start) and found.name.endswith(end):
-            process = found.name[len(start) : -len(end)]
-            if process.isdecimal() and not _alive(int(process)):
-                with suppress(OSError):
-                    found.unlink()
+    mine = (found for found in path.parent.iterdir() if found.name.startswith(f".{path.name}."))
+    for found in leftovers(mine):
+        with suppress(OSError):
+            found.unlink()
 
 
 def _alive(process: int) -> bool:

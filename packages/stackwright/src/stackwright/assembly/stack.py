@@ -245,7 +245,7 @@ class Stack:
 
     def recommender_trainer(self, part: RecommenderPart) -> RecommenderTrainer:
         """Return the trainer of a recommender."""
-        trainer: RecommenderTrainer = self._build(self.plan.choices[f"recommender:{part.name}"])
+        trainer: RecommenderTrainer = self.build(self.plan.choices[f"recommender:{part.name}"])
         return trainer
 
     def recommender_format(self, flavour: str) -> RecommenderFormat:
@@ -261,10 +261,10 @@ class Stack:
         """Return the trainer that a model's settings name: those of the blueprint, or those it had once."""
         planned = self.plan.choices.get(f"trainer:{model.name}")
         if planned is not None and planned.part == model.trainer:
-            trainer: Trainer = self._build(planned)
+            trainer: Trainer = self.build(planned)
             return trainer
         spec = self.plugins.adapter(model.trainer.where, model.trainer.adapter, SLOTS["trainer"])
-        other: Trainer = self._build(Choice(model.trainer, spec))
+        other: Trainer = self.build(Choice(model.trainer, spec))
         return other
 
     def trainer_named(self, adapter: str) -> Trainer:
@@ -327,16 +327,21 @@ class Stack:
         if slot not in self.plan.choices:
             kind = slot.partition(":")[0]
             raise self._absent(kind, f'Add [{kind}] with adapter = "..."; see: stackwright plugins')
-        return self._build(self.plan.choices[slot])
+        return self.build(self.plan.choices[slot])
 
     def _named(self, where: str, adapter: str, slot: str) -> Any:
         """Build an adapter with its default options, whatever the blueprint names."""
-        return self._build(Choice(Part(where, adapter), self.plugins.adapter(where, adapter, SLOTS[slot])))
+        return self.build(Choice(Part(where, adapter), self.plugins.adapter(where, adapter, SLOTS[slot])))
 
     def _absent(self, slot: str, todo: str) -> BlueprintError:
         return BlueprintError(f"{blueprints.FILE} [{slot}]", "the slot is empty", todo)
 
-    def _build(self, choice: Choice) -> Any:
+    def build(self, choice: Choice) -> Any:
+        """Build what fills a slot; it is closed with the stack.
+
+        Raises:
+            PluginError: its adapter cannot be loaded.
+        """
         return self._hold(self._make(choice))
 
     def _make(self, choice: Choice) -> Any:

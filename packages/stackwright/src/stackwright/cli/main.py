@@ -25,17 +25,6 @@ _COLLECT_EVERY: Final = 50_000
 """Objects made between two collections: modules live to the end, and by default they are searched over and over."""
 
 
-class _Version(argparse.Action):
-    """Looks the version up when it is asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
-        """Print it and exit."""
-        from importlib.metadata import version
-
-        sys.stdout.write(f"stackwright {version('stackwright')}\n")
-        parser.exit()
-
-
 def parser(only: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of the whole command line.
 
@@ -47,7 +36,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
         description="Machine-learning stacks, built from parts.",
         epilog="stackwright VERB --help says more about a verb.",
     )
-    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    top.add_argument("--version", action="store_true", help="the same as the verb version")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in (verb for verb in VERBS if only in (None, verb.name)):
         sub = verbs.add_parser(verb.name, help=verb.summary, description=verb.description or verb.summary)
@@ -63,7 +52,7 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return the exit code."""
     gc.set_threshold(_COLLECT_EVERY)
-    given = _joined(sys.argv[1:] if arguments is None else arguments)
+    given = joined(sys.argv[1:] if arguments is None else arguments)
     only = next((verb.name for verb in VERBS if [verb.name] == [*given[:1]]), None)
     options = parser(only).parse_args(given)
     try:
@@ -79,8 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if outcome is None or outcome.ok else 1
 
 
-def _joined(given: Sequence[str]) -> list[str]:
-    """Return a command line with a verb of two words (``models show``) as one."""
+def joined(given: Sequence[str]) -> list[str]:
+    """Return a command line with a verb of two words (``models show``) as one, and ``--version`` as the verb."""
+    if given[:1] == ["--version"]:
+        return ["version", *given[1:]]
     both = " ".join(given[:2])
     return [both, *given[2:]] if any(verb.name == both for verb in VERBS) else list(given)
 

@@ -6,6 +6,7 @@ from stackwright.cli.console import CONSOLE
 from stackwright.cli.features import FEATURES
 from stackwright.cli.lineage import LINEAGE
 from stackwright.cli.live import LIVE
+from stackwright.cli.machine import MACHINE
 from stackwright.cli.modelling import MODELLING
 from stackwright.cli.monitoring import MONITORING
 from stackwright.cli.project import PROJECT
@@ -13,4 +14,4 @@ from stackwright.cli.verb import Verb
 
 __all__ = ["VERBS", "Verb"]
 
-VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *CONSOLE)
+VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *CONSOLE, *MACHINE)

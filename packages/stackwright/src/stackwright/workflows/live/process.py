@@ -17,7 +17,7 @@ from typing import IO, Any
 from urllib.parse import quote, urlsplit
 
 from stackwright.assembly.project import Project
-from stackwright.workflows.live.serve import ENDS_WITH_STDIN, address_file
+from stackwright.workflows.live.serve import ENDS_WITH_STDIN
 from stackwright_interfaces.errors import ServerError
 
 
@@ -42,11 +42,11 @@ def serving(project: Project, *, timeout: float = 60.0) -> Iterator[str]:
             "--port",
             "0",
         ]
-        address_file(project).unlink(missing_ok=True)
+        project.address.unlink(missing_ok=True)
         variables = {**os.environ, ENDS_WITH_STDIN: "1"}  # so that it does not outlive a killed parent
         child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.PIPE, env=variables)
         try:
-            yield _await_address(child, address_file(project), log, timeout)
+            yield _await_address(child, project.address, log, timeout)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from stackwright.assembly import serving_part
-from stackwright.assembly.project import Project, write_json
+from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.list_source import ListsFromRegistry
 from stackwright.workflows.live.list_source import names as list_names
@@ -33,11 +33,6 @@ ENDS_WITH_STDIN: Final = "STACKWRIGHT_ENDS_WITH_STDIN"
 METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def address_file(project: Project) -> Path:
-    """Return the file that holds the address of the running server."""
-    return project.state / "address.json"
-
-
 def serve(stack: Stack) -> None:
     """Serve the promoted models until SIGTERM or SIGINT; say where, also in ``address.json``.
 
@@ -52,7 +47,7 @@ def serve(stack: Stack) -> None:
         raise ModelNotFound("registry", "no model of this blueprint is promoted", todo)
     settings = serving_part.settings(stack.blueprint.serving, stack.project.folder)
     app = _planned(stack)
-    address = address_file(stack.project)
+    address = stack.project.address
 
     def ready(url: str) -> None:
         write_json(address, {"url": url, "pid": os.getpid()})

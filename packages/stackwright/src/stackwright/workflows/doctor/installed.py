@@ -1,0 +1,92 @@
+"""What is installed: plugins, what their distributions need, and whether it can be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.plan import SLOTS, Choice
+from stackwright.assembly.vendors import Vendor, vendors, version
+from stackwright.workflows.doctor.finding import Finding
+
+_IMPORT_SECONDS: Final = 60.0
+_AT_ONCE: Final = 2
+
+
+def engine() -> Finding:
+    """Look whether the engine has what it needs, and can import it."""
+    problems = [_misfit("stackwright", vendor) for vendor in vendors("stackwright") if not vendor.fits]
+    if problems:
+        return problems[0]
+    failed = _import("stackwright.notebook", [vendor.name for vendor in vendors("stackwright")])
+    if failed:
+        return Finding("stackwright", f"cannot be imported: {failed}", "Run: pip install --force-reinstall stackwright")
+    return Finding("stackwright", f"{version('stackwright')}, with what it needs")
+
+
+def plugins(installed: Plugins) -> Iterator[Finding]:
+    """Look for plugins that are broken, and for adapters that are offered twice."""
+    found = list(installed.all())
+    for plugin in found:
+        if plugin.problem:
+            where = f"plugin {plugin.name}"
+            said = f"{plugin.distribution} {plugin.version} is broken: {plugin.problem}"
+            yield Finding(where, said, f"Reinstall or uninstall {plugin.origin}.")
+    offered = Counter((spec.provides, spec.name) for plugin in found for spec in plugin.adapters)
+    slots = {contract: slot for slot, contract in SLOTS.items()}
+    for (contract, name), times in offered.items():
+        if times > 1:
+            both = [p.origin for p in found for s in p.adapters if (s.provides, s.name) == (contract, name)]
+            said = f"{slots.get(contract, '?')} {name!r} is offered by {' and '.join(both)}"
+            yield Finding("plugins", said, "Uninstall one of them.")
+    ready = sum(len(plugin.adapters) for plugin in found)
+    yield Finding("plugins", f"{ready} adapters of {len({plugin.origin for plugin in found})} distributions")
+
+
+def parts(choices: Iterable[Choice], installed: Plugins) -> Iterator[Finding]:
+    """Look at the adapters of a blueprint: are the versions there that each is tested with, can they be imported?"""
+    chosen = {choice.spec.factory: choice for choice in choices}.values()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for found in pool.map(lambda choice: list(_part(choice, installed)), chosen):
+            yield from found
+
+
+def _part(choice: Choice, installed: Plugins) -> Iterator[Finding]:
+    spec = choice.spec
+    plugin = next(plugin for plugin in installed.load(spec.name) if spec in plugin.adapters)
+    subject = f"{choice.part.where} {spec.name}"
+    needed = vendors(plugin.distribution)
+    problems = [_misfit(subject, vendor) for vendor in needed if not vendor.fits]
+    if problems:
+        yield from problems
+        return
+    failed = _import(spec.factory.partition(":")[0], [vendor.name for vendor in needed])
+    if failed:
+        todo = f"Install what it names, or run: pip install --force-reinstall {plugin.origin}"
+        yield Finding(subject, f"cannot be imported: {failed}", todo)
+        return
+    ours = [f"{vendor.name} {vendor.installed}" for vendor in needed if not vendor.name.startswith("stackwright")]
+    yield Finding(subject, ", ".join([f"{plugin.origin} {plugin.version}".strip(), *ours]))
+
+
+def _misfit(subject: str, vendor: Vendor) -> Finding:
+    takes = f"{vendor.name}{vendor.takes}"
+    installed = f"{vendor.installed} is installed" if vendor.installed else "it is not installed"
+    return Finding(subject, f"takes {takes}, {installed}", f"Run: pip install '{takes}'")
+
+
+def _import(module: str, distributions: list[str]) -> str:
+    """Import an adapter and its vendors in a process of their own; return what failed."""
+    command = [sys.executable, "-m", "stackwright.workflows.doctor.importing", module, *distributions]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_IMPORT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"it takes more than {_IMPORT_SECONDS:.0f} s"
+    if done.returncode < 0:
+        return f"the process was ended by signal {-done.returncode}"
+    return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
