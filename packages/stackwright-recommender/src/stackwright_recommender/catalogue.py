@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from stackwright_recommender.identifiers import UNKNOWN, Codes, Identifiers
+from stackwright_recommender.spectrum import strongest
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -105,11 +106,7 @@ def _unit(rows: Any) -> Any:
 def _pressed(rows: Any) -> NDArray[Any]:
     if rows.shape[1] <= _WIDE or min(rows.shape) <= _PRESSED + 1:
         return np.asarray(rows.toarray())
-    from scipy.sparse.linalg import svds
-
-    start = np.ones(min(rows.shape))
-    _, _, axes = svds(rows.astype(np.float64), k=_PRESSED, v0=start)
-    return np.asarray(rows @ axes.T)
+    return np.asarray(rows @ strongest(rows.astype(np.float64), _PRESSED))
 
 
 def _standardised(numbers: Floats) -> Floats:

@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
 
 from stackwright_interfaces.errors import ArtifactError, TrainingError
 from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.interactions import Interactions, Lists, Sessions
 from stackwright_recommender.retrieval.contract import Scores, State, Trial
 from stackwright_recommender.retrieval.products import ProductRetriever, told
+from stackwright_recommender.spectrum import strongest
 
 _SIZE: Final = 32
 _SCALE: Final = 0.25
@@ -105,8 +105,6 @@ def _decomposed(known: Interactions, size: int, scale: float) -> tuple[NDArray[A
     if size < 1 or not matrix.nnz:
         raise TrainingError("factors", f"{matrix.shape[0]} users and {matrix.shape[1]} items", "Give two of each.")
     scaled = sp.diags(1 / of_users) @ matrix @ sp.diags(1 / of_items)
-    _, strength, axes = svds(scaled, k=size, v0=np.ones(min(scaled.shape)))
-    order = np.argsort(-strength, kind="stable")
-    kept = axes[order].T
+    kept = strongest(scaled, size)
     kept[known.counts() == 0] = 0.0
     return kept, of_items
