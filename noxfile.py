@@ -162,3 +162,10 @@ def lock(session: nox.Session) -> None:
     session.run("uv", "lock", "--upgrade")
     arguments = ["--all-packages", "--all-extras", "--all-groups", "--no-emit-workspace", "--no-header"]
     session.run("uv", "export", "--quiet", *arguments, "--format", "requirements-txt", "--output-file", LOCK)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into ``site/``, where ``index.html`` opens in a browser, offline: ``nox -s docs``."""
+    install(session)
+    session.run("python", "docs/site/build.py", "site", *session.posargs)

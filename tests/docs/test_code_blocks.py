@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from stackwright.assembly import blueprint as blueprints
+from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.plan import plan
+from stackwright.cli.main import joined, parser
+from stackwright_interfaces.definitions import Definitions
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -46,3 +54,24 @@ LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+COMMAND = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+WRITTEN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("blueprints/*/README.md")])
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_is_one_of_ours(page: Path) -> None:
+    lines = (line for block in COMMAND.findall(page.read_text(encoding="utf-8")) for line in block.splitlines())
+    for line in (line for line in lines if line.startswith("stackwright ")):
+        _, *words = shlex.split(re.split(r" [|>&] ?", line)[0], comments=True)
+        assert parser().parse_args(joined(words)).verb
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_toml_block_can_be_read_and_whole_blueprints_fit(page: Path, tmp_path: Path) -> None:
+    for block in TOML.findall(page.read_text(encoding="utf-8")):
+        if "name" in tomllib.loads(block) and not block.startswith("# pyproject.toml"):
+            (tmp_path / "blueprint.toml").write_text(block)
+            plan(blueprints.read(tmp_path / "blueprint.toml"), Plugins(), Definitions())

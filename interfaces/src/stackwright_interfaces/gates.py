@@ -98,8 +98,8 @@ class GateSpec:
     Args:
         name: the name a blueprint uses.
         contract: the version of this module (its ``CONTRACT``) it was written to.
-        factory: ``"package.module:callable"``, imported only when the gate runs; called with (candidate, **options),
-            it returns a :class:`Verdict`.
+        factory: ``"package.module:callable"``, imported only when the gate runs; called with the candidate and the
+            options, it returns a :class:`Verdict`.
         options: option → default: a number, a text, a list of texts, or a table. ``level`` is every gate's own.
         description: one line for ``stackwright plugins``.
     """
