@@ -21,6 +21,7 @@ CONTRACTS = (
     "catalogue",
     "checks",
     "compute",
+    "contracts",
     "copies",
     "definitions",
     "document",

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args, get_type_hints
 
 import pluggy
 
@@ -108,6 +108,8 @@ class AdapterSpec:
         factory: ``"package.module:callable"``, imported only when chosen, called with (config, context).
         capabilities: optional abilities it has.
         description: one line for ``stackwright plugins``.
+        conformance: ``"package.module:Class"``, imported by the conformance kit alone: what the kit is told of this
+            adapter. The attributes and methods of the class go over those of the kit's cases.
     """
 
     name: str
@@ -117,6 +119,7 @@ class AdapterSpec:
     factory: str
     capabilities: frozenset[Capability] = frozenset()
     description: str = ""
+    conformance: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +193,26 @@ def check_options(config: object, *rules: tuple[str, object, str]) -> None:
     for option, fits, range_ in rules:
         if not fits:
             raise ValueError(f"{option} is {getattr(config, option)!r}, must be {range_}")
+
+
+def with_paths(config: type, values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the values of a config, those of type ``Path`` and their defaults resolved against a folder.
+
+    Args:
+        config: the dataclass.
+        values: option → value; a path may be a text, and may begin with ``~``.
+        folder: the project.
+    """
+    kinds = get_type_hints(config)
+    paths = {item.name: item.default for item in fields(config) if isinstance(item.default, Path)}
+    return {
+        key: folder / Path(value).expanduser() if _is_path(kinds.get(key), value) else value
+        for key, value in {**paths, **values}.items()
+    }
+
+
+def _is_path(kind: Any, value: Any) -> bool:
+    return Path in (kind, *get_args(kind)) and isinstance(value, str | Path)
 
 
 @hookspec

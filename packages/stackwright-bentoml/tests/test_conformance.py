@@ -7,9 +7,9 @@ import pytest
 from stackwright_bentoml import plugin
 from stackwright_interfaces.server import Server
 from stackwright_interfaces.testing.adapters import spec_of
-from stackwright_interfaces.testing.server import ServerCases
+from stackwright_interfaces.testing.kits import cases_of
 
 
 @pytest.mark.usefixtures("bentoml")
-class TestBentoMLServer(ServerCases):
-    spec = spec_of(plugin, Server)
+class TestBentoMLServer(cases_of(spec_of(plugin, Server))):
+    pass

@@ -13,13 +13,9 @@ from distributed import LocalCluster
 from stackwright_dask import plugin
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.executor import ExecutorCases
+from stackwright_interfaces.testing.kits import cases_of
 
-
-class TestDaskExecutor(ExecutorCases):
-    spec = spec_of(plugin, Executor)
-
-    def config(self, folder: Path) -> plugin.DaskConfig:
-        return plugin.DaskConfig(workers=2, deaths=0)
+TestDaskExecutor = cases_of(spec_of(plugin, Executor))
 
 
 class TestDaskExecutorOfAnAddress(ExecutorCases):

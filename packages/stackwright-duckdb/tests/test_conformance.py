@@ -16,16 +16,11 @@ from stackwright_interfaces.feature_store import FeatureStore, OfflineStore
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import SettableClock, make_context
 from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.offline_store import OfflineStoreCases, SQLCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_memory.online import MemoryOnlineStore
 from stackwright_memory.plugin import MemoryConfig
 
-
-class TestDuckDBOfflineStore(SQLCases, OfflineStoreCases):
-    spec = spec_of(plugin, OfflineStore)
-
-    def config(self, folder: Path) -> plugin.DuckDBConfig:
-        return plugin.DuckDBConfig(path=folder / "history")
+TestDuckDBOfflineStore = cases_of(spec_of(plugin, OfflineStore))
 
 
 class TestComposedOfDuckDBAndMemory(FeatureStoreCases):

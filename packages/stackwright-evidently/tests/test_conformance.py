@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from stackwright_evidently import plugin
 from stackwright_interfaces.monitor import Monitor
 from stackwright_interfaces.testing.adapters import spec_of
-from stackwright_interfaces.testing.monitor import MonitorCases
+from stackwright_interfaces.testing.kits import cases_of
 
-
-class TestEvidentlyMonitor(MonitorCases):
-    spec = spec_of(plugin, Monitor)
-
-    def config(self, folder: Path) -> plugin.EvidentlyConfig:
-        return plugin.EvidentlyConfig(summary=False)
+TestEvidentlyMonitor = cases_of(spec_of(plugin, Monitor), options={"summary": False})

@@ -1,4 +1,4 @@
-"""The kits of an adapter and of a whole store."""
+"""The kit of a whole store."""
 
 from __future__ import annotations
 
@@ -11,25 +11,20 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from stackwright_feast import plugin
-from stackwright_feast.store import FeastFeatureStore
 from stackwright_feast.vendor import Value
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.feature_store import FeatureStore
-from stackwright_interfaces.testing.adapters import AdapterCases, spec_of
-from stackwright_interfaces.testing.context import SettableClock, make_context
-from stackwright_interfaces.testing.feature_store import FeatureStoreCases
+from stackwright_interfaces.testing.adapters import spec_of
+from stackwright_interfaces.testing.context import SettableClock
+from stackwright_interfaces.testing.kits import cases_of
 
 
-class TestAdapter(AdapterCases):
-    spec = spec_of(plugin, FeatureStore)
-
-
-class TestFeast(FeatureStoreCases):
+class TestFeast(cases_of(spec_of(plugin, FeatureStore))):
     store_name = "feast"
 
     def open(self, folder: Path, clock: SettableClock) -> FeatureStore:
-        self.repo = folder / "repo"
-        return FeastFeatureStore(plugin.FeastConfig(repo=self.repo), make_context(folder, clock))
+        self.repo = self.config(folder).repo
+        return super().open(folder, clock)
 
     def raw_online(self, view: FeatureView) -> Mapping[bytes, bytes]:
         table = f"stackwright_{view.name}__v{view.version}"

@@ -10,29 +10,21 @@ import pytest
 
 from stackwright_files import plugin
 from stackwright_interfaces.registry import ModelVersion, Registry
-from stackwright_interfaces.storage import Storage
 from stackwright_interfaces.testing.adapters import spec_of
-from stackwright_interfaces.testing.registry import RunCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_storage import open_storage
 
+OPENER = "stackwright_storage:open_storage"
 
-class TestFilesRegistry(RunCases):
-    spec = spec_of(plugin, Registry)
-
-    def storage(self, url: str) -> Storage:
-        return open_storage(url)
+TestFilesRegistry = cases_of(spec_of(plugin, Registry), opener=OPENER)
 
 
-class TestFilesRegistryOnS3(RunCases):
-    spec = spec_of(plugin, Registry)
+class TestFilesRegistryOnS3(cases_of(spec_of(plugin, Registry), opener=OPENER)):
     kills = 8
 
     @pytest.fixture(autouse=True)
     def _bucket(self, s3: Callable[[], str]) -> None:
         self._url = s3()
-
-    def storage(self, url: str) -> Storage:
-        return open_storage(url)
 
     def config(self, folder: Path) -> Any:
         return plugin.FilesConfig(url=self._url.replace("some/prefix", f"some/{folder.name}"))

@@ -17,7 +17,7 @@ from stackwright_interfaces.feature_store import FeatureStore, OnlineStore, Wate
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import SettableClock, make_context
 from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.online_store import ReaderCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_lmdb import plugin
 from stackwright_lmdb.online import LMDBOnlineStore
 from stackwright_memory.offline import MemoryOfflineStore
@@ -42,14 +42,9 @@ def rows_in_the_file(path: Path, view: str) -> Mapping[bytes, bytes]:
     }
 
 
-class TestLMDBOnlineStore(ReaderCases):
-    spec = spec_of(plugin, OnlineStore)
-
-    def config(self, folder: Path) -> plugin.LMDBConfig:
-        return plugin.LMDBConfig(path=folder / "online.lmdb")
-
+class TestLMDBOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
     def raw_rows(self, store: OnlineStore, folder: Path, view: str) -> Mapping[bytes, bytes]:
-        return rows_in_the_file(folder / "online.lmdb", view)
+        return rows_in_the_file(self.config(folder).path, view)
 
 
 class TestComposedOfMemoryAndLMDB(FeatureStoreCases):

@@ -16,22 +16,14 @@ from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, Onl
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import SettableClock, make_context
 from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.offline_store import OfflineStoreCases
-from stackwright_interfaces.testing.online_store import OnlineStoreCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_memory import plugin
 from stackwright_memory.offline import MemoryOfflineStore
 from stackwright_memory.online import MemoryOnlineStore
 from stackwright_numerics.categories import encode
 
-
-class TestMemoryOfflineStore(OfflineStoreCases):
-    spec = spec_of(plugin, OfflineStore)
-    durable = False
-
-
-class TestMemoryOnlineStore(OnlineStoreCases):
-    spec = spec_of(plugin, OnlineStore)
-    durable = False
+TestMemoryOfflineStore = cases_of(spec_of(plugin, OfflineStore))
+TestMemoryOnlineStore = cases_of(spec_of(plugin, OnlineStore))
 
 
 class TestComposedOfMemory(FeatureStoreCases):

@@ -18,7 +18,7 @@ from stackwright_interfaces.feature_store import FeatureStore, OnlineStore, Wate
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import SettableClock, make_context
 from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.online_store import ReaderCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_memory.offline import MemoryOfflineStore
 from stackwright_memory.plugin import MemoryConfig
 from stackwright_postgres import plugin
@@ -39,15 +39,10 @@ def rows_in_the_table(config: plugin.PostgresConfig, view: str) -> Mapping[bytes
             return {}
 
 
-class TestPostgresOnlineStore(ReaderCases):
-    spec = spec_of(plugin, OnlineStore)
-
+class TestPostgresOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
     @pytest.fixture(autouse=True)
     def _server(self, server: Any) -> None:
-        self.server = server
-
-    def config(self, folder: Path) -> plugin.PostgresConfig:
-        return config_of(self.server, str(folder))
+        self.options = {**self.options, "url": server.url()}
 
     def raw_rows(self, store: OnlineStore, folder: Path, view: str) -> Mapping[bytes, bytes]:
         return rows_in_the_table(self.config(folder), view)

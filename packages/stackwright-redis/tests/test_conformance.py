@@ -17,7 +17,7 @@ from stackwright_interfaces.feature_store import FeatureStore, OnlineStore, Wate
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import SettableClock, make_context
 from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.online_store import ReaderCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_memory.offline import MemoryOfflineStore
 from stackwright_memory.plugin import MemoryConfig
 from stackwright_redis import plugin
@@ -37,18 +37,14 @@ def rows_on(server: Server, prefix: str, view: str) -> Mapping[bytes, bytes]:
     return {key: value[1 + value[0] :] for key, value in found.items()}
 
 
-class TestRedisOnlineStore(ReaderCases):
-    spec = spec_of(plugin, OnlineStore)
-
+class TestRedisOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
     @pytest.fixture(autouse=True)
     def _on(self, server: Server) -> None:
         self.server = server
-
-    def config(self, folder: Path) -> plugin.RedisConfig:
-        return plugin.RedisConfig(url=self.server.url, prefix=str(folder))
+        self.options = {**self.options, "url": server.url}
 
     def raw_rows(self, store: OnlineStore, folder: Path, view: str) -> Mapping[bytes, bytes]:
-        return rows_on(self.server, str(folder), view)
+        return rows_on(self.server, self.config(folder).prefix, view)
 
 
 class TestComposedOfMemoryAndRedis(FeatureStoreCases):

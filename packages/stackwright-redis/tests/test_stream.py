@@ -13,25 +13,15 @@ from stackwright_interfaces.errors import StorageError
 from stackwright_interfaces.streams import StreamSource
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import make_context
-from stackwright_interfaces.testing.stream import StreamSourceCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_redis import plugin
 from stackwright_redis.stream import RedisStreamSource
 
 
-class TestRedisStream(StreamSourceCases):
-    spec = spec_of(plugin, StreamSource)
-
+class TestRedisStream(cases_of(spec_of(plugin, StreamSource))):
     @pytest.fixture(autouse=True)
     def _on(self, server: Any) -> None:
-        self.server = server
-
-    def config(self, folder: Path) -> plugin.RedisStreamConfig:
-        return plugin.RedisStreamConfig(url=self.server.url, stream=f"{folder}:events")
-
-    def send(self, folder: Path, *events: dict[str, Any]) -> None:
-        with redis.Redis.from_url(self.server.url) as client:
-            for event in events:
-                client.xadd(f"{folder}:events", {"json": json.dumps(event)})
+        self.options = {**self.options, "url": server.url}
 
 
 @pytest.fixture

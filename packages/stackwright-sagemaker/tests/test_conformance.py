@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from stackwright_interfaces.server import Server
 from stackwright_interfaces.testing.adapters import spec_of
-from stackwright_interfaces.testing.server import ServerCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_sagemaker import plugin
 
-
-class TestSageMakerServer(ServerCases):
-    spec = spec_of(plugin, Server)
+TestSageMakerServer = cases_of(spec_of(plugin, Server))

@@ -15,18 +15,13 @@ from stackwright_interfaces.feature_store import FeatureStore, OfflineStore
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import SettableClock, make_context
 from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.offline_store import OfflineStoreCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_memory.online import MemoryOnlineStore
 from stackwright_memory.plugin import MemoryConfig
 from stackwright_spark import plugin
 from stackwright_spark.offline import SparkOfflineStore
 
-
-class TestSparkOfflineStore(OfflineStoreCases):
-    spec = spec_of(plugin, OfflineStore)
-
-    def config(self, folder: Path) -> plugin.SparkConfig:
-        return plugin.SparkConfig(path=folder / "history", shuffle_partitions=2)
+TestSparkOfflineStore = cases_of(spec_of(plugin, OfflineStore), options={"shuffle_partitions": 2})
 
 
 @pytest.mark.nightly  # its parts are under the kits of the halves by day

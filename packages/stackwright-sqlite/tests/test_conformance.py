@@ -17,7 +17,7 @@ from stackwright_interfaces.feature_store import FeatureStore, OnlineStore, Wate
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.context import SettableClock, make_context
 from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.online_store import ReaderCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_memory.offline import MemoryOfflineStore
 from stackwright_memory.plugin import MemoryConfig
 from stackwright_sqlite import plugin, schema
@@ -33,14 +33,9 @@ def rows_in_the_file(path: Path, view: str) -> Mapping[bytes, bytes]:
         return rows | dict(raw.execute(schema.PAYLOADS_OF_OTHERS, (schema.table(view),)))
 
 
-class TestSQLiteOnlineStore(ReaderCases):
-    spec = spec_of(plugin, OnlineStore)
-
-    def config(self, folder: Path) -> plugin.SQLiteConfig:
-        return plugin.SQLiteConfig(path=folder / "online.db")
-
+class TestSQLiteOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
     def raw_rows(self, store: OnlineStore, folder: Path, view: str) -> Mapping[bytes, bytes]:
-        return rows_in_the_file(folder / "online.db", view)
+        return rows_in_the_file(self.config(folder).path, view)
 
 
 class TestComposedOfMemoryAndSQLite(FeatureStoreCases):

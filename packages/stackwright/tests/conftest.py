@@ -4,6 +4,8 @@ import importlib
 import json
 import os
 import shutil
+import sys
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -336,3 +338,25 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
 def unmeasured() -> dict[str, str]:
     """The environment for a child that counts its modules: coverage would add its own."""
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Installs the package of a folder as ``pip install -e`` would, for this process and its children."""
+    packages: list[str] = []
+
+    def installed(folder: Path) -> None:
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        points = project["entry-points"]["stackwright"]
+        info = folder / f"src/{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+        lines = [f"{name} = {module}" for name, module in points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[stackwright]", *lines, ""]))
+        monkeypatch.syspath_prepend(folder / "src")
+        monkeypatch.setenv("PYTHONPATH", str(folder / "src"), prepend=os.pathsep)
+        packages.extend(module.partition(".")[0] for module in points.values())
+
+    yield installed
+    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
+        del sys.modules[name]

@@ -89,7 +89,8 @@ def test_every_verb_takes_json_and_those_on_a_project_its_folder(verb: Any, run:
     told = run(verb.name, "--help")
     assert told.code == 0
     assert "--json" in told.out
-    assert ("--project DIR" in told.out) == (verb.name not in ("new", "plugins", "version", "completion"))
+    anywhere = ("new", "plugins", "new-adapter", "conform", "version", "completion")
+    assert ("--project DIR" in told.out) == (verb.name not in anywhere)
 
 
 def test_the_help_names_every_verb_with_what_it_does(run: Any) -> None:

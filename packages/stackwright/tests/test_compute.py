@@ -29,7 +29,7 @@ from stackwright_dask.executor import DaskExecutor
 from stackwright_interfaces.compute import Inline, SupportsWorkers, cores
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.testing.adapters import spec_of
-from stackwright_interfaces.testing.executor import ExecutorCases
+from stackwright_interfaces.testing.kits import cases_of
 from stackwright_interfaces.types import FLOAT64, Field
 
 SIGNATURE = Signature(inputs=(Field("area", FLOAT64),), outputs=(Field("sale_price", FLOAT64),))
@@ -44,11 +44,7 @@ def executor() -> Iterator[LocalExecutor]:
     made.shutdown()
 
 
-class TestLocalExecutor(ExecutorCases):
-    spec = spec_of(plugin, Executor)
-
-    def config(self, folder: Path) -> LocalConfig:
-        return LocalConfig(workers=2)
+TestLocalExecutor = cases_of(spec_of(plugin, Executor))
 
 
 def test_a_process_that_dies_is_replaced_by_one_with_the_same_share_of_threads(executor: LocalExecutor) -> None:

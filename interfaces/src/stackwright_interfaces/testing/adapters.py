@@ -9,16 +9,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from hashlib import blake2b
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_type_hints
 
+from stackwright_interfaces.contracts import in_force
 from stackwright_interfaces.feature_store import SupportsComputing, SupportsReaders, SupportsSQL
-from stackwright_interfaces.plugin import AdapterSpec, Capability
+from stackwright_interfaces.plugin import AdapterSpec, Capability, with_paths
 from stackwright_interfaces.registry import SupportsRuns
 from stackwright_interfaces.server import SupportsImages
-from stackwright_interfaces.testing.context import make_context
+from stackwright_interfaces.storage import Storage
+from stackwright_interfaces.testing.context import make_context, no_storage
 from stackwright_interfaces.trainer import SupportsQuantiles, SupportsRanking, SupportsTimeToEvent
 
 PROTOCOLS: Final[Mapping[Capability, type]] = {
@@ -41,10 +44,15 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
+def load(reference: str) -> Any:
+    """Import what ``"package.module:name"`` names."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def load_factory(spec: AdapterSpec) -> Callable[[Any, Any], Any]:
     """Import the factory that a spec names."""
-    module, _, name = spec.factory.partition(":")
-    factory: Callable[[Any, Any], Any] = getattr(importlib.import_module(module), name)
+    factory: Callable[[Any, Any], Any] = load(spec.factory)
     return factory
 
 
@@ -55,22 +63,66 @@ def spec_of(plugin: ModuleType, provides: type) -> AdapterSpec:
     return spec
 
 
+def configured(spec: AdapterSpec, options: Mapping[str, Any], folder: Path) -> Any:
+    """Return the configuration of an adapter whose project is a test's folder; see :meth:`AdapterCases.config`."""
+    name = f"kit_{blake2b(bytes(folder), digest_size=10).hexdigest()}"
+    kinds = get_type_hints(spec.config)
+    paths = {option: option for option in missing(spec, options) if kinds[option] is Path}
+    values = {**paths, **{key: _filled(value, folder, name) for key, value in options.items()}}
+    return spec.config(**with_paths(spec.config, values, folder))
+
+
+def missing(spec: AdapterSpec, options: Mapping[str, Any]) -> list[str]:
+    """Return the options of an adapter that must be given, and are not."""
+    absent = dataclasses.MISSING
+    needed = [item for item in dataclasses.fields(spec.config) if item.default is item.default_factory is absent]
+    return [item.name for item in needed if item.init and item.name not in options]
+
+
+def _filled(value: Any, folder: Path, name: str) -> Any:
+    """Return an option with what stands for the folder and the name put in."""
+    if isinstance(value, str):
+        return value.replace("{folder}", str(folder)).replace("{name}", name)
+    if isinstance(value, Mapping):
+        return {key: _filled(item, folder, name) for key, item in value.items()}
+    return type(value)(_filled(item, folder, name) for item in value) if isinstance(value, list | tuple) else value
+
+
 class AdapterCases:
     """Subclass it in a test module, under a name that starts with ``Test``.
 
     Attributes:
         spec: the spec under test.
+        options: options of the adapter, laid over its defaults. In a text ``{folder}`` stands for the folder of the
+            test, ``{name}`` for a word that no other test has: what keeps tests apart on a server that they share.
+        unmet: name of a test → why this adapter cannot meet it. Such a test must fail.
+        inapplicable: name of a test, or of a class of cases → why it says nothing about this adapter. It is skipped.
+        opener: ``"package.module:callable"`` that opens a storage by URL or path, for an adapter that keeps objects in
+            one.
     """
 
     spec: ClassVar[AdapterSpec]
+    options: ClassVar[Mapping[str, Any]] = {}
+    unmet: ClassVar[Mapping[str, str]] = {}
+    inapplicable: ClassVar[Mapping[str, str]] = {}
+    opener: ClassVar[str] = ""
 
     def config(self, folder: Path) -> Any:
-        """Return a configuration that keeps whatever it stores below ``folder``; override it where one is needed."""
-        return self.spec.config()
+        """Return a configuration that keeps whatever it stores apart from that of other folders.
+
+        Paths are resolved against the folder, as the engine resolves them against a project; a path that must be given
+        and is not has the name of its option. Override it where this and :attr:`options` do not do.
+        """
+        return configured(self.spec, self.options, folder)
 
     def build(self, folder: Path, clock: Callable[[], datetime] | None = None) -> Any:
         """Build the adapter as the engine does; again with the same folder, it finds what it left there."""
-        return load_factory(self.spec)(self.config(folder), make_context(folder, clock))
+        return load_factory(self.spec)(self.config(folder), make_context(folder, clock, self.storage))
+
+    def storage(self, url: str) -> Storage:
+        """Open a storage for the adapter."""
+        open_storage: Callable[[str], Storage] = load(self.opener) if self.opener else no_storage
+        return open_storage(url)
 
     def test_the_configuration_is_a_dataclass(self) -> None:
         assert isinstance(self.spec.config, type)
@@ -105,8 +157,7 @@ class AdapterCases:
             _close(built)
 
     def test_the_contract_is_the_one_in_force(self) -> None:
-        contract = importlib.import_module(self.spec.provides.__module__)
-        assert self.spec.contract == getattr(contract, "CONTRACT", None)
+        assert self.spec.contract == in_force(self.spec.provides)
 
     def test_it_has_exactly_the_abilities_it_declares(self, tmp_path: Path) -> None:
         built = self.build(tmp_path)

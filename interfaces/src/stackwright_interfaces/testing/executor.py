@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import pytest
 
-from stackwright_interfaces.compute import CONTRACT, SupportsWorkers
+from stackwright_interfaces.compute import SupportsWorkers
 from stackwright_interfaces.testing.adapters import AdapterCases
 
 LONG = 60.0
@@ -61,9 +61,6 @@ class ExecutorCases(AdapterCases):
         built = cls().build(tmp_path_factory.mktemp("executor"))
         yield built
         built.shutdown()
-
-    def test_the_contract_is_the_one_in_force(self) -> None:
-        assert self.spec.contract == CONTRACT
 
     def test_it_may_be_closed_twice(self, tmp_path: Path) -> None:
         built = self.build(tmp_path)

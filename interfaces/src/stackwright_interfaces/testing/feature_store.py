@@ -23,8 +23,12 @@ for by its own read. Each test bears the number of its case: ``pytest --case 25`
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
+from stackwright_interfaces.feature_store import FeatureStore
+from stackwright_interfaces.testing.adapters import AdapterCases
+from stackwright_interfaces.testing.context import SettableClock
 from stackwright_interfaces.testing.input_cases import InputCases
 from stackwright_interfaces.testing.lifecycle_cases import LifecycleCases
 from stackwright_interfaces.testing.offline_cases import OfflineCases
@@ -43,3 +47,12 @@ class FeatureStoreCases(OfflineCases, InputCases, OnlineCases, LifecycleCases, P
 
     store_name: ClassVar[str] = ""
     unmet: ClassVar[Mapping[str, str]] = {}
+
+
+class WholeStoreCases(FeatureStoreCases, AdapterCases):
+    """The cases of an adapter that provides a whole store."""
+
+    def open(self, folder: Path, clock: SettableClock) -> FeatureStore:
+        """Build the store over a folder, running on a clock."""
+        store: FeatureStore = self.build(folder, clock)
+        return store

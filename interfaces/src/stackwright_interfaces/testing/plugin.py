@@ -6,7 +6,9 @@ A class of a kit may say which of its tests its adapter cannot meet, and why::
         store_name = "feast"
         unmet = {"test_a_row_created_after_the_label_is_not_known": "Feast keeps no ..."}
 
-Each is then expected to fail, strictly: one that passes after all is a failure. A name that is no test is an error.
+Each is then expected to fail, strictly: one that passes after all is a failure. What says nothing about an adapter
+stands in ``inapplicable`` in the same way, a test or a whole class of cases, and is skipped. A name that is neither is
+an error.
 """
 
 from __future__ import annotations
@@ -59,12 +61,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _expect(item: pytest.Item) -> None:
     kit: type = getattr(item, "cls", None) or object
     unmet: Mapping[str, str] = getattr(kit, "unmet", {})
-    unknown = [name for name in unmet if not hasattr(kit, name)]
-    if unknown:
-        raise pytest.UsageError(f"{kit.__module__}.{kit.__name__}: unmet names {', '.join(unknown)}, which is no test")
+    inapplicable: Mapping[str, str] = getattr(kit, "inapplicable", {})
     name = getattr(item, "originalname", item.name)
+    of = next((cases.__name__ for cases in kit.__mro__ if name in vars(cases)), "")
+    classes = [cases.__name__ for cases in kit.__mro__]
+    for listed, names, known in (("unmet", unmet, []), ("inapplicable", inapplicable, classes)):
+        unknown = [one for one in names if not hasattr(kit, one) and one not in known]
+        if unknown:
+            where = f"{kit.__module__}.{kit.__name__}"
+            raise pytest.UsageError(f"{where}: {listed} names {', '.join(unknown)}, which is no test")
     if name in unmet:
         item.add_marker(pytest.mark.xfail(reason=unmet[name], strict=True))
+    if reason := inapplicable.get(name) or inapplicable.get(of):
+        item.add_marker(pytest.mark.skip(reason=reason))
 
 
 class _Matrix:

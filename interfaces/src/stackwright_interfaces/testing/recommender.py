@@ -38,7 +38,7 @@ from stackwright_interfaces.recommender import (
     SupportsCandidates,
 )
 from stackwright_interfaces.testing import recommender_town as town
-from stackwright_interfaces.testing.adapters import AdapterCases, load_factory
+from stackwright_interfaces.testing.adapters import AdapterCases, configured, load_factory
 from stackwright_interfaces.testing.context import make_context
 from stackwright_interfaces.testing.recommender_town import KIND, LIKES, NEW, NOW, SOLD
 
@@ -70,8 +70,7 @@ class RecommenderCases(AdapterCases):
 
     def config(self, folder: Path) -> Any:
         """Return the trainer's options."""
-        del folder
-        return self.spec.config(**self.quick)
+        return configured(self.spec, {**self.quick, **self.options}, folder)
 
     @pytest.fixture
     def trainer(self, tmp_path: Path) -> Iterator[RecommenderTrainer]:

@@ -13,9 +13,8 @@ import pytest
 
 from stackwright_interfaces.model import GOLDEN, Manifest, Signature, describe_files
 from stackwright_interfaces.registry import Event, ModelVersion, Registry
-from stackwright_interfaces.storage import Storage
-from stackwright_interfaces.testing.adapters import AdapterCases, load_factory
-from stackwright_interfaces.testing.context import NOON, make_context, no_storage
+from stackwright_interfaces.testing.adapters import AdapterCases
+from stackwright_interfaces.testing.context import NOON
 from stackwright_interfaces.types import FLOAT64, Field
 
 _processes = get_context("fork")
@@ -59,14 +58,6 @@ class RegistryTrial(AdapterCases):
     """
 
     kills: ClassVar[int] = 40
-
-    def storage(self, url: str) -> Storage:
-        """Open a storage for the registry; override it for one that keeps its objects there."""
-        return no_storage(url)
-
-    def build(self, folder: Path, clock: Callable[[], datetime] | None = None) -> Any:
-        """Build the registry as the engine does; again with the same folder, it finds what it left there."""
-        return load_factory(self.spec)(self.config(folder), make_context(folder, clock, self.storage))
 
     def open(self, folder: Path) -> Registry:
         """Build the registry over a folder."""

@@ -28,7 +28,7 @@ from typing import Any, Final
 import pytest
 
 from stackwright_interfaces.testing import server_app
-from stackwright_interfaces.testing.adapters import AdapterCases
+from stackwright_interfaces.testing.adapters import AdapterCases, configured
 from stackwright_interfaces.testing.server_child import Running, ask, free_port, until, wait_for
 
 SOON: Final = 10.0
@@ -42,7 +42,8 @@ class ServerCases(AdapterCases):
 
     def configure(self, port: int, workers: int = 1) -> Any:
         """Return the configuration of a server on 127.0.0.1; override it where the options have other names."""
-        return self.spec.config(host="127.0.0.1", port=port, workers=workers)
+        own = {"host": "127.0.0.1", "port": port, "workers": workers}
+        return configured(self.spec, {**self.options, **own}, Path())
 
     @pytest.fixture
     def start(self, tmp_path: Path) -> Iterator[Start]:
@@ -72,7 +73,7 @@ class ServerCases(AdapterCases):
 
     def test_it_says_so_no_earlier_than_the_application_has_started(self, start: Start) -> None:
         running = start("slow_starting")
-        until(lambda: running.workers)
+        running.await_workers()
         assert not wait_for(lambda: running.said, 0.3)
         running.let_go()
         assert running.ask().status == 200
@@ -138,7 +139,7 @@ class ServerCases(AdapterCases):
 
     def test_it_can_be_stopped_before_it_is_ready(self, start: Start) -> None:
         running = start("slow_starting", workers=2)
-        until(lambda: running.workers)
+        running.await_workers()
         running.tell()
         assert running.process.wait(SOON) == 0
         assert running.said == []
@@ -151,9 +152,8 @@ class ServerCases(AdapterCases):
             port = other.getsockname()[1]
             running = start(port=port)
             assert running.end() == 1
-        (said,) = running.said
-        assert str(port) in said["error"]
-        assert "\n" not in said["error"]
+        assert str(port) in running.error
+        assert "\n" not in running.error
         assert running.log == ""
 
     @pytest.mark.parametrize(
@@ -170,9 +170,8 @@ class ServerCases(AdapterCases):
     ) -> None:
         running = start(factory)
         assert running.end() == 1
-        (said,) = running.said
-        assert words in said["error"]
-        assert "\n" not in said["error"]
+        assert words in running.error
+        assert "\n" not in running.error
         assert running.workers == set()
 
     # --- accidents ---
@@ -194,6 +193,6 @@ class ServerCases(AdapterCases):
     @pytest.mark.parametrize("factory", ["application", "slow_starting"])
     def test_workers_do_not_outlive_their_server(self, start: Start, factory: str) -> None:
         running = start(factory, workers=2)
-        until(lambda: len(running.workers) == 2)
+        running.await_workers(2)
         running.process.kill()
         until(lambda: not running.workers, SOON)

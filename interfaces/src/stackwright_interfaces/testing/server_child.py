@@ -111,6 +111,18 @@ class Running:
         """Its workers that live, from when they open the application."""
         return server_app.living(self.folder)
 
+    @property
+    def error(self) -> str:
+        """The words of the one error that it said, having never been ready."""
+        told = self.said
+        assert [[*line] for line in told] == [["error"]], f"one error was to be told, but {told}: {self.log}"
+        return told[0]["error"]
+
+    def await_workers(self, count: int = 1) -> None:
+        """Wait until so many workers have opened the application."""
+        until(lambda: len(self.workers) >= count or self.process.poll() is not None)
+        assert len(self.workers) >= count, f"the server ended with code {self.process.poll()}: {self.log}"
+
     def url(self) -> str:
         """Wait until it is ready, and return the base URL."""
         until(lambda: self.said or self.process.poll() is not None)

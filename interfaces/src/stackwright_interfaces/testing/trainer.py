@@ -71,7 +71,7 @@ class TrainerCases(Fitting):
 
     tolerance: ClassVar[float] = 0.0
     overfit: ClassVar[Mapping[str, Any]] = {}
-    nonsense: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    nonsense: ClassVar[tuple[Mapping[str, Any], ...]] = ({"no_such_parameter": 1},)
 
     @pytest.fixture
     def fitted(self, trainer: Trainer) -> FittedModel:

@@ -61,6 +61,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=DaskConfig,
             factory="stackwright_dask.executor:DaskExecutor",
+            conformance="stackwright_dask.conformance:DaskConformance",
             description="Work on the workers of a Dask cluster, on this machine or on many",
         ),
     )

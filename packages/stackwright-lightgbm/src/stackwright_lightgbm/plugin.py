@@ -73,6 +73,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=LightGBMConfig,
             factory="stackwright_lightgbm.trainer:LightGBMTrainer",
+            conformance="stackwright_lightgbm.conformance:LightGBMConformance",
             capabilities=frozenset({Capability.QUANTILES, Capability.RANKING, Capability.TIME_TO_EVENT}),
             description="Gradient-boosted trees by LightGBM.",
         ),

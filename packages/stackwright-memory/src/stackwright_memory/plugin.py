@@ -24,6 +24,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=MemoryConfig,
             factory="stackwright_memory.offline:MemoryOfflineStore",
+            conformance="stackwright_memory.conformance:MemoryConformance",
             description="History in memory, gone when the process ends; for tests and notebooks",
         ),
         AdapterSpec(
@@ -32,6 +33,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=MemoryConfig,
             factory="stackwright_memory.online:MemoryOnlineStore",
+            conformance="stackwright_memory.conformance:MemoryConformance",
             description="Online rows in memory, gone when the process ends; for tests and notebooks",
         ),
     )

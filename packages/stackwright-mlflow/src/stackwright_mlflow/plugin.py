@@ -67,6 +67,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=MlflowConfig,
             factory="stackwright_mlflow.registry:MlflowRegistry",
+            conformance="stackwright_mlflow.conformance:MlflowConformance",
             capabilities=frozenset({Capability.RUNS}),
             description="Models, aliases, journal and runs on an MLflow server",
         ),

@@ -54,6 +54,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=PostgresConfig,
             factory="stackwright_postgres.online:PostgresOnlineStore",
+            conformance="stackwright_postgres.conformance:PostgresConformance",
             capabilities=frozenset({Capability.READERS}),
             description="Online rows in one PostgreSQL table, read and written by many processes and machines",
         ),

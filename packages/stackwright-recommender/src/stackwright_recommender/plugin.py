@@ -70,6 +70,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=RecommenderConfig,
             factory="stackwright_recommender.adapter:ListTrainer",
+            conformance="stackwright_recommender.conformance:RecommenderConformance",
             description="Retrieval by several retrievers, ranked by LightGBM.",
         ),
         AdapterSpec(

@@ -80,6 +80,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=RedisConfig,
             factory="stackwright_redis.online:RedisOnlineStore",
+            conformance="stackwright_redis.conformance:RedisConformance",
             capabilities=frozenset({Capability.READERS}),
             description="Online rows on a Redis server, read and written by many processes and machines",
         ),
@@ -89,6 +90,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=streams.CONTRACT,
             config=RedisStreamConfig,
             factory="stackwright_redis.stream:RedisStreamSource",
+            conformance="stackwright_redis.conformance:RedisStreamConformance",
             description="Events of a Redis stream",
         ),
     )

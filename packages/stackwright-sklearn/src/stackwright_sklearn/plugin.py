@@ -52,6 +52,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=SklearnConfig,
             factory="stackwright_sklearn.trainer:SklearnTrainer",
+            conformance="stackwright_sklearn.conformance:SklearnConformance",
             description="Any regressor or classifier of scikit-learn, or a pipeline built in Python.",
         ),
         AdapterSpec(

@@ -32,6 +32,7 @@ __all__ = [
     "DeployPart",
     "DestinationPart",
     "ExperimentPart",
+    "HooksPart",
     "JobPart",
     "ModelPart",
     "MonitorPart",
@@ -50,7 +51,7 @@ __all__ = [
 FILE: Final = "blueprint.toml"
 SECTIONS: Final = (
     "name", "use_case", "feature_store", "models", "registry", "compute", "server", "serving", "monitor", "journal",
-    "catalogue", "streams", "deploy", "jobs", "recommenders",
+    "catalogue", "streams", "deploy", "jobs", "recommenders", "hooks",
 )  # fmt: skip
 USE_CASES: Final = ("realtime", "batch", "recommender")
 
@@ -109,6 +110,17 @@ class StreamPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HooksPart:
+    """``[hooks]``.
+
+    Args:
+        order: names of plugins whose hooks run before those of others, in this order.
+    """
+
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blueprint:
     """A blueprint as written, ``${VARIABLE}`` replaced, secrets still sealed.
 
@@ -135,6 +147,7 @@ class Blueprint:
     deploy: DeployPart = field(default_factory=DeployPart)
     jobs: Mapping[str, JobPart] = field(default_factory=dict)
     recommenders: Mapping[str, RecommenderPart] = field(default_factory=dict)
+    hooks: HooksPart = field(default_factory=HooksPart)
 
     @property
     def trained(self) -> Mapping[str, Trained]:
@@ -194,7 +207,7 @@ class _Reader(Reader):
             key: self.take(top, document, key, dict, {})
             for key in (
                 "feature_store", "models", "recommenders", "monitor", "journal", "catalogue", "streams", "deploy",
-                "jobs",
+                "jobs", "hooks",
             )
         }  # fmt: skip
         for name in sorted({*tables["models"]} & {*tables["recommenders"]}):
@@ -225,7 +238,20 @@ class _Reader(Reader):
             deploy=self.deploy(tables["deploy"]),
             jobs={name: read_job(self, name, table) for name, table in tables["jobs"].items()},
             recommenders={name: read_recommender(self, name, table) for name, table in tables["recommenders"].items()},
+            hooks=self.hooks(tables["hooks"]),
         )
+
+    def hooks(self, table: Mapping[str, Any]) -> HooksPart:
+        where = self.section("hooks")
+        self.keys(where, table, tuple(HooksPart.__dataclass_fields__))
+        order = self.take(where, table, "order", list, [])
+        for name in order:
+            if not isinstance(name, str):
+                self.add(where, f"order holds {name!r}", "Name plugins; see: stackwright plugins")
+            elif order.count(name) > 1:
+                self.add(where, f"order names {name!r} {order.count(name)} times", "Name it once.")
+                break
+        return HooksPart(order=tuple(order))
 
     def deploy(self, table: Mapping[str, Any]) -> DeployPart:
         where = self.section("deploy")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 
 import pluggy
 
 from stackwright.assembly.entry_points import EntryPoint, entry_points
-from stackwright_interfaces import compute
 from stackwright_interfaces import plugin as hooks
+from stackwright_interfaces.contracts import in_force, older, refusal
 from stackwright_interfaces.errors import AdapterNotInstalled, PluginError, did_you_mean
 from stackwright_interfaces.gates import CONTRACT as GATES
 from stackwright_interfaces.gates import GateSpec
@@ -50,9 +49,11 @@ class Plugins:
 
     Args:
         extra: plugin modules or objects registered by hand, by name; for tests and notebooks.
+        order: names of entry points whose hooks run before those of others, in this order.
     """
 
     extra: dict[str, object] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
     _loaded: dict[str, list[Plugin]] = field(default_factory=dict)
 
     @cached_property
@@ -77,9 +78,17 @@ class Plugins:
         return self._loaded[name]
 
     def all(self) -> Iterator[Plugin]:
-        """Load every plugin."""
-        for name in self.names:
+        """Load every plugin, in the order in which their hooks run."""
+        for name in sorted(self.names, key=self._turn):
             yield from self.load(name)
+
+    def _turn(self, name: str) -> int:
+        return self.order.index(name) if name in self.order else len(self.order)
+
+    def turn_of_gate(self, gate: str) -> int:
+        """Return when a gate of a plugin runs: the place of its plugin in the order; 0 is first."""
+        offering = {plugin.name for plugin in self.all() if any(spec.name == gate for spec in plugin.gates)}
+        return min(map(self._turn, offering), default=len(self.order))
 
     def adapter(self, where: str, name: str, provides: type) -> AdapterSpec:
         """Return the adapter of this name for this contract.
@@ -94,7 +103,7 @@ class Plugins:
             both = " and ".join(sorted(plugin.origin for plugin, _ in found))
             raise PluginError(where, f"adapter {name!r} is offered by {both}", "Uninstall one of them.")
         if found:
-            return _checked(where, found[0][1], provides)
+            return _served(where, *found[0])
         for plugin in plugins:
             if plugin.problem:
                 found_ = f"the plugin of {plugin.distribution} {plugin.version} is broken: {plugin.problem}"
@@ -159,9 +168,8 @@ class Plugins:
 
 
 def _current(where: str, plugin: Plugin, spec: GateSpec) -> GateSpec:
-    if spec.contract != GATES:
-        found = f"gate {spec.name!r} of {plugin.origin} was written to version {spec.contract} of its contract"
-        raise PluginError(where, f"{found}, this is {GATES}", f"Upgrade {plugin.origin}.")
+    if refused := refusal(spec.contract, GATES, {}):
+        raise PluginError(where, f"gate {spec.name!r} of {plugin.origin} {refused}", _upgrade(plugin, spec, GATES))
     return spec
 
 
@@ -169,12 +177,16 @@ def _fits(spec: AdapterSpec, name: str, provides: type) -> bool:
     return spec.name == name and spec.provides is provides
 
 
-def _checked(where: str, spec: AdapterSpec, provides: type) -> AdapterSpec:
-    current = getattr(import_module(provides.__module__), "CONTRACT", compute.CONTRACT)  # executors are Python's own
-    if spec.contract != current:
-        found = f"adapter {spec.name!r} was written to version {spec.contract} of its contract, this is {current}"
-        raise PluginError(where, found, f"Upgrade stackwright-{spec.name}.")
+def _served(where: str, plugin: Plugin, spec: AdapterSpec) -> AdapterSpec:
+    current = in_force(spec.provides)
+    if refused := refusal(spec.contract, current, older(spec.provides)):
+        raise PluginError(where, f"adapter {spec.name!r} of {plugin.origin} {refused}", _upgrade(plugin, spec, current))
     return spec
+
+
+def _upgrade(plugin: Plugin, spec: AdapterSpec | GateSpec, current: int) -> str:
+    """Return what to do about a version that is not served: whoever is behind is upgraded."""
+    return f"Run: pip install --upgrade {plugin.origin if spec.contract < current else 'stackwright'}"
 
 
 def _load(entry: EntryPoint) -> Plugin:

@@ -54,7 +54,8 @@ _NUMBERS: Final = (Kind.BOOL, Kind.INT64, Kind.FLOAT64)
 def configured(part: Trained, plugins: Plugins) -> dict[str, dict[str, Any]]:
     """Return the gates that run for a model, each with all its options and its level.
 
-    Those of other distributions run where the blueprint names them, after the engine's; they judge no lists.
+    Those of other distributions run where the blueprint names them, after the engine's, and in the order of its plugins
+    where it states one; they judge no lists.
 
     Raises:
         PluginError: a gate that is named is not installed.
@@ -68,6 +69,8 @@ def configured(part: Trained, plugins: Plugins) -> dict[str, dict[str, Any]]:
             if given is not False
         }
     foreign = [name for name in part.gates if name not in GATE_OPTIONS]
+    if plugins.order:
+        foreign.sort(key=plugins.turn_of_gate)
     for name in (*GATE_OPTIONS, *foreign):
         wanted = part.gates.get(name, True)
         if wanted is not False:

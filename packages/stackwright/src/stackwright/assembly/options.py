@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tomllib
 import types
 import typing
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 from stackwright.assembly.blueprint import Part, Problem
 from stackwright.assembly.secrets import Secret
 from stackwright_interfaces.errors import BlueprintError, did_you_mean
-from stackwright_interfaces.plugin import AdapterSpec
+from stackwright_interfaces.plugin import AdapterSpec, with_paths
 
 
 def takes_others(spec: AdapterSpec) -> bool:
@@ -23,8 +24,7 @@ def takes_others(spec: AdapterSpec) -> bool:
 
 def check(part: Part, spec: AdapterSpec) -> list[Problem]:
     """Return what is wrong with the options of a part: unknown, missing, of another type, or refused."""
-    found = (_problem_of(key, value, part.where, spec) for key, value in part.options.items())
-    problems = [problem for problem in found if problem is not None]
+    problems = wrong(part, spec)
     for item in dataclasses.fields(spec.config):
         needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if needed and item.name not in part.options:
@@ -36,6 +36,22 @@ def check(part: Part, spec: AdapterSpec) -> list[Problem]:
     except BlueprintError as error:
         problems.append(Problem.of(error))
     return problems
+
+
+def wrong(part: Part, spec: AdapterSpec) -> list[Problem]:
+    """Return what is wrong with the options of a part one by one: unknown, or of another type."""
+    found = (_problem_of(key, value, part.where, spec) for key, value in part.options.items())
+    return [problem for problem in found if problem is not None]
+
+
+def from_text(spec: AdapterSpec, key: str, text: str) -> Any:
+    """Return an option of a command line as a blueprint would hold it: a text where it takes one, else a TOML value."""
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    plain = Secret.parse(value) is None and _accepts(_fields(spec).get(key, Any), text)
+    return text if plain and not isinstance(value, str) else value
 
 
 def _holds_secret(value: Any) -> bool:
@@ -75,26 +91,27 @@ def configure(part: Part, spec: AdapterSpec, project: Path) -> Any:
     Raises:
         BlueprintError: a secret cannot be read, or the configuration refuses a value.
     """
-    fields = _fields(spec)
-    values = {key: _convert(fields.get(key, Any), value, part.where, project) for key, value in part.options.items()}
-    for item in dataclasses.fields(spec.config):
-        if item.name not in values and isinstance(item.default, Path):
-            values[item.name] = project / item.default
+    values = with_paths(spec.config, given(part, spec, project), project)
     try:
         return spec.config(**values)
     except (TypeError, ValueError) as error:
         raise BlueprintError(part.where, f"the options are refused ({error})", "Correct them.") from error
 
 
+def given(part: Part, spec: AdapterSpec, project: Path) -> dict[str, Any]:
+    """Return the options of a part as the configuration takes them: secrets revealed, paths as they are written.
+
+    Raises:
+        BlueprintError: a secret cannot be read.
+    """
+    fields = _fields(spec)
+    return {key: _convert(fields.get(key, Any), value, part.where, project) for key, value in part.options.items()}
+
+
 def places(part: Part, spec: AdapterSpec, project: Path) -> dict[str, Any]:
     """Return the options of a part with paths resolved, those left out included; secrets stay sealed."""
-    kinds = _fields(spec)
-    found = {
-        item.name: item.default for item in dataclasses.fields(spec.config) if isinstance(item.default, Path)
-    } | dict(part.options)
-    return {
-        key: str(project / value) if Path in _alternatives(kinds.get(key)) else value for key, value in found.items()
-    }
+    found = with_paths(spec.config, part.options, project)
+    return {key: str(value) if isinstance(value, Path) else value for key, value in found.items()}
 
 
 def _fields(spec: AdapterSpec) -> dict[str, Any]:
@@ -132,8 +149,6 @@ def _convert(kind: Any, value: Any, where: str, project: Path) -> Any:
     secret = Secret.parse(value)
     if secret is not None and str in _alternatives(kind):
         return secret.reveal(where, project)
-    if isinstance(value, str) and Path in _alternatives(kind):
-        return project / Path(value).expanduser()
     if isinstance(value, list):
         return tuple(_revealed(item, where, project) for item in value)
     if isinstance(value, Mapping):

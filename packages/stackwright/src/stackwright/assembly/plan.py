@@ -96,6 +96,7 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
         if choice is not None:
             choices[slot] = choice
     problems += _needs(blueprint)
+    problems += _order(blueprint, plugins)
     problems += _readers(choices)
     if blueprint.serving is not None:
         problems += serving_part.check(blueprint.serving)
@@ -158,6 +159,14 @@ def _needs(blueprint: Blueprint) -> Iterable[Problem]:
         yield Problem(top, "models need a feature store to learn from", "Add [feature_store] with an offline part.")
     if blueprint.trained and not blueprint.registry:
         yield Problem(top, "models need a registry", 'Add [registry] with adapter = "files".')
+
+
+def _order(blueprint: Blueprint, plugins: Plugins) -> Iterable[Problem]:
+    """Give what the order of hooks names that is no plugin."""
+    for name in blueprint.hooks.order:
+        if name not in plugins.names:
+            todo = did_you_mean(name, plugins.names) or f"Installed: {', '.join(plugins.names)}."
+            yield Problem(f"{blueprint.path.name} [hooks]", f"order names {name!r}, and there is no such plugin", todo)
 
 
 def _readers(choices: Mapping[str, Choice]) -> Iterable[Problem]:

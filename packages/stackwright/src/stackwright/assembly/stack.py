@@ -20,6 +20,7 @@ from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS, Choice, Plan, plan
 from stackwright.assembly.project import Project
 from stackwright_interfaces.compute import Inline
+from stackwright_interfaces.contracts import bridged
 from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import BlueprintError, PluginError, StackwrightError, UnknownName
 from stackwright_interfaces.plugin import Context, Progress
@@ -93,7 +94,9 @@ class Stack:
     @cached_property
     def blueprint(self) -> Blueprint:
         """The blueprint, with the environment laid over it."""
-        return blueprints.read(self.project.blueprint, self.project.env)
+        found = blueprints.read(self.project.blueprint, self.project.env)
+        self.plugins.order = found.hooks.order
+        return found
 
     @property
     def champion(self) -> str:
@@ -348,7 +351,7 @@ class Stack:
         config = options.configure(choice.part, choice.spec, self.project.folder)
         module, _, name = choice.spec.factory.partition(":")
         try:
-            return getattr(import_module(module), name)(config, self.context)
+            adapter = getattr(import_module(module), name)(config, self.context)
         except StackwrightError:
             raise
         except (ImportError, AttributeError) as error:
@@ -356,6 +359,7 @@ class Stack:
             raise PluginError(
                 choice.part.where, f"adapter {choice.spec.name!r} cannot be loaded ({error})", todo
             ) from error
+        return bridged(choice.spec.provides, choice.spec.contract, adapter)
 
     def _hold(self, part: T) -> T:
         close = getattr(part, "close", None) or getattr(part, "shutdown", None)

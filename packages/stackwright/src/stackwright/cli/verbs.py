@@ -9,9 +9,12 @@ from stackwright.cli.live import LIVE
 from stackwright.cli.machine import MACHINE
 from stackwright.cli.modelling import MODELLING
 from stackwright.cli.monitoring import MONITORING
+from stackwright.cli.plugins import PLUGINS
 from stackwright.cli.project import PROJECT
 from stackwright.cli.verb import Verb
 
 __all__ = ["VERBS", "Verb"]
 
-VERBS: tuple[Verb, ...] = (*PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *CONSOLE, *MACHINE)
+VERBS: tuple[Verb, ...] = (
+    *PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *CONSOLE, *PLUGINS, *MACHINE,
+)  # fmt: skip

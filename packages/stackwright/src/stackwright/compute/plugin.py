@@ -35,6 +35,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=LocalConfig,
             factory="stackwright.compute.local:LocalExecutor",
+            conformance="stackwright.compute.conformance:LocalConformance",
             description="Fits in processes of this machine.",
         ),
     )

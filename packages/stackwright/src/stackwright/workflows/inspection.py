@@ -11,7 +11,9 @@ from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright_interfaces.contracts import in_force, older, refusal
 from stackwright_interfaces.errors import StackwrightError
+from stackwright_interfaces.plugin import AdapterSpec
 
 
 def plugins(installed: Plugins | None = None) -> Outcome:
@@ -22,7 +24,7 @@ def plugins(installed: Plugins | None = None) -> Outcome:
         origin = {"distribution": plugin.distribution, "version": plugin.version}
         for adapter in plugin.adapters:
             slot = slots.get(adapter.provides, "?")
-            state = "ready" if slot != "?" else f"broken: there is no slot for a {adapter.provides.__name__}"
+            state = _state(adapter) if slot != "?" else f"broken: there is no slot for a {adapter.provides.__name__}"
             abilities = sorted(capability.value for capability in adapter.capabilities)
             rows.append({"slot": slot, "name": adapter.name, **origin, "capabilities": abilities, "state": state})
         for kind, offers in (("blueprint", plugin.blueprints), ("sample", plugin.samples)):
@@ -44,6 +46,15 @@ def plugins(installed: Plugins | None = None) -> Outcome:
     return Outcome(title, {"plugins": rows}, (table,))
 
 
+def _state(adapter: AdapterSpec) -> str:
+    """Return whether an adapter can be used, by the version of its contract."""
+    current, served = in_force(adapter.provides), older(adapter.provides)
+    if refused := refusal(adapter.contract, current, served):
+        return f"not served: {refused}"
+    ends = served.get(adapter.contract)
+    return "ready" if ends is None else f"ready until stackwright {ends.until}, then its contract is served no more"
+
+
 def check(folder: Path, env: str | None = None) -> Outcome:
     """Plan a project's stack, building nothing; report every problem."""
     stack = Stack(folder, env=env)
@@ -62,13 +73,15 @@ def check(folder: Path, env: str | None = None) -> Outcome:
         text = "\n".join(str(Problem(**problem)) for problem in problems)
         return Outcome(f"{title}\n{text}", {"problems": problems}, ok=False)
     rows = [(slot, choice.spec.name, choice.spec.description) for slot, choice in plan.choices.items()]
+    states = {choice.spec.name: _state(choice.spec) for choice in plan.choices.values()}
+    notes = tuple(f"Adapter {name!r}: {state}. Upgrade it." for name, state in states.items() if state != "ready")
     data = {
         "problems": [],
         "env": stack.project.env,
         "plan": {slot: name for slot, name, _ in rows},
         "digest": plan.digest,
     }
-    return Outcome("No problem found", data, (Table(("slot", "adapter", "what it is"), rows),))
+    return Outcome("No problem found", data, (Table(("slot", "adapter", "what it is"), rows),), notes)
 
 
 def lock(stack: Stack) -> Outcome:

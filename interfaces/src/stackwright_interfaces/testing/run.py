@@ -1,0 +1,161 @@
+"""An adapter's kit in a process of its own, without a test file: what ``stackwright conform`` starts.
+
+:func:`main` takes a pickled dictionary, the fields of a :class:`Request`, on standard input, works in the current
+folder, and writes a JSON object a line to standard output:
+
+- ``{"cases": [...]}``, the names of the tests, in the order in which they run;
+- ``{"begun": name}`` before each of them;
+- ``{"case": name, "result": ..., "reason": ..., "detail": ..., "seconds": ...}`` after it: ``"passed"``, ``"failed"``,
+  ``"expected failure"`` or ``"not applicable"``;
+- ``{"error": [class, where, found, todo]}`` where nothing can be run.
+
+Whatever the tests and the adapter print goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import pytest
+
+from stackwright_interfaces.errors import StackwrightError, UsageError
+from stackwright_interfaces.plugin import AdapterSpec
+
+_MODULE: Final = """
+from stackwright_interfaces.testing import run
+
+TestConformance = run.requested()
+"""
+
+_asked: list[Request] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be run.
+
+    Args:
+        spec: the adapter.
+        attributes: of the class of cases; see :func:`stackwright_interfaces.testing.kits.cases_of`.
+        only: run the tests alone whose names contain this.
+    """
+
+    spec: AdapterSpec
+    attributes: Mapping[str, Any]
+    only: str = ""
+
+
+def requested() -> type:
+    """Return the cases of the request; pytest has taken the kits in hand by now.
+
+    Raises:
+        UsageError: an option that the adapter needs is not given.
+        PluginError: there is no kit, or the adapter's declaration cannot be imported.
+    """
+    from stackwright_interfaces.testing.adapters import AdapterCases, missing
+    from stackwright_interfaces.testing.kits import cases_of
+
+    (request,) = _asked
+    cases = cases_of(request.spec, **request.attributes)
+    absent = missing(request.spec, cases.options) if cases.config is AdapterCases.config else []
+    needed = [name for name in absent if request.spec.config.__annotations__.get(name) not in ("Path", Path)]
+    if needed:
+        todo = "Add: " + " ".join(f"--set {name}=..." for name in needed)
+        raise UsageError(f"adapter {request.spec.name!r}", f"{' and '.join(needed)} must be given", todo)
+    return cases
+
+
+def main() -> None:
+    """Run the request of standard input; the exit code is pytest's."""
+    _asked.append(Request(**pickle.load(sys.stdin.buffer)))
+    report = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    folder = Path.cwd()
+    (folder / "test_conformance.py").write_text(_MODULE, encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n", encoding="utf-8")
+    plugins = ("no:cacheprovider", "no:terminal", "stackwright_interfaces.testing.plugin")
+    options = [f"--rootdir={folder}", f"--basetemp={folder / 'work'}", *(f"-p{name}" for name in plugins)]
+    sys.exit(pytest.main([*options, "test_conformance.py"], plugins=[_Reporter(report, _asked[0])]))
+
+
+class _Reporter:
+    """Writes down what becomes of each test."""
+
+    def __init__(self, report: TextIO, request: Request) -> None:
+        self._report = report
+        self._request = request
+        self._phases: list[pytest.TestReport] = []
+
+    def _tell(self, **line: Any) -> None:
+        self._report.write(json.dumps(line) + "\n")
+        self._report.flush()
+
+    def pytest_exception_interact(self, call: pytest.CallInfo[Any], report: Any) -> None:
+        """Tell why the cases cannot be collected."""
+        if isinstance(report, pytest.CollectReport) and call.excinfo is not None:
+            error = call.excinfo.value
+            said = error.args if isinstance(error, StackwrightError) else ("the conformance kit", str(error), "")
+            self._tell(error=(type(error).__name__, *said))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+        """Leave out what was not asked for; tell what is wrong with the declaration."""
+        items[:] = [item for item in items if self._request.only in item.name]
+        try:
+            yield
+        except pytest.UsageError as error:
+            self._tell(error=("PluginError", f"adapter {self._request.spec.name!r}", str(error), "Correct it."))
+            raise
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell what will be run, and what need not be."""
+        from stackwright_interfaces.testing.kits import undeclared
+
+        self._tell(cases=[item.name for item in session.items])
+        for name, capability in undeclared(self._request.spec):
+            if self._request.only in name:
+                reason = f"it does not declare {capability.value}"
+                self._tell(case=name, result="not applicable", reason=reason, detail="", seconds=0.0)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Tell that a test begins."""
+        self._tell(begun=_name(nodeid))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what became of setting up, running and clearing away."""
+        self._phases.append(report)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Tell what became of a test."""
+        phases, self._phases = self._phases, []
+        told = next((phase for phase in phases if phase.failed), None)
+        told = told or next((phase for phase in phases if phase.skipped), phases[-1])
+        result, reason = _outcome(told)
+        detail = "\n".join([told.longreprtext, *(text for _, text in told.sections)]) if told.failed else ""
+        seconds = sum(phase.duration for phase in phases)
+        self._tell(case=_name(nodeid), result=result, reason=reason, detail=detail, seconds=seconds)
+
+
+def _name(nodeid: str) -> str:
+    return nodeid.partition("::TestConformance::")[2]
+
+
+def _outcome(report: pytest.TestReport) -> tuple[str, str]:
+    """Return what became of a test, and why in one line."""
+    if report.passed:
+        return "passed", ""
+    if report.skipped:
+        expected = getattr(report, "wasxfail", None)
+        skipped = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        skipped = skipped.removeprefix("Skipped: ")
+        return ("not applicable", skipped) if expected is None else ("expected failure", str(expected))
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = str(report.longrepr) if crash is None else str(crash.message)
+    return "failed", message.strip().partition("\n")[0]
