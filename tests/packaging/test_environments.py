@@ -269,3 +269,23 @@ def test_the_contracts_import_without_numpy(environment: Any) -> None:
     done = made.run("python", "-c", IMPORT_ALL)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) == 1
+
+
+VERSIONS = "from importlib.metadata import distributions as d; print(*sorted(f'{i.name}=={i.version}' for i in d()))"
+
+
+@pytest.mark.nightly
+def test_what_a_lock_writes_is_installed_alike_by_uv_and_by_pip(
+    store: Any, project: Any, wheelhouse: Path, environment: Any
+) -> None:
+    folder = project()
+    done = store.run("stackwright", "lock", "--python", folder / "r.txt", "--wheels", wheelhouse, "--project", folder)
+    assert done.returncode == 0, done.stderr
+    made = [
+        environment(f"locked-by-{tool}", "--require-hashes", "-r", folder / "r.txt", by=tool) for tool in ("uv", "pip")
+    ]
+    by_uv, by_pip = ({*each.run("python", "-c", VERSIONS).stdout.split()} for each in made)
+    seeds = {line for line in by_pip if line.startswith(("pip==", "setuptools==", "wheel=="))}
+    assert by_uv == by_pip - seeds
+    assert "stackwright-duckdb==0.1.0" in by_uv
+    assert made[1].stackwright("check", "--project", folder).returncode == 0

@@ -148,15 +148,13 @@ def test_an_adapter_that_is_not_installed_is_told_with_what_installs_it(project:
 
 def test_a_vendor_below_the_tested_version_is_told_with_what_installs_it(with_shelf: Any) -> None:
     (told,) = problems(with_shelf("numpy>=99"))
-    assert told.startswith("blueprint.toml [registry] shelf: takes numpy>=99, ")
-    assert told.endswith(" is installed Run: pip install 'numpy>=99'")
+    assert told.startswith("blueprint.toml [registry] shelf: stackwright-shelf1 takes numpy>=99, ")
+    assert told.endswith(" Run: pip install 'numpy>=99'")
 
 
 def test_a_vendor_that_is_missing_is_told_with_what_installs_it(with_shelf: Any) -> None:
-    told = problems(with_shelf("a-stranger>=1", 'other; extra == "more"'))
-    assert told == [
-        "blueprint.toml [registry] shelf: takes a-stranger>=1, it is not installed Run: pip install 'a-stranger>=1'"
-    ]
+    (told,) = problems(with_shelf("a-stranger>=1", 'other; extra == "more"'))
+    assert told.endswith("takes a-stranger>=1, it is not installed Run: pip install 'a-stranger>=1'")
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 
 import stackwright
+from stackwright.assembly.requirements import pinned
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.image import image
 from stackwright.workflows.live.imaged import CONTENT, content_of
-from stackwright.workflows.versions.requirements import pinned
 from stackwright_interfaces.errors import ArtifactError, BlueprintError, ModelNotFound, PluginError, UsageError
 
 Run = Callable[..., Any]

@@ -6,13 +6,17 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import stackwright
+from stackwright.assembly import vendors
+from stackwright.assembly.vendors import installed
+from stackwright.workflows.pinning import resolved
+from stackwright_interfaces.errors import PluginError
 
 STORE = """
 name = "f"
@@ -210,3 +214,135 @@ def test_a_wheel_and_the_sources_it_was_built_from_hash_alike(locked: Path, tmp_
 def test_a_notebook_locks_too(locked: Path) -> None:
     with stackwright.load(locked) as stack:
         assert stack.lock().data["changed"] is False
+
+
+SHELF = """
+from dataclasses import dataclass
+from stackwright_interfaces.plugin import AdapterSpec, hookimpl
+from stackwright_interfaces.registry import CONTRACT, Registry
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    pass
+
+@hookimpl
+def stackwright_adapters():
+    spec = {"name": "shelf", "provides": Registry, "contract": CONTRACT, "config": Config}
+    return [AdapterSpec(factory="shelf_plugin:Shelf", **spec)]
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Put a distribution of this name, version and requirements on the path."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    (site / "shelf_plugin.py").write_text(SHELF)
+
+    def install(name: str, version: str, *requires: str) -> None:
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
+        if name == "stackwright-shelf":
+            (info / "entry_points.txt").write_text("[stackwright]\nshelf = shelf_plugin\n")
+
+    for found in (installed, vendors._everything_required):
+        found.cache_clear()
+    yield install
+    for found in (installed, vendors._everything_required):
+        found.cache_clear()
+
+
+def test_a_vendor_below_its_tested_version_is_refused_with_what_holds_it_there(
+    project: Any, run: Any, install: Any
+) -> None:
+    install("stackwright-shelf", "1.0", "feats>=0.67", "dirs")
+    install("feats", "0.18.1")
+    install("dirs", "3.0")
+    install("old-friend", "2.0", "feats<0.20", 'dirs<3; extra == "never"')
+    folder = project(blueprint='name = "m"\nregistry = "shelf"\n')
+    ran = run("lock", "--project", folder)
+    assert ran.code == 1
+    assert ran.err == (
+        "blueprint.lock [registry]: stackwright-shelf takes feats>=0.67, 0.18.1 is installed, held by old-friend 2.0, "
+        "which takes feats<0.20. Run: pip install 'feats>=0.67'\n"
+    )
+    assert not (folder / "blueprint.lock").exists()
+
+
+def test_drift_of_a_vendor_is_told_with_what_holds_it(project: Any, run: Any, install: Any) -> None:
+    install("stackwright-shelf", "1.0", "feats>=0.10")
+    install("feats", "0.18.1")
+    install("old-friend", "2.0", "feats<0.20")
+    folder = project(blueprint='name = "m"\nregistry = "shelf"\n')
+    assert run("lock", "--project", folder).code == 0
+    path = folder / "blueprint.lock"
+    path.write_text(path.read_text().replace("0.18.1", "0.67.0"))
+    assert (
+        "feats was '0.67.0', is '0.18.1', held by old-friend 2.0, which takes feats<0.20. "
+        "Run: pip install feats==0.67.0, or: stackwright lock" in run("check", "--project", folder).out
+    )
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Path:
+    """A folder of wheels without files: an index of our own."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name, version, *requires in (
+        ("feats", "0.18.1"),
+        ("feats", "0.67.0", "frames<3"),
+        ("frames", "2.3"),
+        ("frames", "3.0"),
+        ("stackwright_shelf", "1.0", "feats>=0.67"),
+    ):
+        needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+            info = f"{name}-{version}.dist-info"
+            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
+            wheel.writestr(
+                f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            )
+            wheel.writestr(f"{info}/RECORD", "")
+    return folder
+
+
+@pytest.fixture
+def resolve(market: Path, install: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Resolve a stack that is built of ``stackwright-shelf`` alone, bound by pins, from that index."""
+    install("stackwright-shelf", "1.0", "feats>=0.67")
+    (tmp_path / "uv.toml").write_text("no-index = true\n")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    part = {"distribution": "stackwright-shelf", "version": "1.0"}
+
+    def resolve(pins: str) -> str:
+        (tmp_path / "pins.txt").write_text(pins)
+        return resolved({"engine": {}, "parts": {"registry": part}}, pins=tmp_path / "pins.txt", wheels=market)
+
+    return resolve
+
+
+def test_requirements_have_hashes_and_the_newest_that_the_pins_allow(resolve: Any) -> None:
+    lines = [line for line in resolve("# none\n").splitlines() if not line.startswith(" ")]
+    assert [line.removesuffix(" \\") for line in lines] == ["feats==0.67.0", "frames==2.3", "stackwright-shelf==1.0"]
+    assert resolve("").count("--hash=sha256:") == 3
+
+
+def test_a_pin_that_would_take_a_vendor_back_below_its_tested_version_is_named(resolve: Any) -> None:
+    with pytest.raises(PluginError) as raised:
+        resolve("frames==3.0  # we like it new\nstackwright-shelf==1.0\n")
+    assert raised.value.found.startswith("frames==3.0 leaves no version that the adapters take: ")
+    assert raised.value.todo == "Remove or loosen frames==3.0."
+
+
+def test_pins_that_cannot_be_read_and_a_missing_uv_are_told(
+    resolve: Any, locked: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run("lock", "--project", locked, "--python", locked / "r.txt", "--pins", locked / "nowhere.txt")
+    assert (ran.code, "cannot be read" in ran.err) == (2, True)
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(PluginError, match="is not installed, and resolves requirements"):
+        resolve("")

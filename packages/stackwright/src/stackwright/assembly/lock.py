@@ -20,7 +20,7 @@ from stackwright.assembly.blueprint import Problem
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import Plan, plain
 from stackwright.assembly.project import Project, write_json
-from stackwright.assembly.vendors import installed, vendors
+from stackwright.assembly.vendors import holders, installed, misfits, vendors
 from stackwright_interfaces.errors import ProjectError
 
 FORMAT: Final = 1
@@ -51,6 +51,14 @@ def describe(plan: Plan, plugins: Plugins) -> dict[str, Any]:
     }
 
 
+def unfit(described: Mapping[str, Any]) -> Iterator[Problem]:
+    """Give what a lock would record and was never tested: a vendor below the lower bound of its adapter, say."""
+    for name in described["engine"]:
+        yield from misfits("blueprint.lock", name)
+    for slot, part in described["parts"].items():
+        yield from misfits(f"blueprint.lock [{slot}]", part["distribution"])
+
+
 def save(project: Project, described: Mapping[str, Any]) -> bool:
     """Write the section of the project's environment; return whether it changed.
 
@@ -75,18 +83,24 @@ def locked(project: Project) -> Mapping[str, Any] | None:
     return section
 
 
-def drift(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Problem]:
-    """Give every difference between a lock and the stack as it is."""
+def drift(was: Mapping[str, Any], now: Mapping[str, Any], *, explain: bool = False) -> Iterator[Problem]:
+    """Give every difference between a lock and the stack as it is.
+
+    Args:
+        explain: look through all that is installed for what holds a vendor at another version.
+    """
     where = "blueprint.lock"
     if was["python"] != now["python"]:
         yield Problem(where, f"locked for Python {was['python']}, this is {now['python']}", _RELOCK)
     for name in now["engine"]:
-        yield from _installed(where, name, was["engine"].get(name, {}), now["engine"][name])
+        yield from _installed(where, name, was["engine"].get(name, {}), now["engine"][name], explain=explain)
     for slot in sorted({*was["parts"], *now["parts"]}):
-        yield from _part(f"{where} [{slot}]", was["parts"].get(slot), now["parts"].get(slot))
+        yield from _part(f"{where} [{slot}]", was["parts"].get(slot), now["parts"].get(slot), explain=explain)
 
 
-def _part(where: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> Iterator[Problem]:
+def _part(
+    where: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | None, *, explain: bool
+) -> Iterator[Problem]:
     if was is None or now is None:
         found = "the slot was empty" if now else "the slot is empty now"
         yield Problem(where, f"{found}, {(now or was or {})['adapter']!r} was {'added' if now else 'removed'}", _RELOCK)
@@ -98,10 +112,12 @@ def _part(where: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | No
             yield Problem(where, found, _RELOCK)
         for key, old, new in _differences(was["options"], now["options"]):
             yield Problem(where, f"{key} was {old}, is {new}", _RELOCK)
-        yield from _installed(where, now["distribution"], was, now)
+        yield from _installed(where, now["distribution"], was, now, explain=explain)
 
 
-def _installed(where: str, name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Problem]:
+def _installed(
+    where: str, name: str, was: Mapping[str, Any], now: Mapping[str, Any], *, explain: bool
+) -> Iterator[Problem]:
     if was.get("version") != now["version"]:
         old, new = was.get("version") or "nothing", now["version"] or "nothing"
         todo = f"Run: pip install {name}=={old}, or: stackwright lock" if was.get("version") else _RELOCK
@@ -110,7 +126,10 @@ def _installed(where: str, name: str, was: Mapping[str, Any], now: Mapping[str, 
         found = f"{name} {now['version']} has other files than were locked"
         yield Problem(where, found, f"Reinstall it. {_RELOCK}")
     for vendor, old, new in _differences(was.get("requires", {}), now["requires"]):
-        yield Problem(where, f"{vendor} was {old}, is {new}", f"Install the locked version. {_RELOCK}")
+        locked = was.get("requires", {}).get(vendor)
+        held = "".join(f", {holder}" for holder in holders(vendor, locked)) if locked and explain else ""
+        todo = f"Run: pip install {vendor}=={locked}, or: stackwright lock" if locked else _RELOCK
+        yield Problem(where, f"{vendor} was {old}, is {new}{held}", todo)
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

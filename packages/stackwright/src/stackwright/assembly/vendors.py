@@ -12,7 +12,10 @@ from importlib import metadata
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
+
+from stackwright.assembly.reading import Problem
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,7 @@ class Vendor:
     @property
     def fits(self) -> bool:
         """Whether a version is installed that is taken."""
-        try:
-            return bool(self.installed) and SpecifierSet(self.takes).contains(Version(self.installed), prereleases=True)
-        except InvalidVersion:  # of a distribution that keeps to no standard; nobody can tell
-            return True
+        return bool(self.installed) and _within(self.installed, SpecifierSet(self.takes))
 
 
 def vendors(distribution: str) -> list[Vendor]:
@@ -44,6 +44,46 @@ def vendors(distribution: str) -> list[Vendor]:
     for requirement in requirements(found) if found else ():
         names[requirement.name] = names.get(requirement.name, SpecifierSet()) & requirement.specifier
     return [Vendor(name, str(takes), version(name)) for name, takes in sorted(names.items())]
+
+
+def misfits(where: str, distribution: str) -> Iterator[Problem]:
+    """Give what an installed distribution requires and does not have: below its tested version, say, or missing.
+
+    Args:
+        where: the place that a message names.
+    """
+    for vendor in vendors(distribution):
+        if not vendor.fits:
+            takes = f"{vendor.name}{vendor.takes}"
+            there = f"{vendor.installed} is installed" if vendor.installed else "it is not installed"
+            held = "".join(f", {holder}" for holder in _held_below(vendor))
+            yield Problem(where, f"{distribution} takes {takes}, {there}{held}", f"Run: pip install '{takes}'")
+
+
+def holders(name: str, version: str) -> Iterator[str]:
+    """Give installed distributions that do not take this version of another one, with what they take."""
+    for holder, need in _everything_required():
+        if canonicalize_name(need.name) == canonicalize_name(name) and not _within(version, need.specifier):
+            yield f"held by {holder}, which takes {need.name}{need.specifier}"
+
+
+@cache
+def _everything_required() -> list[tuple[str, Requirement]]:
+    found = metadata.distributions()
+    return [(f"{holder.name} {holder.version}", need) for holder in found for need in requirements(holder)]
+
+
+def _held_below(vendor: Vendor) -> Iterator[str]:
+    """Give who does not take the lowest version that is asked for."""
+    for lowest in (item.version for item in SpecifierSet(vendor.takes) if item.operator in (">=", "~=", "==")):
+        yield from holders(vendor.name, lowest)
+
+
+def _within(version: str, takes: SpecifierSet) -> bool:
+    try:
+        return takes.contains(Version(version), prereleases=True)
+    except InvalidVersion:  # of a distribution that keeps to no standard; nobody can tell
+        return True
 
 
 def requirements(distribution: metadata.Distribution, extras: frozenset[str] = frozenset()) -> Iterator[Requirement]:

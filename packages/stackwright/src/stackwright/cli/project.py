@@ -46,12 +46,25 @@ def _lock(options: Options) -> Outcome:
     from stackwright.workflows.inspection import lock
 
     with Stack(options.project, env=options.env) as stack:
-        return lock(stack)
+        return lock(stack, requirements=options.python, pins=options.pins, wheels=options.wheels)
+
+
+def _lock_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--python", type=Path, metavar="FILE", help="write requirements with hashes too, which pip and uv install alike"
+    )
+    parser.add_argument(
+        "--pins",
+        type=Path,
+        metavar="FILE",
+        help="resolve anew, bound by these requirements (default: what is installed)",
+    )
+    parser.add_argument("--wheels", type=Path, metavar="DIR", help="wheels of what no index has")
 
 
 PROJECT = (
     Verb("new", "make a project folder from a blueprint", _new, _new_options, in_project=False),
     Verb("plugins", "show what is installed, by slot", _plugins, in_project=False),
     Verb("check", "check the blueprint: every problem at once", _check),
-    Verb("lock", "record what the stack is built of, for check to compare", _lock),
+    Verb("lock", "record what the stack is built of, for check to compare", _lock, _lock_options),
 )

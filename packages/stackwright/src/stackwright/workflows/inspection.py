@@ -9,6 +9,7 @@ from typing import Any
 from stackwright.assembly.blueprint import BlueprintProblems, Problem
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS
+from stackwright.assembly.project import write_atomically
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_interfaces.contracts import in_force, older, refusal
@@ -60,7 +61,7 @@ def check(folder: Path, env: str | None = None) -> Outcome:
     stack = Stack(folder, env=env)
     try:
         plan = stack.plan
-        problems = [vars(problem) for problem in drifted(stack)]
+        problems = [vars(problem) for problem in drifted(stack, explain=True)]
     except BlueprintProblems as error:
         found = [vars(problem) for problem in error.problems]
         return Outcome(f"{len(found)} problems\n{error}", {"problems": found}, ok=False)
@@ -84,16 +85,31 @@ def check(folder: Path, env: str | None = None) -> Outcome:
     return Outcome("No problem found", data, (Table(("slot", "adapter", "what it is"), rows),), notes)
 
 
-def lock(stack: Stack) -> Outcome:
+def lock(
+    stack: Stack, *, requirements: Path | None = None, pins: Path | None = None, wheels: Path | None = None
+) -> Outcome:
     """Record what the stack is built of, beside the blueprint, for its environment.
 
+    Args:
+        requirements: a file to write what installs it again, with hashes.
+        pins: a file of requirements that bind what is written there.
+        wheels: a folder of wheels of what no index has.
+
     Raises:
-        BlueprintProblems: the blueprint cannot be built.
+        BlueprintProblems: the blueprint cannot be built, or a vendor is installed that its adapter does not take.
+        PluginError: nothing fits the pins, or there is no ``uv`` to resolve them.
         ProjectError: the lock cannot be read or written.
     """
     from stackwright.assembly import lock as locks
 
     described = locks.describe(stack.plan, stack.plugins)
+    problems = list(locks.unfit(described))
+    if problems:
+        raise BlueprintProblems(problems)
+    if requirements is not None:
+        from stackwright.workflows.pinning import resolved
+
+        write_atomically(requirements, resolved(described, pins=pins, wheels=wheels).encode())
     changed = locks.save(stack.project, described)
     rows = [
         (slot, part["adapter"], f"{part['distribution']} {part['version']}", part["contract"], _vendors(part))
@@ -101,15 +117,19 @@ def lock(stack: Stack) -> Outcome:
     ]
     title = f"Locked in {stack.project.lock.name}" if changed else "The lock is current"
     table = Table(("slot", "adapter", "distribution", "contract", "with"), rows)
-    return Outcome(title, {"changed": changed, "lock": str(stack.project.lock), **described}, (table,))
+    notes = (f"Installed again by: pip install --require-hashes -r {requirements}",) if requirements else ()
+    return Outcome(title, {"changed": changed, "lock": str(stack.project.lock), **described}, (table,), notes)
 
 
 def _vendors(part: Mapping[str, Any]) -> list[str]:
     return [f"{name} {version}" for name, version in part["requires"].items()]
 
 
-def drifted(stack: Stack) -> list[Problem]:
+def drifted(stack: Stack, *, explain: bool = False) -> list[Problem]:
     """Return how the stack differs from its lock; nothing where it is not locked.
+
+    Args:
+        explain: look through all that is installed for what holds a vendor at another version.
 
     Raises:
         BlueprintProblems: the blueprint cannot be built.
@@ -120,4 +140,4 @@ def drifted(stack: Stack) -> list[Problem]:
     from stackwright.assembly import lock as locks
 
     was = locks.locked(stack.project)
-    return [] if was is None else list(locks.drift(was, locks.describe(stack.plan, stack.plugins)))
+    return [] if was is None else list(locks.drift(was, locks.describe(stack.plan, stack.plugins), explain=explain))

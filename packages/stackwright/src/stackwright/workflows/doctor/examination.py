@@ -56,7 +56,7 @@ def _new(found: list[Finding], told: list[Finding]) -> list[Finding]:
 def _blueprint(stack: Stack) -> list[Finding]:
     try:
         slots = len(stack.plan.choices)
-        problems = drifted(stack)
+        problems = drifted(stack, explain=True)
     except StackwrightError as error:
         return Finding.of(problems_of(error))
     locked = "as it was locked" if stack.project.lock.exists() else "not locked"

@@ -11,7 +11,7 @@ from typing import Final
 
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS, Choice
-from stackwright.assembly.vendors import Vendor, vendors, version
+from stackwright.assembly.vendors import misfits, vendors, version
 from stackwright.workflows.doctor.finding import Finding
 
 _IMPORT_SECONDS: Final = 60.0
@@ -20,7 +20,7 @@ _AT_ONCE: Final = 2
 
 def engine() -> Finding:
     """Look whether the engine has what it needs, and can import it."""
-    problems = [_misfit("stackwright", vendor) for vendor in vendors("stackwright") if not vendor.fits]
+    problems = Finding.of(misfits("stackwright", "stackwright"))
     if problems:
         return problems[0]
     failed = _import("stackwright.notebook", [vendor.name for vendor in vendors("stackwright")])
@@ -60,11 +60,11 @@ def _part(choice: Choice, installed: Plugins) -> Iterator[Finding]:
     spec = choice.spec
     plugin = next(plugin for plugin in installed.load(spec.name) if spec in plugin.adapters)
     subject = f"{choice.part.where} {spec.name}"
-    needed = vendors(plugin.distribution)
-    problems = [_misfit(subject, vendor) for vendor in needed if not vendor.fits]
+    problems = Finding.of(misfits(subject, plugin.distribution))
     if problems:
         yield from problems
         return
+    needed = vendors(plugin.distribution)
     failed = _import(spec.factory.partition(":")[0], [vendor.name for vendor in needed])
     if failed:
         todo = f"Install what it names, or run: pip install --force-reinstall {plugin.origin}"
@@ -72,12 +72,6 @@ def _part(choice: Choice, installed: Plugins) -> Iterator[Finding]:
         return
     ours = [f"{vendor.name} {vendor.installed}" for vendor in needed if not vendor.name.startswith("stackwright")]
     yield Finding(subject, ", ".join([f"{plugin.origin} {plugin.version}".strip(), *ours]))
-
-
-def _misfit(subject: str, vendor: Vendor) -> Finding:
-    takes = f"{vendor.name}{vendor.takes}"
-    installed = f"{vendor.installed} is installed" if vendor.installed else "it is not installed"
-    return Finding(subject, f"takes {takes}, {installed}", f"Run: pip install '{takes}'")
 
 
 def _import(module: str, distributions: list[str]) -> str:
