@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, read
-from stackwright.assembly.monitor_part import METRICS, WATCHED, check
+from stackwright.assembly.monitor_check import check
+from stackwright.assembly.monitor_part import KINDS, METRICS, OF_LISTS, OF_ROWS
 from stackwright.assembly.secrets import Secret
 from stackwright_interfaces.definitions import Definitions, Entity, FeatureService, FeatureView, Target
 from stackwright_interfaces.types import FLOAT64, INT64, Field
-from stackwright_journal import alert_rules, verdicts
+from stackwright_journal import alert_rules, list_rules, verdicts
 
 Write = Callable[[str], Path]
 
@@ -136,18 +137,49 @@ def test_names_of_models_features_and_targets_are_checked_against_what_is_applie
         model = "valuation"
         """,
     ).monitor
-    found = [str(problem) for problem in check(monitor, {"valuation": "valuation@1"}, definitions())]
+    found = [str(problem) for problem in check(monitor, {"valuation": "valuation@1"}, (), definitions())]
     assert len(found) == 3
     assert "no model 'valuatoin'. Did you mean 'valuation'?" in found[0]
     assert "no feature 'zip'" in found[1]
     assert "no target 'sale_prise'. Did you mean 'sale_price'?" in found[2]
-    assert len(list(check(monitor, {"valuation": "valuation@1"}, Definitions()))) == 1, "nothing is applied yet"
+    assert len(list(check(monitor, {"valuation": "valuation@1"}, (), Definitions()))) == 1, "nothing is applied yet"
 
 
 def test_what_a_blueprint_may_watch_is_what_the_journal_can_judge() -> None:
     usual = {name for rules in verdicts.RULES.values() for name in rules} | set(verdicts.MORE_RULES)
     assert set(METRICS) == usual
-    assert set(WATCHED) == {*alert_rules.WATCHED, *usual}
+    assert set(OF_ROWS) == {*alert_rules.WATCHED, *usual}
+    assert set(OF_LISTS) == set(list_rules.WATCHED)
+    assert KINDS == verdicts.KINDS
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ('watch = "mdape"', "watch is 'mdape', which lists do not have, and 'homes' is a recommender"),
+        ('watch = "ctr"\nagainst = "training"', "lists are not held against 'training'"),
+        ('watch = "ctr"\nby = ["area"]', "by is given, and lists have no columns"),
+        ('watch = "ndcg"\nbasis = "estimated"', "lists have no truths to estimate"),
+        ('watch = "ctr"\nmodels = ["valuation"]', "watch is 'ctr', which predictions do not have, and 'valuation'"),
+        ('watch = "ndcg"\nagainst = "start"\nmodels = ["valuation"]', "predictions are not held against 'start'"),
+    ],
+)
+def test_a_rule_that_cannot_judge_what_it_is_for_is_named(write: Write, rule: str, said: str) -> None:
+    monitor = blueprint(write, f"[monitor.rules.a]\n{rule}").monitor
+    models = {"valuation": ""} if "models" in rule else {}
+    (problem,) = check(monitor, models, ["homes"], Definitions())
+    assert said in str(problem)
+
+
+def test_a_rule_for_all_needs_but_one_that_it_fits(write: Write) -> None:
+    monitor = blueprint(write, '[monitor.rules.a]\nwatch = "ctr"\n[monitor.rules.b]\nwatch = "mdape"').monitor
+    assert list(check(monitor, {"valuation": ""}, ["homes"], Definitions())) == []
+
+
+def test_an_experiment_of_a_recommender_is_named(write: Write) -> None:
+    monitor = blueprint(write, '[monitor.experiments.a]\ngoal = "ndcg"\nmodel = "homes"').monitor
+    (problem,) = check(monitor, {}, ["homes"], Definitions())
+    assert "'homes' is a recommender" in str(problem)
 
 
 def test_the_journal_may_be_a_secret_address(write: Write) -> None:

@@ -410,7 +410,7 @@ def test_a_model_that_cannot_be_judged_is_a_problem_and_not_the_end(
         raise KeyError("odd")
 
     weeks = life().passes()
-    monkeypatch.setattr(watching, "evaluate", broken)
+    monkeypatch.setattr("stackwright.workflows.monitoring.looking.evaluate", broken)
     found = weeks.watch()
     assert not found.ok
     assert found.data["problems"] == ["valuation: KeyError: 'odd'"]

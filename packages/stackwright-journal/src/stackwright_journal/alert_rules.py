@@ -54,7 +54,8 @@ class AlertRule:
         limit: from where on it alarms; ``None`` takes the usual one.
         kind: how the loss of a metric is counted; empty takes the usual way.
         against: what a metric is held against: ``"training"``, ``"previous"`` (what the version before achieves on the
-            truths of the same time) or a number.
+            truths of the same time) or a number; empty takes the usual. Of lists ``"start"`` (what the version earned
+            in its first days), ``"previous"`` (the version before in its last) or a number.
         basis: ``"matured"`` judges the truths observed in the window; ``"estimated"`` the predictions made in it, by an
             estimate that allows for the truths still out.
         by: text features; each of their values is judged as well, by intervals that allow for their number.
@@ -73,7 +74,7 @@ class AlertRule:
     watch: str
     limit: float | None = None
     kind: str = ""
-    against: str | float = "training"
+    against: str | float = ""
     basis: str = "matured"
     by: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
@@ -165,14 +166,19 @@ def evaluate(rule: AlertRule, data: WindowData) -> Verdict:
         alarm first, with value, interval, expectation, limit and state.
     """
     found = _WATCHES.get(rule.watch, _metrics)(rule, data)
+    return judged(rule, found.n, found.parts, found.nothing)
+
+
+def judged(rule: AlertRule, n: int, found: Sequence[Verdict], nothing: str = "nothing to judge") -> Verdict:
+    """Return the verdict that parts come to: that of the worst."""
     order = {"alarm": 0, "warn": 1, "ok": 2, "insufficient": 3}
-    parts = sorted(found.parts, key=lambda part: order[part["state"]])
+    parts = sorted(found, key=lambda part: order[part["state"]])
     states: list[State] = [part["state"] for part in parts]
     state = worst(*states) if states else "insufficient"
     said = [part["words"] for part in parts if part["state"] == state][:_SHOWN]
     more = sum(part["state"] == state for part in parts) - len(said)
     text = "; ".join(said) + (f"; and {more} more" if more > 0 and state in ("warn", "alarm") else "")
-    return {"watch": rule.watch, "state": state, "n": found.n, "words": text or found.nothing, "parts": parts}
+    return {"watch": rule.watch, "state": state, "n": n, "words": text or nothing, "parts": parts}
 
 
 @dataclass(frozen=True)

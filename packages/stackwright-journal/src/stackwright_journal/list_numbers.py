@@ -49,7 +49,7 @@ def describe(shown: ShownLists, *, k: int = PLACES, catalogue: int | None = None
         "examination": _examined(shown),
         **_ranked(shown, k),
         "coverage": _coverage(shown, catalogue),
-        "novelty": _novelty(shown),
+        "novelty": novelty(shown),
         "concentration": _gini(shown),
         "cold_items": float(shown.cold.mean()) if shown.cold.size else None,
         "flags": {flag: count / lists for flag, count in sorted(flags.items())},
@@ -102,16 +102,25 @@ def _examined(shown: ShownLists) -> dict[str, Any] | None:
     return {str(place): interval(one) for place, one in found.items()}
 
 
-def _ranked(shown: ShownLists, k: int) -> Mapping[str, Any]:
+def ranked(shown: ShownLists, k: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which lists have something clicked, and NDCG and MRR (columns) of those by their first ``k`` places."""
     hits: NDArray[np.bool_] = np.zeros((len(shown), k), dtype=bool)
     inside = shown.position <= k
     hits[shown.number[inside], shown.position[inside] - 1] = shown.clicked[inside] > 0
     relevant = np.bincount(shown.number, shown.clicked > 0, minlength=len(shown)).astype(np.int64)
     judged = relevant > 0
     if not judged.any():
+        return judged, np.zeros((0, 2))
+    return judged, np.column_stack(
+        [top_k.ndcg(hits[judged], relevant[judged]), top_k.mrr(hits[judged], relevant[judged])]
+    )
+
+
+def _ranked(shown: ShownLists, k: int) -> Mapping[str, Any]:
+    judged, columns = ranked(shown, k)
+    if not judged.any():
         return {"k": k, "judged": 0, "ndcg": None, "mrr": None}
-    columns = [metric(hits[judged], relevant[judged]) for metric in (top_k.ndcg, top_k.mrr)]
-    ndcg, mrr = means(np.column_stack(columns), draws=_DRAWS)
+    ndcg, mrr = means(columns, draws=_DRAWS)
     return {"k": k, "judged": int(judged.sum()), "ndcg": interval(ndcg), "mrr": interval(mrr)}
 
 
@@ -120,14 +129,15 @@ def _coverage(shown: ShownLists, catalogue: int | None) -> dict[str, Any]:
     return {"items": different, "catalogue": catalogue, "share": different / catalogue if catalogue else None}
 
 
-def _novelty(shown: ShownLists) -> float | None:
+def novelty(shown: ShownLists) -> float | None:
+    """Return the mean of ``-log2(share of the lists that show the item)`` over what was shown, in bits."""
     if not shown.item.size:
         return None
-    times = _times(shown)
+    times = times_shown(shown)
     return float(-np.log2(times / len(shown)) @ times / times.sum())
 
 
-def _times(shown: ShownLists) -> NDArray[np.float64]:
+def times_shown(shown: ShownLists) -> NDArray[np.float64]:
     """Return how many lists showed each item that was shown."""
     return np.array(list(Counter(map(str, shown.item.tolist())).values()), dtype=np.float64)
 
@@ -135,7 +145,7 @@ def _times(shown: ShownLists) -> NDArray[np.float64]:
 def _gini(shown: ShownLists) -> float | None:
     if not shown.item.size:
         return None
-    times = np.sort(_times(shown))
+    times = np.sort(times_shown(shown))
     n = times.size
     return float((2 * np.arange(1, n + 1) - n - 1) @ times / (n * times.sum()))
 

@@ -60,6 +60,10 @@ class ShownLists:
     def __len__(self) -> int:
         return len(self.lists)
 
+    def of_version(self, version: int) -> ShownLists:
+        """Return the lists of one version."""
+        return self.some(np.array([int(one["version"]) == version for one in self.lists], dtype=bool))
+
     def some(self, chosen: NDArray[np.bool_]) -> ShownLists:
         """Return some of the lists: a mask over them."""
         rows = chosen[self.number]
@@ -131,6 +135,19 @@ class ListReader:
             clicks = {name: told for name, told in clicks.items() if name in lists or not _before(name, start)}
         return _joined(sorted(lists.values(), key=lambda one: (one["at"], one["list_id"])), clicks, counts)
 
+    def find(self, list_id: str) -> tuple[dict[str, Any], dict[str, float]] | None:
+        """Return the record of one list and what its items earned, as text → value; ``None`` where there is none."""
+        record: dict[str, Any] | None = None
+        clicks: dict[str, Told] = {}
+        for one in self._records("", ReadCounts()):
+            if one["list_id"] != list_id:
+                continue
+            if one["kind"] == CLICK:
+                _note(clicks, str(one["item"]), (one["observed"], one["told"], float(one["value"])))
+            else:
+                record = record or dict(one)
+        return None if record is None else (record, {item: told[2] for item, told in clicks.items()})
+
     def _records(self, day: str, counts: ReadCounts) -> Iterator[Mapping[str, Any]]:
         """Give the records of segments from a day on: clicks come later than what they are about."""
         keys = sorted({key for place in self._places for key in place.list(f"{FOLDER}/") if key.endswith(SUFFIX)})
@@ -182,3 +199,7 @@ def _joined(
         strays,
         counts,
     )
+
+
+NO_LISTS: Final = _joined((), {}, ReadCounts())
+"""Nothing that was shown."""

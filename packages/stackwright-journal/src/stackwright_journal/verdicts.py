@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 from stackwright_numerics.drift import State
 
-Kind = Literal["ratio", "rise", "fall"]
-KINDS: Final[tuple[Kind, ...]] = ("ratio", "rise", "fall")
+Kind = Literal["ratio", "rise", "fall", "drop"]
+KINDS: Final[tuple[Kind, ...]] = ("ratio", "rise", "fall", "drop")
 
 Interval = tuple[float, float]
 
@@ -23,7 +23,7 @@ class Rule:
     Args:
         limit: the loss that alarms; half of it warns.
         kind: ``"ratio"``: loss is ``value / expected - 1``; ``"rise"``: ``|value| - |expected|``; ``"fall"``:
-            ``expected - value``.
+            ``expected - value``; ``"drop"``: ``1 - value / expected``.
     """
 
     limit: float
@@ -33,6 +33,8 @@ class Rule:
         """Return how much worse the value is than expected; negative where it is better."""
         if self.kind == "ratio":
             return value / expected - 1 if expected > 0 else float("nan")
+        if self.kind == "drop":
+            return 1 - value / expected if expected > 0 else float("nan")
         return abs(value) - abs(expected) if self.kind == "rise" else expected - value
 
     def least_loss(self, low: float, high: float, expected: float) -> float:
@@ -122,17 +124,20 @@ def difference_interval(one: Interval, two: Interval) -> Interval:
     return min(ends), max(ends)
 
 
-def words(metric: str, found: Mapping[str, Any], n: int) -> str:
-    """Say a verdict on a metric in one line, for people."""
+def words(metric: str, found: Mapping[str, Any], n: int, of: str = "truths") -> str:
+    """Say a verdict on a metric of so many truths, or lists, in one line, for people."""
     if found.get("value") is None:
-        return f"{metric} is not known of {n:,} truths"
+        return f"{metric} is not known of {n:,} {of}"
     if found["state"] == "insufficient":
-        return f"{metric} {found['value']:.3g} of {n:,} truths, too few to say more"
+        if found["expected"] is None:
+            return f"{metric} {found['value']:.3g} of {n:,} {of}, and nothing to hold it against"
+        return f"{metric} {found['value']:.3g} of {n:,} {of}, too few to say more"
     said = f"{metric} {found['value']:.3g} ({found['low']:.3g} to {found['high']:.3g}, n = {n:,})"
     said += f" against {found['expected']:.3g}"
     if metric == "signed_median_error":
         return f"{said}: answers lie {abs(found['value']):.1%} {'above' if found['value'] > 0 else 'below'} the truths"
-    amount = f"{abs(found['loss']):.0%}" if found["kind"] == "ratio" else f"{abs(found['loss']):.3g}"
+    relative = found["kind"] in ("ratio", "drop")
+    amount = f"{abs(found['loss']):.0%}" if relative else f"{abs(found['loss']):.3g}"
     direction = "worse" if found["loss"] > 0 else "better"
-    proof = f", {found['proven']:.0%} proven" if found["kind"] == "ratio" else f", {found['proven']:.3g} proven"
+    proof = f", {found['proven']:.0%} proven" if relative else f", {found['proven']:.3g} proven"
     return f"{said}: {amount} {direction}" + (proof if found["loss"] > 0 and found["proven"] > 0 else "")

@@ -23,6 +23,8 @@ _BOTTOM: Final = 46
 _MOST: Final = 1500
 """Points drawn of a scatter; more would only make the page heavy."""
 _ROW: Final = 24
+_LETTER: Final = 6.5
+"""Width of a letter, so that a label does not run over the edge."""
 _ACCENT: Final = "#2b7bba"
 _SOFT: Final = 'stroke="currentColor" stroke-opacity=".25"'
 _LONGEST: Final = 26
@@ -128,9 +130,8 @@ def _grid(across: _Axis, up: _Axis, labels: tuple[str, str], *, ticks: Sequence[
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{place:.1f}" y2="{place:.1f}" {_SOFT}/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{place + 4:.1f}" text-anchor="end">{_short(value)}</text>')
     for value, text in ticks or [(value, _short(value)) for value in across.ticks()]:
-        parts.append(
-            f'<text x="{across.at(value):.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{text}</text>'
-        )
+        middle = min(across.at(value), _WIDTH - _LETTER * len(text) / 2)
+        parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{text}</text>')
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     parts.append(f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(labels[0])}</text>')
     turned = f'transform="translate(12 {middle}) rotate(-90)"'
@@ -232,6 +233,31 @@ def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float
     numbers = table(("", *drawn), list(zip(labels, *drawn.values(), strict=True)))
     more = f"; {len(series) - len(drawn)} more are not drawn" if len(series) > len(drawn) else ""
     return figure(title, f"{', '.join(drawn)}{more}.", "".join(parts), numbers)
+
+
+def ranges(title: str, labels: Sequence[str], points: Sequence[Sequence[float | None]], names: tuple[str, str]) -> str:
+    """Return values over places, each with its interval as an upright bar; a gap where a value is missing.
+
+    Args:
+        labels: what each place is called, in order.
+        points: value, lower and upper end of each.
+        names: what the places are, and the values.
+    """
+    known = [value for point in points for value in point if value is not None]
+    across, up = _axes(np.arange(len(labels), dtype=np.float64), np.array([*known, 0.0], dtype=np.float64), log=False)
+    every = max(1, math.ceil(len(labels) / 8))
+    ticks = [(float(place), label) for place, label in enumerate(labels) if place % every == 0]
+    parts = [_grid(across, up, names, ticks=ticks)]
+    for place, (value, low, high) in enumerate(points):
+        left = across.at(place)
+        if low is not None and high is not None:
+            parts.append(_line([(left, up.at(low)), (left, up.at(high))], f'stroke="{_ACCENT}" stroke-width="2"'))
+        if value is not None:
+            parts.append(f'<circle cx="{left:.1f}" cy="{up.at(value):.1f}" r="4" fill="{_ACCENT}"/>')
+    numbers = table(
+        (names[0], names[1], "from", "to"), [(label, *point) for label, point in zip(labels, points, strict=True)]
+    )
+    return figure(title, "Dots are values; bars say between what they lie.", "".join(parts), numbers)
 
 
 def calibration(bins: Sequence[tuple[int, float, float]], *, kind: str) -> str:

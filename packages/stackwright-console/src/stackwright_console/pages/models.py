@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.outcome import Table
 from stackwright.workflows.versions.models import models as listed
 from stackwright.workflows.versions.models import promote, rollback
@@ -14,6 +15,7 @@ from stackwright.workflows.versions.showing import card_of, page_of
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Field, Form, Link, Page, Section, State, paged, to, turning
 from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.recommender import TASK
 
 _ROWS = 50
 
@@ -35,7 +37,7 @@ def models(stack: Stack, _desk: Desk, asked: Asked) -> Page:
         for item in rows
     ]
     table = Table(("version", "aliases", "gates", *metrics, "published"), cells)
-    choose = Form(to("models"), "Show", (Field("model", "Model", name, ("", *stack.blueprint.models)),))
+    choose = Form(to("models"), "Show", (Field("model", "Model", name, ("", *stack.blueprint.trained)),))
     sections = (
         Section("Choose", forms=(choose,)),
         Section(outcome.title, tables=(table,), links=turning(asked, "models", number, pages)),
@@ -49,9 +51,11 @@ def model(stack: Stack, _desk: Desk, asked: Asked) -> Page:
     card = card_of(stack, version)
     told = page_of(card)
     sections = [Section(part.heading, part.lines, tuple(part.tables)) for part in told.sections]
+    watched = version.name in trained_names(stack)
     links = (
         Link("Lineage", to("lineage", kind="model", name=version.ref)),
-        Link("Predict with it", to("playground", model=version.name)),
+        Link("Recommend with it" if card["task"] == TASK else "Predict with it", to("playground", model=version.name)),
+        *((Link("How it does", to("monitors", version.name)),) if watched else ()),
     )
     return Page(
         title=told.title,
@@ -59,7 +63,7 @@ def model(stack: Stack, _desk: Desk, asked: Asked) -> Page:
         lead=told.lead,
         sections=(
             Section("Go on", links=links),
-            Section("Gates", tables=(_gates(card),)),
+            Section("Gates", tables=(_gates(card), _evidence(card))),
             *(section for section in sections if section.heading.casefold() != "gates"),
             Section("Change", forms=_changes(stack, version.ref, version.name)),
         ),
@@ -72,6 +76,17 @@ def _gates(card: Mapping[str, Any]) -> Table:
         for gate in card["gates"]
     ]
     return Table(("gate", "state", "found"), rows)
+
+
+def _evidence(card: Mapping[str, Any]) -> Table:
+    """Return the numbers that the gates went by."""
+    rows = [
+        (gate["name"], name.replace("_", " "), value)
+        for gate in card["gates"]
+        for name, value in gate.get("evidence", {}).items()
+        if isinstance(value, int | float | str)
+    ]
+    return Table(("gate", "evidence", "value"), rows)
 
 
 def _changes(stack: Stack, ref: str, name: str) -> tuple[Form, ...]:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.scoring import model_names
+from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.monitoring.decisions import decisions
 from stackwright.workflows.outcome import Table
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Link, Page, Section, State, to, with_cells
+from stackwright_console.pages import lists
+from stackwright_console.reports import reports
 from stackwright_interfaces.errors import UnknownName, UsageError
 from stackwright_models import charts
 
@@ -22,44 +24,52 @@ _REPORT = "report.json"
 def monitors(stack: Stack, _desk: Desk, _asked: Asked) -> Page:
     """Return the models that are watched, with the state of their last report."""
     rows = []
-    for name in model_names(stack):
-        reports = _reports(stack, name)
-        last = reports[-1][1] if reports else {}
-        rows.append(
-            (Link(name, to("monitors", name)), len(reports), last.get("at", "")[:19], State(last.get("state", "")))
-        )
+    for name in trained_names(stack):
+        of_lists = name in stack.blueprint.recommenders
+        found = reports(stack, name, lists.REPORT if of_lists else _REPORT)
+        last = found[-1][1] if found else {}
+        state = lists.state_of(stack, name) if of_lists else last.get("state", "")
+        rows.append((Link(name, to("monitors", name)), len(found), last.get("at", "")[:19], State(state)))
     table = Table(("model", "reports", "last", "state"), rows)
-    lead = "What became of the predictions."
+    lead = "What became of the predictions, and of lists."
     return Page(title="Monitors", here="Monitors", lead=lead, sections=(Section("Models", tables=(table,)),))
 
 
 def monitor(stack: Stack, _desk: Desk, asked: Asked) -> Page:
-    """Return a model's reports over time and its decisions."""
+    """Return a model's reports over time, or what is known of a recommender's lists, and its decisions."""
     name = asked["name"]
-    if name not in model_names(stack):
-        raise UnknownName.of("model", name, list(model_names(stack)))
-    reports = _reports(stack, name)
+    if name not in trained_names(stack):
+        raise UnknownName.of("model", name, trained_names(stack))
+    of_lists = name in stack.blueprint.recommenders
+    return Page(
+        title=name,
+        here="Monitors",
+        lead="Reports, alerts and decisions.",
+        sections=(*(lists.sections(stack, name) if of_lists else _predicted(stack, name)), _decided(stack, name)),
+    )
+
+
+def _predicted(stack: Stack, name: str) -> tuple[Section, ...]:
+    found = reports(stack, name, _REPORT)
     rows = [
-        (Link(window, to("monitors", name, window, "report.html")), found["at"][:19], State(found["state"]),
-         found["data"]["n"], _groups(found))
-        for window, found in reversed(reports)
+        (Link(window, to("monitors", name, window, "report.html")), report["at"][:19], State(report["state"]),
+         report["data"]["n"], _groups(report))
+        for window, report in reversed(found)
     ]  # fmt: skip
+    return (
+        Section("Over time", pictures=tuple(_drawn(found))),
+        Section(f"{len(rows)} reports", tables=(Table(("window", "at", "state", "predictions", "found"), rows),)),
+    )
+
+
+def _decided(stack: Stack, name: str) -> Section:
     decided = decisions(stack, name)
     (table,) = decided.tables
     shown = with_cells(
         Table(table.headings, list(table.rows)[::-1]),
         number=lambda number: Link(str(number), to("decisions", name, str(number))),
     )
-    return Page(
-        title=name,
-        here="Monitors",
-        lead="Reports, alerts and decisions.",
-        sections=(
-            Section("Over time", pictures=tuple(_drawn(reports))),
-            Section(f"{len(rows)} reports", tables=(Table(("window", "at", "state", "predictions", "found"), rows),)),
-            Section(decided.title, tables=(shown,)),
-        ),
-    )
+    return Section(decided.title, tables=(shown,))
 
 
 def decision(stack: Stack, _desk: Desk, asked: Asked) -> Page:
@@ -93,18 +103,6 @@ def report_file(stack: Stack, _desk: Desk, asked: Asked) -> Path:
     if not path.is_file():
         raise UnknownName.of("report", f"{asked['window']}/{asked['file']}", [])
     return path
-
-
-def _reports(stack: Stack, name: str) -> list[tuple[str, dict[str, Any]]]:
-    """Return windows and what was found, oldest first; a report that cannot be read is left out."""
-    found = []
-    for path in (stack.project.reports / name).glob(f"*/{_REPORT}"):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        found.append((path.parent.name, content))
-    return sorted(found, key=lambda item: item[1].get("at", ""))
 
 
 def _groups(found: Mapping[str, Any]) -> list[str]:

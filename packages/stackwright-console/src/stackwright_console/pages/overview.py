@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stackwright.assembly.blueprint import RecommenderPart, Trained
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.monitoring.decisions import decisions
 from stackwright.workflows.outcome import Table
@@ -12,6 +13,7 @@ from stackwright_console import pictures
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Link, Page, Section, State, to, with_cells
 from stackwright_interfaces.errors import StackwrightError
+from stackwright_interfaces.recommender import TASK
 
 _LAST = 5
 
@@ -49,15 +51,22 @@ def _parts(stack: Stack) -> Iterator[tuple[str, str]]:
 def _models(stack: Stack) -> Table:
     published = models(stack).data["models"] if "registry" in stack.plan.choices else ()
     rows = []
-    for name, part in stack.blueprint.models.items():
+    for name, part in stack.blueprint.trained.items():
         own = [item for item in published if item["model"].rpartition("@")[0] == name]
         live = next((item for item in own if stack.champion in item["aliases"]), None)
         ref = live["model"] if live else ""
         rows.append((
-            Link(name, to("models", model=name)), part.task, part.target, part.trainer.adapter if part.trainer else "",
+            Link(name, to("models", model=name)), *_about(part), part.trainer.adapter if part.trainer else "",
             Link(ref, to("models", ref)) if ref else "", State(live["gates"]) if live else "", len(own),
         ))  # fmt: skip
-    return Table(("model", "task", "target", "trainer", stack.champion, "gates", "versions"), rows)
+    return Table(("model", "task", "target or source", "trainer", stack.champion, "gates", "versions"), rows)
+
+
+def _about(part: Trained) -> tuple[str, str]:
+    """Return the task and the target of a model; of a recommender, what it learns from."""
+    if isinstance(part, RecommenderPart):
+        return TASK, part.interactions.source
+    return part.task, part.target
 
 
 def _decided(stack: Stack) -> Section:

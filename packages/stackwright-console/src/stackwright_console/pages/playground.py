@@ -1,4 +1,4 @@
-"""The playground: a prediction by keys, explained."""
+"""The playground: a prediction by keys, explained; of a recommender, a list."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Any
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.predict import predict
-from stackwright.workflows.live.scoring import model_names, scorer
+from stackwright.workflows.live.scoring import scorer, trained_names
 from stackwright.workflows.outcome import Table
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Field, Form, Page, Section, to
+from stackwright_console.pages.lists import asked_for_list
 from stackwright_interfaces.errors import PredictionError
+from stackwright_interfaces.model import ModelRef
 from stackwright_models import charts
 
 _PREFIX = "field."
@@ -20,12 +22,16 @@ _DRAWN = 15
 
 def playground(stack: Stack, _desk: Desk, asked: Asked) -> Page:
     """Return the fields that a model asks for, and its answer where they are filled."""
-    names = list(model_names(stack))
+    names = trained_names(stack)
     model = asked.get("model", "") or next(iter(names), "")
     lead = "A prediction by the model that is live, and what each input added to it. Nothing is logged."
     choose = Section("Model", forms=(Form(to("playground"), "Choose", (Field("model", "Model", model, names),)),))
     if not model:
         return Page(title="Playground", here="Playground", lead="The blueprint has no model.")
+    if ModelRef.parse(model).name in stack.blueprint.recommenders:
+        sections = (choose, *asked_for_list(stack, model, asked))
+        lead = "A list by the recommender that is live. Nothing is left to chance, and nothing is logged."
+        return Page(title="Playground", here="Playground", lead=lead, sections=sections)
     used = scorer(stack, model)
     service = used.service or stack.service(used.model.manifest.service)
     fields = [
@@ -36,8 +42,8 @@ def playground(stack: Stack, _desk: Desk, asked: Asked) -> Page:
     form = Form(to("playground"), "Predict", fields, posted=True, hidden={"model": model})
     given = {field.label: field.value for field in fields if field.value}
     answer = _answer(stack, model, given) if given else ()
-    sections = (choose, Section(f"Ask {used.model.ref}", forms=(form,)), *answer)
-    return Page(title="Playground", here="Playground", lead=lead, sections=sections)
+    found = (choose, Section(f"Ask {used.model.ref}", forms=(form,)), *answer)
+    return Page(title="Playground", here="Playground", lead=lead, sections=found)
 
 
 def _answer(stack: Stack, model: str, given: Mapping[str, str]) -> tuple[Section, ...]:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from stackwright.assembly.reading import Part, Problem, Reader
+from stackwright.assembly.reading import Part, Reader
 from stackwright.assembly.secrets import Secret
-from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import did_you_mean
 
 ACTIONS: Final = ("alert", "investigate", "retrain", "rollback")
 BASES: Final = ("matured", "estimated")
-KINDS: Final = ("ratio", "rise", "fall")
+KINDS: Final = ("ratio", "rise", "fall", "drop")
+AGAINST: Final = ("training", "previous", "start")
 METRICS: Final = (
     *("mdape", "signed_median_error", "mape", "mae", "rmse", "ppe5", "ppe10", "ppe20", "hit_rate"),
     *("interval_coverage", "median_relative_width", "auc", "log_loss", "ece"),
     *("ndcg", "map", "mrr", "recall", "precision", "c_index"),
 )
-WATCHED: Final = (
+OF_LISTS: Final = (
+    *("performance", "fallbacks", "silence", "ctr", "ndcg", "mrr", "coverage", "novelty"),
+    *("cold_items", "cold_users", "stale", "empty"),
+)
+"""What a rule may watch of a recommender's lists."""
+OF_ROWS: Final = (
     *("performance", "data", "parity", "fallbacks", "silence", "psi", "ks", "missing", "new", "outside"),
     *METRICS,
 )
+"""What a rule may watch of a model's predictions."""
+WATCHED: Final = (*OF_ROWS, *(name for name in OF_LISTS if name not in OF_ROWS))
 DESTINATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "log": (),
     "webhook": ("url",),
@@ -40,10 +47,10 @@ class RulePart:
 
     Args:
         watch: a metric, or ``performance``, ``data``, ``psi``, ``ks``, ``missing``, ``new``, ``outside``, ``parity``,
-            ``fallbacks`` or ``silence``.
+            ``fallbacks`` or ``silence``; of lists, one of ``OF_LISTS``.
         limit: from where on it alarms; ``None`` takes the usual one.
         kind: how the loss of a metric is counted; empty takes the usual way.
-        against: ``training``, ``previous`` or a number.
+        against: ``training``, of lists ``start``; ``previous`` or a number; empty takes the usual.
         basis: ``matured`` or ``estimated``.
         by: text features whose values are judged as well.
         columns: columns of the data; none named takes all.
@@ -54,13 +61,13 @@ class RulePart:
         action: what an alert calls for.
         cooldown: days between two actions of one kind on one model.
         notify: destinations; none named takes all.
-        models: the models it is for; none named takes all.
+        models: the models and recommenders it is for; none named takes all that it fits.
     """
 
     watch: str
     limit: float | None = None
     kind: str = ""
-    against: str | float = "training"
+    against: str | float = ""
     basis: str = "matured"
     by: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
@@ -190,41 +197,6 @@ def read_monitor(reader: Reader, table: Mapping[str, Any]) -> MonitorPart:
     )
 
 
-def check(
-    monitor: MonitorPart, models: Mapping[str, str], definitions: Definitions, where: str = "blueprint.toml [monitor"
-) -> Iterator[Problem]:
-    """Give what rules and experiments name and is not there; features and targets once something was applied.
-
-    Args:
-        models: model → its service, empty for one that learns from rows of its own.
-    """
-    targets = [target.name for target in definitions.targets]
-    for name, rule in monitor.rules.items():
-        place = f"{where}.rules.{name}]"
-        for model in rule.models:
-            yield from _unknown(place, "model", model, list(models))
-        read = [models[model] for model in rule.models or models if models.get(model)]
-        known = [
-            field.name for service in definitions.services if service.ref in read for field in service.output_fields
-        ]
-        for column in (*rule.by, *rule.columns) if known else ():
-            yield from _unknown(place, "feature", column, [*known, "prediction"])
-    for name, experiment in monitor.experiments.items():
-        place = f"{where}.experiments.{name}]"
-        if experiment.model:
-            yield from _unknown(place, "model", experiment.model, list(models))
-        for measured in (experiment.goal, *experiment.guardrails):
-            kind, _, target = measured.partition(":")
-            if kind == "mean" and targets:
-                yield from _unknown(place, "target", target, targets)
-
-
-def _unknown(where: str, kind: str, name: str, known: Sequence[str]) -> Iterator[Problem]:
-    if name not in known:
-        todo = did_you_mean(name, known) or f"Known: {', '.join(known) or 'none'}."
-        yield Problem(where, f"there is no {kind} {name!r}", todo)
-
-
 def _tables(reader: Reader, where: str, table: Mapping[str, Any], key: str) -> list[tuple[str, Mapping[str, Any]]]:
     found = []
     for name, item in reader.take(where, table, key, dict, {}).items():
@@ -244,10 +216,10 @@ def _rule(reader: Reader, name: str, table: Mapping[str, Any], destinations: Map
     watch = reader.required(where, table, "watch")
     if watch and watch not in WATCHED:
         reader.add(where, f"watch is {watch!r}", did_you_mean(watch, WATCHED) or f"Choose from: {', '.join(WATCHED)}.")
-    against = table.get("against", "training")
-    if isinstance(against, bool) or not (isinstance(against, int | float) or against in ("training", "previous")):
-        reader.add(where, f"against is {against!r}", 'Give "training", "previous" or a number.')
-        against = "training"
+    against = table.get("against", "")
+    if isinstance(against, bool) or not (isinstance(against, int | float) or against in ("", *AGAINST)):
+        reader.add(where, f"against is {against!r}", 'Give "training", "previous", of lists "start", or a number.')
+        against = ""
     notify = _texts(reader, where, table, "notify")
     for wanted in notify:
         if wanted not in destinations:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from stackwright.assembly import gate_options, job_part, monitor_part, options, serving_part
+from stackwright.assembly import gate_options, job_part, monitor_check, options, serving_part
 from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, ModelPart, Part, Problem, RecommenderPart
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.secrets import Secret
@@ -110,7 +110,7 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
     for job in blueprint.jobs.values():
         problems += job_part.check(job, blueprint.models)
     services = {name: "" if model.data else model.service for name, model in blueprint.models.items()}
-    problems += monitor_part.check(blueprint.monitor, services, definitions)
+    problems += monitor_check.check(blueprint.monitor, services, blueprint.recommenders, definitions)
     if problems:
         raise BlueprintProblems(problems)
     return Plan(blueprint=blueprint, choices=choices)

@@ -44,6 +44,11 @@ def model_names(stack: Stack) -> list[str]:
     return sorted({version.name for version in stack.registry.history()[0]})
 
 
+def trained_names(stack: Stack) -> list[str]:
+    """Return the models and recommenders of the blueprint; of one that names nothing, all that are published."""
+    return list(stack.blueprint.trained) or model_names(stack)
+
+
 def _only(stack: Stack) -> str:
     if stack.blueprint.models:
         return stack.model().name

@@ -7,7 +7,7 @@ from typing import Any
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright.workflows.live.scoring import model_names
+from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_interfaces.errors import UsageError
 from stackwright_journal.decisions import Event
@@ -18,7 +18,7 @@ def decisions(stack: Stack, name: str | None = None, *, number: int | None = Non
     """List what was found, decided and done; of one event, with all its evidence.
 
     Args:
-        name: the model; all of the blueprint without it.
+        name: the model or recommender; all of the blueprint without it.
         number: of an event of the model.
 
     Raises:
@@ -26,11 +26,11 @@ def decisions(stack: Stack, name: str | None = None, *, number: int | None = Non
         StorageError: the log cannot be read.
     """
     if number is not None:
-        return _one(stack, name or stack.model().name, number)
+        return _one(stack, name or stack.trained(None).name, number)
     found = [
         {"model": model, "number": event.number, "at": rfc3339(event.at), "kind": event.kind, "who": event.who,
          "words": said(event)}
-        for model in ([name] if name else model_names(stack))
+        for model in ([name] if name else trained_names(stack))
         for event in journal.decisions(stack, model).events()
         if event.kind != "notice"
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.recommending.loading import load, resolve
 from stackwright_interfaces.errors import MonitorError, PredictionError, StackwrightError, UsageError
 from stackwright_interfaces.recommender import Recommender, Request
+from stackwright_interfaces.registry import ModelVersion
 from stackwright_journal.list_numbers import describe, interval, logged_of
 from stackwright_journal.list_reading import ShownLists
 from stackwright_journal.records import UNSEEN, rfc3339
@@ -66,8 +67,7 @@ def report_lists(
         found = reader.read(name, start=start, end=until, known_at=known_at)
     finally:
         reader.close()
-    seen = np.array([one.get("arm", "live") not in UNSEEN for one in found.lists], dtype=bool)
-    shown = found.some(seen) if len(found) else found
+    shown = seen_of(found)
     if not len(shown):
         todo = "Run: stackwright serve, and ask POST /recommend."
         raise MonitorError(part.place, "no list is logged", todo)
@@ -165,14 +165,23 @@ def request_of(record: Mapping[str, Any]) -> Request:
     )
 
 
+def seen_of(found: ShownLists) -> ShownLists:
+    """Return the lists that somebody was shown."""
+    return found.some(np.array([one.get("arm", "live") not in UNSEEN for one in found.lists], dtype=bool))
+
+
+def catalogue_of(version: ModelVersion) -> int | None:
+    """Return how many items a version learned of, as its record notes; ``None`` where there was no file of items."""
+    items = version.record.get("data", {}).get("train", {}).get("items")
+    return int(items) if items else None
+
+
 def _catalogue(stack: Stack, name: str) -> int | None:
-    """Return how many items the champion learned of, as its record notes; ``None`` where there was no file of items."""
+    """Return how many items the champion learned of; ``None`` where there is none."""
     try:
-        record = resolve(stack, name).record
+        return catalogue_of(resolve(stack, name))
     except StackwrightError:
         return None
-    items = record.get("data", {}).get("train", {}).get("items")
-    return int(items) if items else None
 
 
 def _day(moment: datetime | None, otherwise: str) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from stackwright.assembly.monitor_check import unfit
 from stackwright.assembly.monitor_part import RulePart
 from stackwright.assembly.stack import Stack
+from stackwright_journal import list_rules
 from stackwright_journal.alert_rules import DEFAULTS, AlertRule
 
 FIRST: Final = datetime(1970, 1, 5, tzinfo=UTC)
@@ -16,12 +18,13 @@ LOOKED_BACK: Final = 12
 """Windows that ended so long ago are not judged any more."""
 
 
-def rules_for(stack: Stack, model: str) -> list[AlertRule]:
-    """Return the rules that are for a model: those of the blueprint, or the usual ones where it names none."""
-    parts = stack.blueprint.monitor.rules
+def rules_for(stack: Stack, name: str) -> list[AlertRule]:
+    """Return the rules that are for a model or a recommender: of the blueprint, or the usual where it names none."""
+    parts, lists = stack.blueprint.monitor.rules, name in stack.blueprint.recommenders
     if not parts:
-        return list(DEFAULTS)
-    return [_rule(name, part) for name, part in parts.items() if not part.models or model in part.models]
+        return list(list_rules.DEFAULTS if lists else DEFAULTS)
+    fitting = {rule: part for rule, part in parts.items() if not unfit(part, lists=lists)}
+    return [_rule(rule, part) for rule, part in fitting.items() if not part.models or name in part.models]
 
 
 def _rule(name: str, part: RulePart) -> AlertRule:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.scoring import load, resolve
@@ -78,6 +78,10 @@ class Watched:
         return {}
 
 
+Moves: TypeAlias = Sequence[tuple[datetime, int]]
+"""Since when which version has been the champion, oldest first."""
+
+
 def expected_of(stack: Stack, name: str) -> dict[int, dict[str, float]]:
     """Return version → metrics at its training."""
     versions, _ = stack.registry.history(name)
@@ -91,13 +95,13 @@ def champions(stack: Stack, name: str) -> list[tuple[datetime, int]]:
     return [(event.at, event.after) for event in moves if event.after is not None]
 
 
-def champion_at(moves: Sequence[tuple[datetime, int]], instant: datetime) -> int | None:
+def champion_at(moves: Moves, instant: datetime) -> int | None:
     """Return the version that was the champion at an instant; the first one for an earlier one, ``None`` of none."""
     before = [version for at, version in moves if at <= instant]
     return before[-1] if before else moves[0][1] if moves else None
 
 
-def version_before(moves: Sequence[tuple[datetime, int]], version: int, instant: datetime) -> int | None:
+def version_before(moves: Moves, version: int, instant: datetime) -> int | None:
     """Return the other version that was the champion last before a version came to be so, as of an instant."""
     before = [number for at, number in moves if at <= instant and number != version]
     return before[-1] if before else None

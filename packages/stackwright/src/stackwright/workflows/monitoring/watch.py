@@ -10,33 +10,25 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, NoReturn
 
 from stackwright.assembly.locking import held
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright.workflows.live.scoring import model_names
-from stackwright.workflows.monitoring import parity
+from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.monitoring.actions import perform
 from stackwright.workflows.monitoring.destinations import Notice, destinations, send
-from stackwright.workflows.monitoring.report import numbers_of
+from stackwright.workflows.monitoring.looking import looked_at
+from stackwright.workflows.monitoring.looking_at_lists import looked_at_lists
 from stackwright.workflows.monitoring.rules import ended, rules_for
-from stackwright.workflows.monitoring.subject import (
-    Watched,
-    champion_at,
-    champions,
-    expected_of,
-    version_before,
-)
-from stackwright.workflows.monitoring.window import see
+from stackwright.workflows.monitoring.subject import champions
 from stackwright.workflows.outcome import Outcome, Table, finite
-from stackwright.workflows.versions.resolving import find
 from stackwright_interfaces.errors import MonitorError, StackwrightError
-from stackwright_journal.alert_rules import PARITY, AlertRule, WindowData, evaluate
+from stackwright_journal.alert_rules import AlertRule
 from stackwright_journal.alerting import FAILED, SENDING, SENT, Situation, changes, due_action, due_notices
 from stackwright_journal.decisions import DecisionLog, Event, Forestalled
 from stackwright_journal.records import rfc3339, utc_day
@@ -47,7 +39,6 @@ ABANDONED: Final = timedelta(hours=6)
 EVERY: Final = 300.0
 """Seconds between two rounds."""
 
-_BACK: Final = timedelta(days=400)
 _STEPS: Final = 200
 
 
@@ -69,16 +60,16 @@ class Round:
 
 
 def watch(stack: Stack, name: str | None = None, *, act: bool = True) -> Outcome:
-    """Look after one model or all, once.
+    """Look after one model or recommender, or all, once.
 
     Args:
-        name: the model; all of the blueprint without it.
+        name: the model or recommender; all of the blueprint without it.
         act: train and roll back; otherwise an alert only tells what it calls for.
 
     Returns:
         An outcome that is not ok where an alert is open, or something kept the watch from its work.
     """
-    return _outcome(_round(stack, [name] if name else model_names(stack), act=act))
+    return _outcome(_round(stack, [name] if name else trained_names(stack), act=act))
 
 
 def watch_on(
@@ -90,11 +81,11 @@ def watch_on(
     say: Callable[[str], None] = lambda _line: None,
     wait: Callable[[float], None] = time.sleep,
 ) -> NoReturn:
-    """Look after one model or all until interrupted; the project is read anew each time.
+    """Look after one model or recommender, or all, until interrupted; the project is read anew each time.
 
     Args:
         opened: opens the stack.
-        name: the model; all of the blueprint without it.
+        name: the model or recommender; all of the blueprint without it.
         act: train and roll back.
         every: seconds between two rounds.
         say: told what happened, a line each.
@@ -103,7 +94,7 @@ def watch_on(
     while True:
         try:
             with opened() as stack:
-                done = _round(stack, [name] if name else model_names(stack), act=act)
+                done = _round(stack, [name] if name else trained_names(stack), act=act)
             lines = _lines(done)
         except StackwrightError as error:  # a blueprint that is being edited may be right in the next round
             lines = [f"problem: {redact(str(error))}"]
@@ -129,7 +120,7 @@ def _round(stack: Stack, names: Sequence[str], *, act: bool) -> Round:
 
 
 class _Watch:
-    """Looks after one model."""
+    """Looks after one model or recommender."""
 
     def __init__(self, stack: Stack, model: str, done: Round, *, act: bool) -> None:
         self._stack = stack
@@ -138,6 +129,7 @@ class _Watch:
         self._act = act
         self._log: DecisionLog = journal.decisions(stack, model)
         self._rules: list[AlertRule] = rules_for(stack, model)
+        self._look = looked_at_lists if model in stack.blueprint.recommenders else looked_at
 
     def go(self) -> None:
         """Judge, decide, act, tell."""
@@ -164,7 +156,8 @@ class _Watch:
             key = (rfc3339(start), rfc3339(end))
             if end <= moves[0][0] or key in self._situation().windows:
                 continue
-            data = self._window(start, end, moves)
+            data, problems = self._look(self._stack, self._model, self._rules, moves, start, end)
+            self._done.problems += [f"{self._model}: {problem}" for problem in problems]
             event = None if data is None else self._kept(key, finite(data))
             if event is not None:
                 states = {rule: verdict["state"] for rule, verdict in event.data["verdicts"].items()}
@@ -178,54 +171,6 @@ class _Watch:
             if event is not None:
                 return event
         return None
-
-    def _window(self, start: datetime, end: datetime, moves: Sequence[tuple[datetime, int]]) -> dict[str, Any] | None:
-        """Return what is written down of a window; ``None`` where nothing was predicted up to its end."""
-        stack = self._stack
-        number = champion_at(moves, end)
-        watched = Watched.of(stack, self._model, find(stack, f"{self._model}@{number}"))
-        with ExitStack() as opened:
-            opened.callback(watched.model.close)
-            by = tuple(dict.fromkeys(name for rule in self._rules for name in rule.by))
-            horizon = watched.target.horizon or _BACK
-            seen = see(stack, watched, start=start, end=end, at=end, back=horizon + timedelta(days=90), by=by)
-            if not len(seen.joined.table):
-                return None
-            data = WindowData(
-                joined=seen.joined,
-                counted=seen.counted,
-                start=start,
-                end=end,
-                task=watched.model.manifest.task,
-                version=watched.version.version,
-                previous=version_before(moves, watched.version.version, end),
-                expected=expected_of(stack, self._model),
-                coverage=watched.coverage,
-                k=watched.k,
-                limits=journal.limits(stack),
-                parity=self._parity(start, end),
-            )
-            numbers = numbers_of(stack, watched, seen, start, end)
-            return {
-                "start": rfc3339(start),
-                "end": rfc3339(end),
-                "version": watched.version.version,
-                "digest": watched.version.digest,
-                "verdicts": {rule.name: evaluate(rule, data) for rule in self._rules},
-                "numbers": numbers,
-                "parity": dict(data.parity),
-            }
-
-    def _parity(self, start: datetime, end: datetime) -> dict[str, Any]:
-        """Compare some answers of the window with the offline path, where a rule asks for it."""
-        rows = self._stack.blueprint.monitor.parity
-        if not rows or not any(rule.watch == PARITY for rule in self._rules):
-            return {}
-        try:
-            return parity.compare(self._stack, self._model, start=start, end=end, rows=rows).to_json()
-        except StackwrightError as error:
-            self._done.problems.append(f"{self._model}: answers could not be made again: {redact(str(error))}")
-            return {}
 
     def _decide(self) -> None:
         """Open and close alerts, each decision on what all before it came to."""

@@ -21,6 +21,8 @@ from stackwright_interfaces.types import Field
 
 _SLICE: Final = ("slice", "n", "loss", "ratio", "surely", "champion")
 """What is told of a slice: ``ratio`` of its loss to that of all rows, and what of that is ``surely`` no chance."""
+_OF_LISTS: Final = ("slice", "users", "ndcg")
+"""What is told of a slice of a recommender's users."""
 
 
 def show_model(stack: Stack, ref: str, *, out: Path | None = None) -> Outcome:
@@ -199,7 +201,7 @@ def page_of(card: Mapping[str, Any]) -> Page:
             Section("Intended use", card["use"]),
             Section("As its author describes it", [line for line in author if line]),
             Section("Metrics on newer rows", (), (Table(("metric", "value"), sorted(card["metrics"].items())),)),
-            Section("Slices", (), (Table(_SLICE, [[item.get(name) for name in _SLICE] for item in card["slices"]]),)),
+            Section("Slices", (), (_sliced(card),)),
             Section("Gates", (), (Table(("gate", "state", "what was found"), gates),)),
             Section("Limits", card["limits"]),
             Section("Inputs", (), (table_of(card["inputs"]),)),
@@ -208,6 +210,11 @@ def page_of(card: Mapping[str, Any]) -> Page:
             Section("History", (), (table_of(card["history"]),)),
         ),
     )
+
+
+def _sliced(card: Mapping[str, Any]) -> Table:
+    headings = _OF_LISTS if card["task"] == TASK else _SLICE
+    return Table(headings, [[item.get(name) for name in headings] for item in card["slices"]])
 
 
 def _verdict(gate: Mapping[str, Any]) -> str:
