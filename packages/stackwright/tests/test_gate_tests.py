@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.csv
 import pytest
 
@@ -16,6 +17,7 @@ import stackwright
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.workflows.lineage.rejudging import rejudge
 from stackwright_interfaces.errors import ModelNotFound
+from stackwright_interfaces.model import Manifest
 
 PLUGIN = ("-p", "no:stackwright_gates", "-p", "stackwright.pytest_plugin")
 
@@ -144,6 +146,22 @@ def test_where_the_rows_cannot_be_had_again_it_is_judged_on_all_that_are_newer(
         assert (again.candidate.holdout.asked.astype(str).astype(object) + "Z" > last).all()
         assert len(again.candidate.holdout) > 250
         assert again.judge("baseline").evidence["metric"] == "mape"
+
+
+def test_what_it_did_not_learn_from_is_left_out_where_the_rows_cannot_be_had_again(
+    copies: Any, market: Any, tmp_path: Path
+) -> None:
+    outliers = {"area": {"drop": [0.1, 0.9], "quantiles": True}, "sale_price": {"clip": [0, 200_000]}}
+    with copies.open(rules={"outliers": outliers}) as stack:
+        stack.train()
+        stack.label(later(market, tmp_path))
+        stack.delete_entity("home", yes=True, home_id="0003")
+        again = rejudge(stack, "valuation@1")
+        low, high = Manifest.read(stack.registry.fetch(again.version)).parameters["rules"]["drop"]["area"]
+        area = again.candidate.train.columns["area"]
+        assert low <= np.nanmin(area) <= np.nanmax(area) <= high
+        assert again.candidate.train.target.max() == 200_000
+        again.close()
 
 
 def later(market: Any, folder: Path) -> Path:

@@ -20,6 +20,7 @@ from stackwright.assembly.recommender_part import InteractionsPart, ListPart, Re
 from stackwright.workflows.batch import lists
 from stackwright.workflows.recommending import asking
 from stackwright.workflows.recommending.asking import Question, question_of
+from stackwright.workflows.up_lists import followed
 from stackwright_interfaces.errors import UsageError
 from stackwright_interfaces.recommender import Recommendations, Recommender, Request
 
@@ -141,3 +142,15 @@ def test_another_ask_of_the_same_instant_is_another_job(stack: Any, tmp_path: Pa
         assert "incomplete" not in told
         jobs.append(told["job"])
     assert jobs[0] == jobs[2] != jobs[1]
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (["c", "d", "e", "f", "g"], "the same list, without what was looked at"),
+        (["d", "c", "e", "f", "g"], "the same homes in another order"),
+        (["d", "x", "c", "y", "z"], "1 of 3 homes gave way to others"),
+    ],
+)
+def test_what_looking_changed_is_told_beyond_that_what_was_seen_is_gone(after: list[str], said: str) -> None:
+    assert followed(["a", "b", "c", "d", "e"], after, ["a", "b"]) == said

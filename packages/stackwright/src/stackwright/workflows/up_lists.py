@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -116,6 +117,10 @@ class ListWay(Way):
         table = pyarrow.parquet.read_table(self.sample.views["history"], columns=["listing_id"])
         return sorted(set(table["listing_id"].to_pylist()))
 
+    def _looked(self) -> list[str]:
+        """Return the homes that are looked at."""
+        return self._homes()[:3]
+
     def _followed(self, connection: http.client.HTTPConnection) -> dict[str, Any]:
         """Return a person's list before and after some pages are opened and pushed."""
         person = pyarrow.parquet.read_table(self.sample.requests, columns=["person_id"])["person_id"][0].as_py()
@@ -130,7 +135,7 @@ class ListWay(Way):
                 "happened_at": (now - timedelta(seconds=5 - place)).isoformat(),
                 "recorded_at": now.isoformat(),
             }
-            for place, home in enumerate(self._homes()[:3])
+            for place, home in enumerate(self._looked())
         ]
         events.write_text("".join(f"{json.dumps(look)}\n" for look in looks), encoding="utf-8")
         push(self.stack, "history", str(events))
@@ -168,11 +173,10 @@ class ListWay(Way):
             ("lists", str(self.lists)),
         ]
         if self.served:
-            changed = self.served["before"] != self.served["after"]
             rows.append(
                 ("latency", f"p50 {self.served['p50_ms']:.1f} ms, p99 {self.served['p99_ms']:.1f} ms over HTTP")
             )
-            rows.append(("three looks later", "another list" if changed else "the same list"))
+            rows.append(("three looks later", followed(self.served["before"], self.served["after"], self._looked())))
         rows.append(("project", str(self.stack.project.folder)))
         data = {
             "model": version.ref,
@@ -196,3 +200,12 @@ class ListWay(Way):
             f"{command} serve --project {project}",
             f"curl http://127.0.0.1:8080/recommend -H 'Content-Type: application/json' -d '{{\"user\": \"{person}\"}}'",
         ]
+
+
+def followed(before: Sequence[str], after: Sequence[str], looked: Collection[str]) -> str:
+    """Say how a list changed beyond that what was looked at is not shown again."""
+    kept = [item for item in before if item not in looked]
+    if list(after[: len(kept)]) == kept:
+        return "the same list, without what was looked at"
+    gone = len(set(kept) - set(after))
+    return f"{gone} of {len(kept)} homes gave way to others" if gone else "the same homes in another order"

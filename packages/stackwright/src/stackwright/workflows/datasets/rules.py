@@ -53,6 +53,16 @@ class Learned:
             drops={name: limits[name] for name, rule in rules.items() if rule.action == "drop"},
         )
 
+    @classmethod
+    def written(cls, part: ModelPart, parameters: Mapping[str, Any]) -> Learned:
+        """Return the rules that a manifest's parameters say of, with the limits of that training."""
+        document = parameters.get(KEY, {})
+        target = document.get("clip_target")
+        clips, drops = (
+            {name: (low, high) for name, (low, high) in document.get(kind, {}).items()} for kind in ("clip", "drop")
+        )
+        return cls(part=part, clips=clips, target=None if target is None else (target[0], target[1]), drops=drops)
+
     def __call__(self, rows: Dataset) -> Dataset:
         """Return the rows to learn from; inputs stay as they are, a trainer gets them clipped."""
         keep = np.ones(len(rows), dtype=np.bool_)

@@ -16,6 +16,7 @@ from stackwright.assembly.gate_options import configured
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.rules import Learned
 from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.gates import GATES, Candidate, GateResult, run_gate
 from stackwright.workflows.lineage.training_rows import Rebuilt, rebuild
@@ -102,7 +103,7 @@ class Rejudged:
             part=part,
             folder=self._folder,
             model=self._model,
-            shaper=Shaper.of(stack.trainer(part), _as_fitted(part, manifest), manifest.signature, _clips(fit)),
+            shaper=Shaper.of(stack.trainer(part), _as_fitted(part, manifest), manifest.signature, self._rules.clips),
             train=train,
             holdout=holdout,
             parameters={name: value for name, value in fit.items() if name not in _OF_THE_FIT},
@@ -129,7 +130,14 @@ class Rejudged:
         if not len(newer):
             todo = "Bring labels of later times: stackwright label SOURCE"
             raise TrainingError(self.version.ref, "no labelled row is newer than those it learned from", todo)
-        return known.take(known.begun <= last).as_known(last) if built is None else built.learned, newer
+        if built is not None:
+            return built.learned, newer
+        return self._rules(known.take(known.begun <= last).as_known(last)), newer
+
+    @cached_property
+    def _rules(self) -> Learned:
+        """The rules that it learned by."""
+        return Learned.written(self.part, self._manifest.parameters)
 
     def close(self) -> None:
         """Release the models that were loaded."""
@@ -154,10 +162,6 @@ def _as_fitted(part: ModelPart, manifest: Manifest) -> ModelPart:
     logarithmic = tuple(manifest.postprocess[:1]) == ({"op": "exp"},)
     half_life = float(manifest.parameters.get("half_life", 0.0))
     return replace(part, transform="log" if logarithmic else "none", half_life=half_life)
-
-
-def _clips(fit: Mapping[str, Any]) -> Mapping[str, tuple[float, float]]:
-    return {name: (low, high) for name, (low, high) in fit.get("rules", {}).get("clip", {}).items()}
 
 
 def rejudge(stack: Stack, ref: str) -> Rejudged:
