@@ -34,6 +34,15 @@ def write(folder: Path, recommender: Recommender, requests: Iterable[Mapping[str
     (folder / GOLDEN).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def requests(folder: Path) -> list[dict[str, Any]]:
+    """Return the golden requests, JSON values.
+
+    Raises:
+        ArtifactError: they cannot be read.
+    """
+    return [line["request"] for line in _lines(folder)]
+
+
 def check(folder: Path, recommender: Recommender) -> float:
     """Ask the golden requests; return the greatest difference of a score, of its list's greatest.
 
@@ -42,9 +51,8 @@ def check(folder: Path, recommender: Recommender) -> float:
     """
     path = folder / GOLDEN
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        asked = [(Request(**line["request"]), line["items"], line["scores"]) for line in lines]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        asked = [(Request(**line["request"]), line["items"], line["scores"]) for line in _lines(folder)]
+    except TypeError as error:
         raise ArtifactError(str(path), f"cannot be read ({error!r})", _AGAIN) from error
     if not asked:
         raise ArtifactError(str(path), "holds no golden list", "Train and publish the recommender again.")
@@ -58,6 +66,16 @@ def check(folder: Path, recommender: Recommender) -> float:
             raise ArtifactError(str(path), f"scores of list {number} differ by {difference:.1g}", _AGAIN)
         worst = max(worst, difference)
     return worst
+
+
+def _lines(folder: Path) -> list[dict[str, Any]]:
+    """Return the golden lists: ``request``, ``items`` and ``scores`` of each."""
+    path = folder / GOLDEN
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [{name: line[name] for name in ("request", "items", "scores")} for line in lines]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(str(path), f"cannot be read ({error!r})", _AGAIN) from error
 
 
 def _difference(given: Any, expected: Any) -> float:

@@ -4,6 +4,7 @@
 
     source ─► view ─► feature ─► service ─► model ─► alias ─► endpoint
     entity ─► view, target          target ─► model
+    source ─► model (of a recommender, which learns from interactions)
               view ─► computed view         view ─► import (another team's project)
 
 A window depends on the columns it reads, a transform on its inputs, a computed view on every column of its inputs, and
@@ -46,11 +47,12 @@ class Published(NamedTuple):
 
     Args:
         ref: ``name@version``.
-        service: the service it reads, ``name@version``.
-        target: the target it learned from.
+        service: the service it reads, ``name@version``; of a recommender that of its sessions, empty where it has none.
+        target: the target it learned from; empty of a recommender.
         aliases: the aliases that point to it.
         owner: who owns it.
         live: the alias that is served.
+        sources: where the interactions and items of a recommender lie; empty of any other model.
     """
 
     ref: str
@@ -59,6 +61,7 @@ class Published(NamedTuple):
     aliases: tuple[str, ...] = ()
     owner: str = ""
     live: str = CHAMPION
+    sources: tuple[str, ...] = ()
 
 
 @dataclass
@@ -199,9 +202,11 @@ def _derived_keys(selections: Sequence[Selection]) -> Iterator[Node]:
 
 def _add_model(graph: Graph, model: Published) -> None:
     node, name = Node("model", model.ref), _bare(model.ref)
-    graph.add(node, Node("service", model.service), Node("target", model.target), owner=model.owner)
+    read = {"service": (model.service,), "target": (model.target,), "source": model.sources}
+    graph.add(node, *(Node(kind, name) for kind, names in read.items() for name in names if name), owner=model.owner)
+    paths = (f"/recommend/{name}",) if model.sources else (f"/predict/{name}", f"/v2/models/{name}/infer")
     for alias in model.aliases:
         graph.add(Node("alias", f"{name}@{alias}"), node)
         if alias == model.live:
-            for path in (f"/predict/{name}", f"/v2/models/{name}/infer"):
+            for path in paths:
                 graph.add(Node("endpoint", f"POST {path}"), Node("alias", f"{name}@{alias}"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -69,7 +70,7 @@ class Recommend:
         asked = self._tried(loaded, given, now) if arm == CANARY else None
         if asked is None and arm == CANARY:
             loaded, arm = served.champion, LIVE
-        found, session, flags = asked or self._ask(loaded, given, now)
+        found, session, flags = asked or self._ask(loaded, given, now, test=exchange.test)
         listed = Listed(
             list_id=time_ordered_id(),
             version=loaded.version,
@@ -96,11 +97,20 @@ class Recommend:
             log.exception("the challenger %s failed, the champion answers", version.ref)
         return None
 
-    def _ask(self, loaded: LoadedLists, given: Mapping[str, Any], now: datetime, *, alone: bool = False) -> Asked:
+    def _ask(
+        self,
+        loaded: LoadedLists,
+        given: Mapping[str, Any],
+        now: datetime,
+        *,
+        alone: bool = False,
+        test: bool = False,
+    ) -> Asked:
         """Return the list, the session it was made from, and what is odd about it.
 
         Args:
             alone: nothing stands in for a recommender that fails: what it raised is raised.
+            test: nothing is left to chance, so that the list can be held against another one.
 
         Raises:
             InvalidValue: the request does not fit the recommender.
@@ -116,6 +126,8 @@ class Recommend:
                 flags.append(SESSIONLESS)
                 log.debug("the session of a user could not be read: %s", error)
         request = loaded.asked(given, before, now.timestamp())
+        if test:
+            request = replace(request, explore=0.0)
         found, failed = self._answered(loaded, request, alone=alone)
         flags += [name for name, there in _oddities(found, failed=failed) if there]
         return found, tuple(request.session), tuple(flags)

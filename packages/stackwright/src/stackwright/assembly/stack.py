@@ -223,6 +223,12 @@ class Stack:
         Raises:
             BlueprintError: there is none of this name, or none can be chosen.
         """
+        recommenders = self.blueprint.recommenders
+        if name in recommenders or (name is None and recommenders and not self.blueprint.models):
+            where, todo = f"{blueprints.FILE} [recommenders]", "For lists run: stackwright recommend, report or watch."
+            raise BlueprintError(
+                where, f"{name or next(iter(recommenders))} is a recommender, and predicts no rows", todo
+            )
         return _chosen(self.blueprint.models, name, "model")
 
     def trained(self, name: str | None = None) -> Trained:
@@ -247,8 +253,12 @@ class Stack:
         return _chosen(self.blueprint.recommenders, name, "recommender")
 
     def recommender_trainer(self, part: RecommenderPart) -> RecommenderTrainer:
-        """Return the trainer of a recommender."""
-        trainer: RecommenderTrainer = self.build(self.plan.choices[f"recommender:{part.name}"])
+        """Return the trainer that a recommender's settings name: those of the blueprint, or those it had once."""
+        planned = self.plan.choices.get(f"recommender:{part.name}")
+        if planned is None or planned.part != part.trainer:
+            spec = self.plugins.adapter(part.trainer.where, part.trainer.adapter, SLOTS["recommender"])
+            planned = Choice(part.trainer, spec)
+        trainer: RecommenderTrainer = self.build(planned)
         return trainer
 
     def recommender_format(self, flavour: str) -> RecommenderFormat:

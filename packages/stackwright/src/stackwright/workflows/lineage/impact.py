@@ -64,9 +64,9 @@ def published(stack: Stack) -> list[Published]:
     found = []
     for version in stack.registry.history()[0]:
         owner = provenance.owner_of(stack, version)
-        found.append(
-            Published(version.ref, *provenance.read_by(stack, version), version.aliases, owner, stack.champion)
-        )
+        service, target = provenance.read_by(stack, version)
+        sources = provenance.sources_of(version)
+        found.append(Published(version.ref, service, target, version.aliases, owner, stack.champion, sources))
     return found
 
 

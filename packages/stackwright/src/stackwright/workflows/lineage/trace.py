@@ -9,6 +9,7 @@ from typing import Any
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.features import source_log
+from stackwright.workflows.lineage.trace_lists import shown_list, trace_list
 from stackwright.workflows.lineage.training_rows import check_parquet, rebuild, write_rows
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions import provenance
@@ -20,10 +21,10 @@ from stackwright_interfaces.model import Manifest
 
 
 def trace(stack: Stack, prediction_id: str, *, rows: Path | None = None) -> Outcome:
-    """Trace a prediction back.
+    """Trace a prediction, or a list, back.
 
     Args:
-        prediction_id: as an answer holds it.
+        prediction_id: as an answer holds it; of a list its ``list_id``.
         rows: write the rows that the model learned from into this ``.parquet`` file.
 
     Returns:
@@ -42,7 +43,10 @@ def trace(stack: Stack, prediction_id: str, *, rows: Path | None = None) -> Outc
     finally:
         reader.close()
     if record is None:
-        found = "the journal holds no such prediction"
+        listed = shown_list(stack, prediction_id)
+        if listed is not None:
+            return trace_list(stack, *listed, rows=rows)
+        found = "the journal holds no such prediction, and no such list"
         raise ModelNotFound(
             f"prediction {prediction_id!r}", found, "A prediction is written down within a second or two."
         )

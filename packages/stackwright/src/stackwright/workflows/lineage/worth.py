@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -31,15 +31,16 @@ def worth(stack: Stack, words: Sequence[str] = (), *, days: float = DAYS) -> Out
         days: reads are counted of so many days back.
 
     Returns:
-        ``features``: each with ``reads`` (logged answers of versions whose service gives it), ``consumers`` (services,
-        views and models), ``online_bytes`` (keys, order and payload of its view's online rows, of all its features
-        together), ``compute_seconds`` (of its view's intervals, since they were timed) and ``ablation`` (model →
-        ``value``, ``low``, ``high``). ``None`` is unknown.
+        ``features``: each with ``reads`` (logged answers, and lists, of versions whose service gives it), ``consumers``
+        (services, views, models and recommenders), ``online_bytes`` (keys, order and payload of its view's online rows,
+        of all its features together), ``compute_seconds`` (of its view's intervals, since they were timed) and
+        ``ablation`` (model → ``value``, ``low``, ``high``). ``None`` is unknown.
     """
     found = search(stack, words).data["features"]
     reads, notes = _reads(stack, days)
     models = {name: part.service for name, part in stack.blueprint.models.items() if part.data is None}
     ablations = {name: known(stack, name) for name in models}
+    sessions = {name: part.session for name, part in stack.blueprint.recommenders.items() if part.session is not None}
     sizes: dict[str, int | None] = {}
     features = []
     for entry in found:
@@ -48,6 +49,7 @@ def worth(stack: Stack, words: Sequence[str] = (), *, days: float = DAYS) -> Out
         if stored and view not in sizes:
             sizes[view] = _online_bytes(stack, view)
         asked = [f"model {name}" for name, service in models.items() if service in entry["used by"]]
+        asked += [f"recommender {name}" for name, part in sessions.items() if part.service in entry["used by"]]
         features.append(
             {
                 "feature": feature,
@@ -87,11 +89,16 @@ def _reads(stack: Stack, days: float) -> tuple[Counter[str] | None, list[str]]:
     span = Span(stack.clock() - timedelta(days=days), None)
     found: Counter[str] = Counter()
     lost = 0
-    for name in stack.blueprint.models:
-        try:
-            versions = _answers(stack, name, span)
-        except StackwrightError as error:
-            return None, [f"The log of predictions cannot be read: {error}"]
+    kept = {name: part.session.service for name, part in stack.blueprint.recommenders.items() if part.session}
+    try:
+        answers = {name: _answers(stack, name, span) for name in stack.blueprint.models}
+        sessions = {name: _sessions(stack, name, span) for name, service in kept.items() if service in services}
+    except StackwrightError as error:
+        return None, [f"The log of predictions cannot be read: {error}"]
+    for name, number in sessions.items():
+        for feature in set(features_of(services[kept[name]]).values()):
+            found[feature] += number
+    for name, versions in answers.items():
         for version, number in versions.items():
             service = _service(stack, name, version)
             if service not in services:
@@ -100,6 +107,13 @@ def _reads(stack: Stack, days: float) -> tuple[Counter[str] | None, list[str]]:
             for feature in set(features_of(services[service]).values()):
                 found[feature] += number
     return found, [f"{lost:,} answers are of versions whose service is gone: they are not counted."] if lost else []
+
+
+def _sessions(stack: Stack, name: str, span: Span) -> int:
+    """Return logged lists of a recommender for which the session of a user was read."""
+    with closing(journal.lists(stack)) as reader:
+        shown = reader.read(name, start=span.start)
+    return sum(one.get("user") is not None and not one.get("asked", {}).get("like") for one in shown.lists)
 
 
 def _answers(stack: Stack, name: str, span: Span) -> Counter[int]:

@@ -18,7 +18,7 @@ from stackwright.workflows.identity import who
 from stackwright.workflows.live import verification, verify
 from stackwright.workflows.live.endpoint import Endpoint
 from stackwright.workflows.live.endpoint_checks import Checked
-from stackwright.workflows.live.scoring import model_names, resolve
+from stackwright.workflows.live.scoring import resolve, trained_names
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions.evidence import evidence_of, gates_of
 from stackwright.workflows.versions.models import promote, remove, rollback
@@ -76,7 +76,7 @@ def deploy(source: Stack, target: Stack, *, model: str | None = None, keys: Mapp
         ServerError: the server of this environment cannot be asked; then nothing was moved.
     """
     _check(source, target)
-    names = [model] if model else [name for name in model_names(source) if pointed(source, name, source.champion)]
+    names = [model] if model else [name for name in trained_names(source) if pointed(source, name, source.champion)]
     if not names:
         raise ModelNotFound(_of(source), "runs no model", f"Run: stackwright promote NAME{_option(source)}")
     versions = [resolve(source, name) for name in names]
@@ -163,12 +163,12 @@ def _copied(source: Stack, target: Stack, version: ModelVersion) -> ModelVersion
 def _verified(stack: Stack, version: ModelVersion, endpoint: Endpoint, keys: Mapping[str, Any]) -> list[Checked]:
     """Wait until the servers have taken up the version, then hold them to it."""
     part = stack.blueprint.deploy
-    expected = verify.expectation(stack, version, keys=keys, p99_ms=part.p99_ms)
     deadline = time.monotonic() + part.wait
     try:
-        while not _takes_up(endpoint, version) and time.monotonic() < deadline:
-            time.sleep(min(_LOOK, max(0.0, deadline - time.monotonic())))
-        return verify.hold(endpoint, expected)
+        with verify.expectation(stack, version, keys=keys, p99_ms=part.p99_ms) as expected:
+            while not _takes_up(endpoint, version) and time.monotonic() < deadline:
+                time.sleep(min(_LOOK, max(0.0, deadline - time.monotonic())))
+            return verify.hold(endpoint, expected)
     except StackwrightError as error:
         return [Checked("reachable", passed=False, detail=str(error))]
 

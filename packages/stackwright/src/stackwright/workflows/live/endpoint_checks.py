@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
 from stackwright.workflows.live.endpoint import Endpoint, Reply
@@ -28,38 +28,57 @@ _TIMED: Final = 20
 """Fewest requests by which a latency is judged."""
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a server is held to.
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What a server is held to, whatever it serves.
 
     Args:
         version: the version that must answer.
-        manifest: of that version.
-        folder: its model folder, which holds the golden predictions.
-        service: the service that it reads, where it is applied.
-        keys: keys and request fields of a row to predict; empty asks for none.
+        keys: keys and request fields to ask with; empty asks for none.
         p99_ms: milliseconds that all but a hundredth of the answers may take; 0 judges none.
         requests: requests by which the latency is judged.
     """
 
     version: ModelVersion
-    manifest: Manifest
-    folder: Path
-    service: FeatureService | None
     keys: Mapping[str, Any] = field(default_factory=dict)
     p99_ms: float = 0.0
     requests: int = 100
+
+    @property
+    def path(self) -> str:
+        """The model's name in a path."""
+        return quote(self.version.name)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What it is held to, in order."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected(Held):
+    """What a server of a model is held to.
+
+    Args:
+        manifest: of the version.
+        folder: its model folder, which holds the golden predictions.
+        service: the service that it reads, where it is applied.
+    """
+
+    manifest: Manifest
+    folder: Path
+    service: FeatureService | None
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """What it is held to, in order."""
+        return (ready, version, schema, golden, errors, keys, latency)
 
     @cached_property
     def golden(self) -> list[dict[str, Any]]:
         """The golden predictions: ``inputs`` and ``output`` of each."""
         lines = (self.folder / GOLDEN).read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
-
-    @property
-    def path(self) -> str:
-        """The model's name in a path."""
-        return quote(self.version.name)
 
 
 @dataclass(frozen=True)
@@ -86,23 +105,24 @@ class Checked:
         return {"name": self.name, "passed": self.passed, "detail": self.detail, "evidence": dict(self.evidence)}
 
 
-Check = Callable[[Endpoint, Expected], Checked]
+Check: TypeAlias = Callable[[Endpoint, Any], Checked]
+"""Asks a server, held to what its kind of model is held to, and says what it found."""
 
 
-def ready(endpoint: Endpoint, _expected: Expected) -> Checked:
+def ready(endpoint: Endpoint, _expected: Held) -> Checked:
     """It lives, and is ready."""
     found = {path: endpoint.get(path).status for path in ("/health/live", "/health/ready")}
     told = ", ".join(f"{path} {status}" for path, status in found.items())
     return Checked("ready", all(status == 200 for status in found.values()), told, found)
 
 
-def version(endpoint: Endpoint, expected: Expected) -> Checked:
+def version(endpoint: Endpoint, expected: Held) -> Checked:
     """The version that it serves is the one expected, by its digest."""
     reply = endpoint.get("/models")
     models = (reply.document or {}).get("models", []) if reply.status == 200 else []
     served = next((item for item in models if item.get("name") == expected.version.name), None)
     if served is None:
-        return Checked("version", passed=False, detail=_said(reply, f"{expected.version.name} is not served"))
+        return Checked("version", passed=False, detail=said(reply, f"{expected.version.name} is not served"))
     same = served["digest"] == expected.version.digest
     found = f"serves @{served['version']}, {served['digest'][:19]}"
     wanted = "" if same else f"; expected is @{expected.version.version}, {expected.version.digest[:19]}"
@@ -120,7 +140,7 @@ def _schema_faults(endpoint: Endpoint, expected: Expected) -> Iterator[str]:
     reply = endpoint.get(f"/v2/models/{expected.path}")
     document = reply.document if reply.status == 200 else None
     if not isinstance(document, Mapping):
-        yield _said(reply, "the model is not described")
+        yield said(reply, "the model is not described")
         return
     wanted = {item.name: DATATYPES.get(item.type.kind, "") for item in expected.manifest.signature.inputs}
     told = {item["name"]: item["datatype"] for item in document.get("inputs", [])}
@@ -140,7 +160,7 @@ def _request_faults(endpoint: Endpoint, expected: Expected, service: FeatureServ
         path = reply.document["paths"][f"/predict/{expected.version.name}"]["post"]
         row = path["requestBody"]["content"]["application/json"]["schema"]["anyOf"][0]
     except (KeyError, TypeError, IndexError):
-        yield _said(reply, "the request is not described")
+        yield said(reply, "the request is not described")
         return
     wanted = {item.name for item in (*service.request_keys, *service.request)}
     if set(row["properties"]) != wanted:
@@ -156,7 +176,7 @@ def golden(endpoint: Endpoint, expected: Expected) -> Checked:
         given = next(item["data"] for item in reply.document["outputs"] if item["name"] == output)
         number = reply.document["model_version"]
     except (KeyError, TypeError, StopIteration):
-        return Checked("golden", passed=False, detail=_said(reply, "no predictions"))
+        return Checked("golden", passed=False, detail=said(reply, "no predictions"))
     differences = [_difference(one, row["output"]) for one, row in zip(given, rows, strict=False)]
     worst = max(differences, default=math.inf) if len(given) == len(rows) else math.inf
     detail = f"{len(rows)} rows by @{number} differ by {worst:.1g} at most"
@@ -182,6 +202,11 @@ def errors(endpoint: Endpoint, expected: Expected) -> Checked:
     ]
     if expected.service is not None:
         asked.append(("an unknown field", 422, ("POST", predict, b'{"no_such_field": 1}')))
+    return mistakes(endpoint, asked)
+
+
+def mistakes(endpoint: Endpoint, asked: Sequence[tuple[str, int, tuple[Any, ...]]]) -> Checked:
+    """Make mistakes: what each is, the status it must have, and the request."""
     found = [
         fault for what, status, request in asked for fault in _answer_faults(what, status, endpoint.send(*request))
     ]
@@ -208,7 +233,7 @@ def keys(endpoint: Endpoint, expected: Expected) -> Checked:
         (row,) = reply.document["predictions"]
         number, value = reply.document["version"], float(row["value"])
     except (KeyError, TypeError, ValueError):
-        return Checked("keys", passed=False, detail=_said(reply, "no prediction"))
+        return Checked("keys", passed=False, detail=said(reply, "no prediction"))
     lacking = row.get("incomplete", [])
     detail = f"@{number} predicts {value:,.6g}" + (f" without: {', '.join(lacking)}" if lacking else "")
     return Checked("keys", math.isfinite(value) and not lacking, detail, {"value": value, "incomplete": lacking})
@@ -218,8 +243,13 @@ def latency(endpoint: Endpoint, expected: Expected) -> Checked:
     """All but a hundredth of the answers come within the budget."""
     rows = expected.golden
     bodies = [_tensors([row], expected.manifest.signature.inputs) for row in rows[: expected.requests]]
+    return timed(endpoint, expected, _infer(expected), bodies)
+
+
+def timed(endpoint: Endpoint, expected: Held, path: str, bodies: Sequence[Mapping[str, Any]]) -> Checked:
+    """Ask with the bodies in turn, and judge how long the answers took."""
     count = max(expected.requests, _TIMED)
-    replies = [endpoint.post(_infer(expected), bodies[number % len(bodies)]) for number in range(count)]
+    replies = [endpoint.post(path, bodies[number % len(bodies)]) for number in range(count)]
     failed = sum(reply.status != 200 for reply in replies)
     took = sorted(reply.seconds * 1e3 for reply in replies)
     p50, p99 = took[len(took) // 2], took[math.ceil(0.99 * len(took)) - 1]
@@ -228,9 +258,6 @@ def latency(endpoint: Endpoint, expected: Expected) -> Checked:
     within = p99 <= expected.p99_ms if expected.p99_ms else None
     passed = False if failed else within
     return Checked("latency", passed, detail, {"p50_ms": p50, "p99_ms": p99, "requests": count, "failed": failed})
-
-
-CHECKS: Final[tuple[Check, ...]] = (ready, version, schema, golden, errors, keys, latency)
 
 
 def _infer(expected: Expected) -> str:
@@ -257,6 +284,7 @@ def _value(value: Any, kind: Kind) -> Any:
     return bool(value) if kind is Kind.BOOL else int(value)
 
 
-def _said(reply: Reply, otherwise: str) -> str:
+def said(reply: Reply, otherwise: str) -> str:
+    """Return what a server said that went wrong, or words of one's own."""
     told = reply.document.get("error") if isinstance(reply.document, Mapping) else None
     return f"answered {reply.status}: {told}" if told else f"{otherwise} (answered {reply.status})"

@@ -24,12 +24,13 @@ from stackwright.assembly.project import write_json
 from stackwright.assembly.requirements import pinned, unpublished
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.imaged import APPLICATION, CONTENT, FORMAT, MODELS, PORT, serving
-from stackwright.workflows.live.registry_source import promoted
+from stackwright.workflows.live.registry_source import champions, promoted
 from stackwright.workflows.live.serve import METRICS, PLAN
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_interfaces.errors import BlueprintError, ModelNotFound, ProjectError, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat
 from stackwright_interfaces.plugin import AdapterSpec, Capability
+from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.server import App, Cargo, SupportsImages
 
@@ -81,7 +82,7 @@ def image(
         raise UsageError(str(out), "exists already", "Remove it, or name another folder.")
     if wheels is not None and not list(wheels.glob("*.whl")):
         raise UsageError(f"--wheels {wheels}", "holds no wheels", "Run: uv build --all-packages --wheel --out-dir DIR")
-    versions = promoted(stack)
+    versions = {**promoted(stack), **champions(stack, stack.blueprint.recommenders)}
     if not versions:
         todo = "Run: stackwright train, then: stackwright promote NAME"
         raise ModelNotFound("registry", "no model of this blueprint is promoted", todo)
@@ -178,13 +179,18 @@ def _project(
     _copy_code(stack, project, out, include)
     content = {"format": FORMAT, "env": stack.project.env, "blueprint": stack.plan.digest, "models": models}
     write_json(project / CONTENT, content)
-    formats = [stack.plugins.adapter(item["name"], item["flavour"], ModelFormat) for item in models]
+    formats = [stack.plugins.adapter(item["name"], item["flavour"], _format(item["task"])) for item in models]
     return content, left_out, [*(choice.spec for choice in choices.values()), *formats]
+
+
+def _format(task: str) -> type:
+    return plans.SLOTS["recommender_format"] if task == TASK else ModelFormat
 
 
 def _bake(stack: Stack, version: ModelVersion, project: Path) -> dict[str, Any]:
     """Copy a model, fetched and verified by its digest."""
     fetched = stack.registry.fetch(version)
+    manifest = Manifest.read(fetched)
     shutil.copytree(fetched, project / MODELS / version.name)
     return {
         "name": version.name,
@@ -192,7 +198,8 @@ def _bake(stack: Stack, version: ModelVersion, project: Path) -> dict[str, Any]:
         "digest": version.digest,
         "created": version.created.isoformat(),
         "aliases": list(version.aliases),
-        "flavour": Manifest.read(fetched).flavour,
+        "flavour": manifest.flavour,
+        "task": manifest.task,
     }
 
 

@@ -21,11 +21,13 @@ from stackwright.assembly.blueprint import Blueprint, MonitorPart
 from stackwright.assembly.project import write_json
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.live.list_source import loaded
 from stackwright.workflows.live.scoring import scorer_of
 from stackwright.workflows.live.serve import METRICS, PLAN
 from stackwright.workflows.live.worker import Guard, Worker, settle
 from stackwright_interfaces.errors import ArtifactError, ProjectError, StackwrightError, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat
+from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.server import App
 from stackwright_serving.model import LoadedModel
@@ -34,8 +36,10 @@ from stackwright_serving.probe import probe
 if TYPE_CHECKING:
     from stackwright_serving.app import Application
     from stackwright_serving.arms import Challenger
+    from stackwright_serving.lists import LoadedLists
     from stackwright_serving.metrics import Metrics
     from stackwright_serving.scorer import Scorer
+    from stackwright_serving.settings import Settings
     from stackwright_serving.state import State
 
 CONTENT: Final = "image.json"
@@ -68,18 +72,20 @@ def serving(blueprint: Blueprint) -> Blueprint:
         compute=None,
         monitor=MonitorPart(),
         models={},
+        recommenders={},
         streams={},
         catalogue=None,
     )
 
 
-class Baked:
-    """Where a worker's models come from: folders of the image."""
+class _Baked:
+    """What an image holds of one kind: models, or recommenders."""
 
-    def __init__(self, stack: Stack, content: Mapping[str, Any], guard: Guard | None = None) -> None:
+    def __init__(self, stack: Stack, content: Mapping[str, Any], guard: Guard, *, lists: bool) -> None:
         self._stack = stack
         self._guard = guard
-        self._versions = {item["name"]: _version(item) for item in content["models"]}
+        chosen = (item for item in content["models"] if (item["task"] == TASK) == lists)
+        self._versions = {item["name"]: _version(item) for item in chosen}
 
     def generation(self) -> str:
         """Return a token that never changes."""
@@ -93,9 +99,33 @@ class Baked:
         """Return none: what an image serves changes with the image."""
         return {}
 
+    def _folder(self, version: ModelVersion) -> Path:
+        return self._stack.project.folder / MODELS / version.name
+
+
+class BakedLists(_Baked):
+    """Where a worker's recommenders come from: folders of the image."""
+
+    def __init__(self, stack: Stack, content: Mapping[str, Any], guard: Guard, settings: Settings) -> None:
+        super().__init__(stack, content, guard, lists=True)
+        self._settings = settings
+
+    def open(self, version: ModelVersion) -> LoadedLists:
+        """Probe, load and warm a recommender."""
+        probe_seconds, stale = self._settings.probe, self._settings.stale_lists
+        folder = self._folder(version)
+        return loaded(self._stack, version, folder, self._guard, probe_seconds=probe_seconds, stale=stale)
+
+
+class Baked(_Baked):
+    """Where a worker's models come from: folders of the image."""
+
+    def __init__(self, stack: Stack, content: Mapping[str, Any], guard: Guard) -> None:
+        super().__init__(stack, content, guard, lists=False)
+
     def open(self, version: ModelVersion) -> tuple[Scorer, Path]:
         """Probe and load a model."""
-        stack, folder = self._stack, self._stack.project.folder / MODELS / version.name
+        stack, folder = self._stack, self._folder(version)
         flavour = Manifest.read(folder).flavour
         probe(folder, stack.plugins.adapter(version.ref, flavour, ModelFormat).factory, project=stack.project.folder)
         model = LoadedModel.published(version, folder, stack.model_format(flavour))
@@ -146,7 +176,8 @@ def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
     content = content_of(Path(plan["project"]))
     stack = opened.enter_context(ServingStack(plan["project"], env=content["env"], read_only=True))
     worker = Worker(stack, content["blueprint"], opened, metrics)
-    return worker.state(Baked(stack, content, worker.guarded))
+    lists = BakedLists(stack, content, worker.guarded, worker.settings)
+    return worker.state(Baked(stack, content, worker.guarded), lists if lists.promoted() else None)
 
 
 def run(project: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackwright.assembly.recommender_part import RecommenderPart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.registry_source import Registered
-from stackwright.workflows.recommending.loading import format_factory, load
+from stackwright.workflows.recommending.loading import format_factory
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.lists import ListOptions, LoadedLists, SessionReader
@@ -39,18 +40,31 @@ class ListsFromRegistry(Registered):
 
     def open(self, version: ModelVersion) -> LoadedLists:
         """Probe, load and warm a version."""
-        stack = self._stack
-        folder = stack.registry.fetch(version)
-        factory = format_factory(stack, Manifest.read(folder).flavour)
-        probe(folder, factory, project=stack.project.folder, timeout=self._probe_seconds)
-        part = stack.blueprint.recommenders[version.name]
-        options = ListOptions(usual=part.list.request(), stale=self._stale)
-        session = self._session(part)
-        _, recommender = load(stack, version)
-        return LoadedLists.warmed(version, recommender, options, session)
+        folder = self._stack.registry.fetch(version)
+        return loaded(self._stack, version, folder, self._guard, probe_seconds=self._probe_seconds, stale=self._stale)
 
-    def _session(self, part: RecommenderPart) -> SessionReader | None:
-        if part.session is None:
-            return None
-        features = self._guard(self._stack.features, refuses_missing=True)
-        return SessionReader(features, self._stack.service(part.session.service), part.session.feature)
+
+def loaded(
+    stack: Stack, version: ModelVersion, folder: Path, guard: Guard, *, probe_seconds: float, stale: float
+) -> LoadedLists:
+    """Probe a version's folder in a child process, load it, and warm it with what the blueprint says of its lists.
+
+    Raises:
+        ArtifactError: it is damaged, or does not load in time.
+        PredictionError: it does not answer.
+    """
+    manifest = Manifest.read(folder)
+    factory = format_factory(stack, manifest.flavour)
+    probe(folder, factory, project=stack.project.folder, timeout=probe_seconds)
+    part = stack.blueprint.recommenders[version.name]
+    options = ListOptions(usual=part.list.request(), stale=stale)
+    session = _session(stack, part, guard)
+    recommender = stack.recommender_format(manifest.flavour).load(folder, manifest)
+    return LoadedLists.warmed(version, recommender, options, session)
+
+
+def _session(stack: Stack, part: RecommenderPart, guard: Guard) -> SessionReader | None:
+    if part.session is None:
+        return None
+    features = guard(stack.features, refuses_missing=True)
+    return SessionReader(features, stack.service(part.session.service), part.session.feature)

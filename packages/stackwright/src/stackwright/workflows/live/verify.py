@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -11,14 +12,19 @@ from stackwright.assembly.blueprint import FILE
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live import verification
 from stackwright.workflows.live.endpoint import Endpoint
-from stackwright.workflows.live.endpoint_checks import CHECKS, Checked, Expected
-from stackwright.workflows.live.scoring import model_names, resolve
+from stackwright.workflows.live.endpoint_checks import Checked, Expected, Held
+from stackwright.workflows.live.list_checks import ExpectedLists
+from stackwright.workflows.live.scoring import resolve, trained_names
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.recommending.loading import load
 from stackwright.workflows.rows.arguments import parse_value
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import BlueprintError, ModelNotFound, ServerError
 from stackwright_interfaces.model import Manifest
+from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.registry import ModelVersion
+from stackwright_serving import golden_lists
+from stackwright_serving.lists import ListOptions, LoadedLists
 
 
 def verify(
@@ -37,7 +43,7 @@ def verify(
         url: where it answers; ``None`` takes that of ``[deploy]``.
         model: ``NAME``, ``NAME@VERSION`` or ``NAME@ALIAS`` that must answer; without it, what the environment runs of
             each.
-        keys: keys and request fields of a row to predict.
+        keys: keys and request fields of a row to predict; of a recommender, fields of a request.
         p99_ms: milliseconds that all but a hundredth of the answers may take; ``None`` takes those of ``[deploy]``, 0
             judges none.
         requests: requests by which the latency is judged.
@@ -56,21 +62,21 @@ def verify(
     found = {}
     with Endpoint(url, token=token(stack)) as endpoint:
         for version in versions:
-            expected = expectation(stack, version, keys=keys or {}, p99_ms=budget, requests=requests)
-            found[version.ref] = hold(endpoint, expected)
+            with expectation(stack, version, keys=keys or {}, p99_ms=budget, requests=requests) as expected:
+                found[version.ref] = hold(endpoint, expected)
             if record:
                 verification.write(stack, version, url, found[version.ref])
     return _outcome(url, found, {version.ref: version for version in versions})
 
 
-def hold(endpoint: Endpoint, expected: Expected) -> list[Checked]:
+def hold(endpoint: Endpoint, expected: Held) -> list[Checked]:
     """Return what each check finds; where the server cannot be asked any more, that is what the rest find.
 
     Raises:
         ServerError: it cannot be asked at all.
     """
     found: list[Checked] = []
-    for check in CHECKS:
+    for check in expected.checks:
         try:
             found.append(check(endpoint, expected))
         except ServerError as error:
@@ -80,6 +86,7 @@ def hold(endpoint: Endpoint, expected: Expected) -> list[Checked]:
     return found
 
 
+@contextmanager
 def expectation(
     stack: Stack,
     version: ModelVersion,
@@ -87,12 +94,47 @@ def expectation(
     keys: Mapping[str, Any],
     p99_ms: float,
     requests: int = 100,
-) -> Expected:
-    """Return what a server is held to that serves a version."""
+) -> Iterator[Held]:
+    """Give what a server is held to that serves a version, while a block lasts."""
     folder = stack.registry.fetch(version)
     manifest = Manifest.read(folder)
+    if manifest.task == TASK:
+        part = stack.recommender(version.name)
+        options = ListOptions(usual=part.list.request())
+        with closing(LoadedLists.warmed(version, load(stack, version)[1], options)) as lists:
+            yield ExpectedLists(
+                version=version,
+                keys=_request(keys),
+                p99_ms=p99_ms,
+                requests=requests,
+                lists=lists,
+                golden=golden_lists.requests(folder),
+                sessions=part.session is not None,
+            )
+        return
     service = next((item for item in stack.definitions.services if item.ref == manifest.service), None)
-    return Expected(version, manifest, folder, service, _row(keys, service), p99_ms, requests)
+    yield Expected(
+        version=version,
+        keys=_row(keys, service),
+        p99_ms=p99_ms,
+        requests=requests,
+        manifest=manifest,
+        folder=folder,
+        service=service,
+    )
+
+
+def _request(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a request for a list; items are parted by commas."""
+    read: dict[str, Any] = dict(keys)
+    for name in ("session", "candidates"):
+        if isinstance(read.get(name), str):
+            read[name] = read[name].split(",")
+    for name, kind in (("n", int), ("budget", float)):
+        if isinstance(read.get(name), str):
+            with suppress(ValueError):  # what is no number the server refuses
+                read[name] = kind(read[name])
+    return read
 
 
 def _row(keys: Mapping[str, Any], service: FeatureService | None) -> dict[str, Any]:
@@ -123,7 +165,7 @@ def token(stack: Stack) -> str:
 
 def _promoted(stack: Stack) -> list[ModelVersion]:
     found = []
-    for name in model_names(stack):
+    for name in trained_names(stack):
         try:
             found.append(resolve(stack, name))
         except ModelNotFound:

@@ -87,7 +87,7 @@ def _fitted(stack: Stack, part: RecommenderPart, rows: Tables, held: Held, run: 
     trainer = stack.recommender_trainer(part)
     threads = threads_for(rows.interactions.table.num_rows)
     with run.step("fit"):
-        judged = _fit(stack, part, trainer, held.older, rows, threads)
+        judged = fit(stack, part, trainer, held.older, rows, threads)
     run.inputs["parameters"] = dict(judged.parameters)
     with closing(judged.recommender()) as recommender:
         with run.step("evaluate"):
@@ -98,7 +98,7 @@ def _fitted(stack: Stack, part: RecommenderPart, rows: Tables, held: Held, run: 
                 recommender, held, lists, popular=popular, recall=recall, catalogue=_catalogue(rows)
             )
         with run.step("refit"):
-            fitted = _fit(stack, part, trainer, rows.interactions, rows, threads)
+            fitted = fit(stack, part, trainer, rows.interactions, rows, threads)
         stack.project.cache.mkdir(parents=True, exist_ok=True)
         with closing(fitted.recommender()), tempfile.TemporaryDirectory(dir=stack.project.cache) as above:
             folder = Path(above) / "model"
@@ -141,7 +141,7 @@ def _fitted(stack: Stack, part: RecommenderPart, rows: Tables, held: Held, run: 
     return version
 
 
-def _fit(
+def fit(
     stack: Stack,
     part: RecommenderPart,
     trainer: RecommenderTrainer,
@@ -149,6 +149,7 @@ def _fit(
     rows: Tables,
     threads: int,
 ) -> FittedRecommender:
+    """Fit on some interactions, with the settings of a recommender."""
     return trainer.fit(
         arranged(interactions) if part.holdout.how == "random" else interactions,
         rows.items,

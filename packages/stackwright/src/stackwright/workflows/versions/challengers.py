@@ -95,7 +95,8 @@ def canary(
     chosen = current.version if version is None and current is not None else find(stack, f"{name}@{version}")
     if name in stack.blueprint.recommenders and (shadow or by):
         found = "a list has no shadow, and its user alone decides whose it is"
-        raise UsageError(f"recommender {name!r}", found, "Give a share, without --shadow and --by.")
+        todo = f"Give a share, without --shadow and --by; or run: stackwright report {name} --replay {chosen.version}"
+        raise UsageError(f"recommender {name!r}", found, todo)
     _check(stack, chosen, by)
     evidence = gates_of(stack, chosen)
     refusals = refusals_of(stack, chosen, evidence)

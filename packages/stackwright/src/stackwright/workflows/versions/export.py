@@ -100,7 +100,7 @@ def _payload(stack: Stack, version: ModelVersion, manifest: Manifest, folder: Pa
     """
     if manifest.flavour in PAYLOADS:
         return {PAYLOADS[manifest.flavour]: (folder / PAYLOADS[manifest.flavour]).read_bytes()}
-    refuse_lists(version.ref, manifest)
+    refuse_lists(version.ref, manifest, f"Write its lists for the device: stackwright recommend {version.ref} --to OUT")
     predictor = stack.model_format(manifest.flavour).load(folder, manifest)
     try:
         document = written_down(predictor, manifest.signature) if isinstance(predictor, SupportsAdditive) else None

@@ -12,6 +12,7 @@ from stackwright.assembly.blueprint import BlueprintProblems, ModelPart, Trained
 from stackwright.assembly.environments import overlaid
 from stackwright.assembly.model_part import read_model
 from stackwright.assembly.reading import Reader
+from stackwright.assembly.recommender_part import RecommenderPart, read_recommender
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.pins import Pin
 from stackwright.workflows.ledger import file_digest
@@ -46,8 +47,13 @@ def of(version: ModelVersion) -> Mapping[str, Any]:
 
 
 def read_by(stack: Stack, version: ModelVersion) -> tuple[str, str]:
-    """Return service and target of a version: from its record where that names them, else from its files."""
+    """Return service and target of a version: from its record where that names them, else from its files.
+
+    A recommender reads the service of its sessions, where it has some, and has no target.
+    """
     settings = of(version).get("settings") or {}
+    if "interactions" in settings:
+        return settings.get("session", {}).get("service", ""), ""
     if "service" in settings and "target" in settings:
         return settings["service"], settings["target"]
     manifest = Manifest.read(stack.registry.fetch(version))
@@ -60,6 +66,30 @@ def owner_of(stack: Stack, version: ModelVersion) -> str:
     owners = [item.owner for item in stack.definitions.targets if item.name == target]
     owners += [item.owner for item in stack.definitions.services if item.ref == service]
     return next(filter(None, owners), "") or str(version.record.get("owner", ""))
+
+
+def sources_of(version: ModelVersion) -> tuple[str, ...]:
+    """Return where the interactions and items of a recommender's version lay, as its blueprint said."""
+    settings = of(version).get("settings") or {}
+    tables = (settings[key] for key in ("interactions", "items") if isinstance(settings.get(key), Mapping))
+    return tuple(str(table["source"]) for table in tables if "source" in table) if "interactions" in settings else ()
+
+
+def recommender_of(stack: Stack, version: ModelVersion) -> RecommenderPart:
+    """Return the settings that a recommender's version was trained with.
+
+    Raises:
+        ModelNotFound: its record does not hold them.
+        BlueprintProblems: they cannot be read by this version of stackwright.
+    """
+    table = of(version).get("settings")
+    if not isinstance(table, Mapping):
+        raise ModelNotFound(version.ref, "its record does not say how it was trained", "Train it again.")
+    reader = Reader(stack.project.blueprint, stack.project.env)
+    part = read_recommender(reader, version.name, reader.substitute(dict(table), version.ref))
+    if reader.problems:
+        raise BlueprintProblems(reader.problems)
+    return part
 
 
 def part_of(stack: Stack, version: ModelVersion) -> ModelPart:

@@ -41,14 +41,14 @@ def pointed(stack: Stack, name: str, alias: str) -> int | None:
         return None
 
 
-def refuse_lists(ref: str, manifest: Manifest) -> None:
+def refuse_lists(ref: str, manifest: Manifest, todo: str = "Run: stackwright recommend") -> None:
     """Refuse a recommender where rows are to be predicted.
 
     Raises:
         UsageError: it is one.
     """
     if manifest.task == TASK:
-        raise UsageError(ref, "recommends items, and predicts no rows", "Run: stackwright recommend")
+        raise UsageError(ref, "recommends items, and predicts no rows", todo)
 
 
 def retirement_of(events: Sequence[Event], version: ModelVersion) -> Event | None:
