@@ -27,3 +27,4 @@ html_title = f"stackwright {release}"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_show_search_summary = False  # it would fetch each page found, which browsers refuse without a server

@@ -6,12 +6,13 @@ import importlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
 REMOTE = re.compile(r"^(https?:)?//")
@@ -92,9 +93,24 @@ def _broken(pages: dict[Path, Page]) -> Iterator[str]:
 
 
 @pytest.mark.nightly
-def test_the_search_needs_no_server(site: Path) -> None:
-    assert "quarantine" in (site / "searchindex.js").read_text(encoding="utf-8")
-    assert '<script src="searchindex.js"' in (site / "search.html").read_text(encoding="utf-8")
+def test_the_search_finds_in_a_browser_without_a_server_and_asks_nobody(
+    site: Path, program: Callable[..., str]
+) -> None:
+    asked: list[str] = []
+    complaints: list[str] = []
+    with sync_playwright() as driver:
+        path = program("chromium", "chromium")
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto(f"{(site / 'search.html').as_uri()}?q=quarantine")
+        page.wait_for_selector("#search-results li")
+        found = [item.inner_text() for item in page.query_selector_all("#search-results li a")]
+        browser.close()
+    assert "The verbs" in found
+    assert complaints == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
 
 
 @pytest.mark.nightly

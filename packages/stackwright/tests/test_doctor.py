@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -341,6 +342,36 @@ def test_a_journal_on_s3_a_receiver_of_traces_and_a_mail_server_are_reached_too(
         reached = {remote.subject: remote.url for remote in Places(stack).remotes}
     assert reached["blueprint.toml [journal]"] == "s3://bucket/journal"
     assert sorted(reached.values()) == ["http://127.0.0.1:4318", "s3://bucket/journal", "smtp://mail.example:587"]
+
+
+def test_a_bucket_is_asked_which_tells_whether_it_is_there(s3: Callable[[], str], project: Any) -> None:
+    url = s3()
+    bucket = urlsplit(url).netloc
+    for name, ok in ((bucket, True), ("no-such-bucket", False)):
+        with Stack(project(blueprint=f'name = "j"\n[journal]\npath = "{url.replace(bucket, name)}"\n')) as stack:
+            (found,) = map(network.reached, Places(stack).remotes)
+        assert (found.subject, found.ok) == ("blueprint.toml [journal]", ok)
+        assert ok or found.found.startswith("does not answer: ")
+
+
+@pytest.mark.nightly
+def test_a_database_is_asked_which_tells_whether_it_lets_in(
+    start_postgres: Any, project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("stackwright_postgres")
+    from psycopg.conninfo import make_conninfo
+
+    server = start_postgres()
+    online = '[feature_store]\nonline = { adapter = "postgres", url = { env = "PLACE" } }\n'
+    for url, ok in (
+        (server.url(), True),
+        (make_conninfo(server.url()), True),
+        (server.url(database="no_such_database"), False),
+    ):
+        monkeypatch.setenv("PLACE", url)
+        with Stack(project(blueprint=f'name = "p"\n{online}')) as stack:
+            (found,) = map(network.reached, Places(stack).remotes)
+        assert found.ok == ok, found
 
 
 def test_drift_from_the_lock_is_told(project: Any, run: Any) -> None:

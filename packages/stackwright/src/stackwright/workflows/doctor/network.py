@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from stackwright.assembly.project import Project
 from stackwright.workflows.doctor.finding import Finding
+from stackwright_interfaces.errors import StackwrightError
 
 _PORTS: Final = {"redis": 6379, "rediss": 6379, "postgres": 5432, "postgresql": 5432, "http": 80, "https": 443}
 _SECONDS: Final = 3.0
@@ -50,7 +51,8 @@ def reached(remote: Remote) -> Finding:
     try:
         remote.ask()
     except Exception as error:  # noqa: BLE001 -- a vendor may raise anything
-        return Finding(remote.subject, f"does not answer: {error}", getattr(error, "todo", "") or "See its log.")
+        said = error.found if isinstance(error, StackwrightError) else str(error)
+        return Finding(remote.subject, f"does not answer: {said}", getattr(error, "todo", "") or "See its log.")
     return Finding(remote.subject, where)
 
 

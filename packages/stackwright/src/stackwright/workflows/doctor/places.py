@@ -55,7 +55,8 @@ class Places:
         """What is reached over the network."""
         for slot, config in self._configs.items():
             choice = self.choices[slot]
-            for url in dict.fromkeys(urls(config)):
+            conninfo = [text for text in [str(config.get("url", ""))] if "=" in text]  # as libpq takes it too
+            for url in dict.fromkeys(urls(config)) or conninfo:
                 yield Remote(f"{choice.part.where} {choice.spec.name}", url, self._question(choice))
         for subject, url in self._storages():
             if "://" in url and not url.startswith("file:"):
