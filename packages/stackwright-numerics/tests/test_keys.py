@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stackwright_interfaces.errors import DataError, DefinitionError, WrongType
 from stackwright_interfaces.types import BOOL, BYTES, FLOAT64, INT64, STRING
 from stackwright_numerics.columns import Column
-from stackwright_numerics.keys import encode_keys, encode_plain
+from stackwright_numerics.keys import decode_key, encode_keys, encode_plain
 
 PARTS = {
     BOOL: st.booleans(),
@@ -32,6 +32,22 @@ def test_different_keys_have_different_bytes_and_their_order(column_of, data):
     by_bytes = [row for _, row in sorted(zip(keys, rows, strict=True))]
     assert by_bytes == sorted(rows, key=lambda row: [part.encode() if isinstance(part, str) else part for part in row])
     assert len(set(keys)) == len(set(rows))
+
+
+@given(st.data())
+def test_a_key_is_read_as_it_was_given(column_of, data):
+    types = data.draw(st.lists(st.sampled_from(list(PARTS)), min_size=1, max_size=3))
+    row = data.draw(st.tuples(*(PARTS[each] for each in types)))
+    (key,) = encode(column_of, [row], types)
+    found = decode_key(key, types)
+    assert found == row
+    assert list(map(type, found)) == list(map(type, row))
+
+
+@pytest.mark.parametrize("key", [b"", b"\x02\x00", b"\x03ab", b"\x03a\x00more"])
+def test_what_is_no_key_of_these_types_is_refused(key):
+    with pytest.raises(DataError):
+        decode_key(key, [INT64] if key[:1] == b"\x02" else [STRING])
 
 
 @given(st.data(), st.sampled_from([INT64, STRING]), st.sampled_from([1, 2, 20]))

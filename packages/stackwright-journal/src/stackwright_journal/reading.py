@@ -233,14 +233,16 @@ class PredictionReader:
         """
         span = span or Span()
         keys = self._keys(*span.days)
-        chosen = [keys[place] for place in np.unique(np.linspace(0, max(len(keys) - 1, 0), _SEGMENTS).astype(int))]
+        if not keys:
+            return []
+        chosen = [keys[place] for place in np.unique(np.linspace(0, len(keys) - 1, _SEGMENTS).astype(int))]
         low = rfc3339(span.start) if span.start else ""
         high = rfc3339(span.end) if span.end else "~"
         needle = orjson.dumps(model)
         found: list[dict[str, Any]] = []
-        for data in self._fetched(chosen if keys else []):
+        for data in self._fetched(chosen):
             lines = [line for line in data.split(b"\n")[:-1] if needle in line]
-            most = max(-(-rows // max(len(chosen), 1)), 1)
+            most = max(-(-rows // len(chosen)), 1)
             few = b"\n".join(lines[place] for place in _spread(len(lines), 4 * most)) + b"\n"
             inside = [record for record in records_of(few, ReadCounts())
                       if record["model"] == model and low <= record[span.time] < high]  # fmt: skip

@@ -128,3 +128,54 @@ def _encode(column: Column, type: Type, name: str) -> list[bytes]:
         raise DataError(name, f"{error.object!r} has no UTF-8 form", "Remove the lone surrogate.") from error
     except (AttributeError, TypeError, struct.error) as error:
         raise WrongType.of("keys", name, f"a value of another type ({error})", str(type)) from error
+
+
+def decode_key(key: bytes, types: Sequence[Type]) -> tuple[Any, ...]:
+    """Return the parts of one encoded key.
+
+    Args:
+        key: as :func:`encode_keys` gives it.
+        types: types of the parts.
+
+    Raises:
+        DataError: it is no key of these types.
+    """
+    parts: list[Any] = []
+    place = 0
+    try:
+        for type_ in types:
+            part, place = _DECODERS[type_.kind](key, place + 1)
+            parts.append(part)
+    except (struct.error, IndexError, KeyError, ValueError) as error:
+        raise DataError("key", f"{key.hex()} is no key of {', '.join(map(str, types))}") from error
+    if place != len(key):
+        raise DataError("key", f"{key.hex()} goes on behind its {len(parts)} parts")
+    return tuple(parts)
+
+
+def _read_bool(key: bytes, place: int) -> tuple[bool, int]:
+    return key[place] == 1, place + 1
+
+
+def _read_int(key: bytes, place: int) -> tuple[int, int]:
+    return int(struct.unpack_from(">Q", key, place)[0]) - _SIGN, place + 8
+
+
+def _read_bytes(key: bytes, place: int) -> tuple[bytes, int]:
+    end = key.index(0, place)
+    while key[end + 1 : end + 2] == b"\xff":
+        end = key.index(0, end + 2)
+    return key[place:end].replace(b"\0\xff", b"\0"), end + 1
+
+
+def _read_string(key: bytes, place: int) -> tuple[str, int]:
+    found, end = _read_bytes(key, place)
+    return found.decode(), end
+
+
+_DECODERS: Final[dict[Kind, Callable[[bytes, int], tuple[Any, int]]]] = {
+    Kind.BOOL: _read_bool,
+    Kind.INT64: _read_int,
+    Kind.STRING: _read_string,
+    Kind.BYTES: _read_bytes,
+}

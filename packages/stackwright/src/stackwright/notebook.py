@@ -51,6 +51,28 @@ class NotebookStack(Stack):
 
         return lock(self)
 
+    def compare(self, slot: str, *adapters: str, options: Mapping[str, str] | None = None) -> Outcome:
+        """Run the project's own workload on two adapters of a slot; one alone is held against the blueprint's."""
+        from stackwright.workflows.swapping.compare import compare
+
+        with self._watched():
+            return compare(self, slot, list(adapters), options)
+
+    def swap(
+        self,
+        slot: str,
+        adapter: str,
+        options: Mapping[str, str] | None = None,
+        *,
+        prove: bool = False,
+        migrate: bool = False,
+    ) -> Outcome:
+        """Put another adapter into a slot of the blueprint; load the project anew to work with it."""
+        from stackwright.workflows.swapping.swap import swap
+
+        with self._watched():
+            return swap(self, slot, adapter, options, prove=prove, move=migrate)
+
     def apply(self) -> Outcome:
         """Put the definitions of ``features.py`` in force."""
         from stackwright.workflows.features.catalogue import apply

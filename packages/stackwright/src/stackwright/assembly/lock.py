@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from stackwright.assembly.blueprint import Problem
 from stackwright.assembly.discovery import Plugins
-from stackwright.assembly.plan import Plan, plain
+from stackwright.assembly.plan import Choice, Plan, plain
 from stackwright.assembly.project import Project, write_json
 from stackwright.assembly.vendors import holders, installed, misfits, vendors
 from stackwright_interfaces.errors import ProjectError
@@ -33,21 +33,22 @@ _RELOCK: Final = "If it is meant, run: stackwright lock"
 
 def describe(plan: Plan, plugins: Plugins) -> dict[str, Any]:
     """Return what a lock records of a plan."""
-    parts = {}
-    for slot, choice in plan.choices.items():
-        offering = (plugin for plugin in plugins.load(choice.spec.name) if choice.spec in plugin.adapters)
-        plugin = next(offering)
-        parts[slot] = {
-            "adapter": choice.spec.name,
-            "contract": choice.spec.contract,
-            "options": plain(choice.part.options),
-            **_distribution(plugin.distribution, plugin.module),
-        }
     return {
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "engine": {name: _distribution(name, name.replace("-", "_")) for name in ROOMS},
-        "parts": parts,
+        "parts": {slot: describe_part(choice, plugins) for slot, choice in plan.choices.items()},
         "digest": plan.digest,
+    }
+
+
+def describe_part(choice: Choice, plugins: Plugins) -> dict[str, Any]:
+    """Return what a lock records of a part: adapter, contract, options, distribution and what that requires."""
+    plugin = next(plugin for plugin in plugins.load(choice.spec.name) if choice.spec in plugin.adapters)
+    return {
+        "adapter": choice.spec.name,
+        "contract": choice.spec.contract,
+        "options": plain(choice.part.options),
+        **_distribution(plugin.distribution, plugin.module),
     }
 
 

@@ -36,7 +36,7 @@ def leftovers(paths: Iterable[Path]) -> Iterator[Path]:
     """Give those temporary files whose writer was killed in the middle."""
     for path in paths:
         found = _TEMPORARY.fullmatch(path.name)
-        if found and not _alive(int(found["process"])):
+        if found and not alive(int(found["process"])):
             yield path
 
 
@@ -47,7 +47,8 @@ def _remove_leftovers(path: Path) -> None:
             found.unlink()
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Return whether a process with this number runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -8,25 +8,23 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stackwright.assembly import blueprint as blueprints
-from stackwright.assembly import options
 from stackwright.assembly.blueprint import Blueprint, ModelPart, Part, RecommenderPart, Trained
 from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.making import make
 from stackwright.assembly.plan import SLOTS, Choice, Plan, plan
 from stackwright.assembly.project import Project
 from stackwright_interfaces.compute import Inline
-from stackwright_interfaces.contracts import bridged
 from stackwright_interfaces.definitions import Definitions
-from stackwright_interfaces.errors import BlueprintError, PluginError, StackwrightError, UnknownName
+from stackwright_interfaces.errors import BlueprintError, UnknownName
 from stackwright_interfaces.plugin import Context, Progress
 
 if TYPE_CHECKING:
-    from stackwright_interfaces.feature_store import FeatureStore, OnlineStore
+    from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, OnlineStore
     from stackwright_interfaces.model import ModelFormat
     from stackwright_interfaces.monitor import Monitor
     from stackwright_interfaces.recommender import RecommenderFormat, RecommenderTrainer
@@ -116,6 +114,24 @@ class Stack:
         parts: dict[str, Any] = {slot: changed}
         self.__dict__["blueprint"] = replace(self.blueprint, **parts)
 
+    def other(self, blueprint: Blueprint, cache: Path, clock: Callable[[], datetime] | None = None) -> Stack:
+        """Return a stack of the same project and plugins by another blueprint; whoever asks closes it.
+
+        Args:
+            cache: a folder for it alone, so that what one stack fetched is not taken for what the other holds.
+            clock: the present; without it, that of this stack.
+        """
+        stack = Stack(
+            self.project.folder,
+            env=self.project.env,
+            plugins=self.plugins,
+            progress=self.progress,
+            clock=clock or self.clock,
+        )
+        stack.__dict__["blueprint"] = blueprint
+        stack.__dict__["context"] = replace(stack.context, cache=cache)
+        return stack
+
     @cached_property
     def plan(self) -> Plan:
         """The blueprint, checked.
@@ -174,7 +190,7 @@ class Stack:
             return whole
         from stackwright_features.store import ComposedFeatureStore
 
-        offline = self._part("offline") if "offline" in self.plan.choices and not self._read_only else None
+        offline = None if self._read_only else self.offline
         online = self.online
         if offline is None and online is None:
             raise self._absent("feature_store", "Add [feature_store] with an offline and an online part.")
@@ -182,6 +198,12 @@ class Stack:
             offline, online, definitions=definitions, project=self.project.folder, clock=self.clock
         )
         return self._hold(store)
+
+    @cached_property
+    def offline(self) -> OfflineStore | None:
+        """The offline half; ``None`` where the slot is empty."""
+        offline: OfflineStore | None = self._part("offline") if "offline" in self.plan.choices else None
+        return offline
 
     @cached_property
     def online(self) -> OnlineStore | None:
@@ -358,18 +380,7 @@ class Stack:
         return self._hold(self._make(choice))
 
     def _make(self, choice: Choice) -> Any:
-        config = options.configure(choice.part, choice.spec, self.project.folder)
-        module, _, name = choice.spec.factory.partition(":")
-        try:
-            adapter = getattr(import_module(module), name)(config, self.context)
-        except StackwrightError:
-            raise
-        except (ImportError, AttributeError) as error:
-            todo = f"Run: pip install --upgrade stackwright-{choice.spec.name}"
-            raise PluginError(
-                choice.part.where, f"adapter {choice.spec.name!r} cannot be loaded ({error})", todo
-            ) from error
-        return bridged(choice.spec.provides, choice.spec.contract, adapter)
+        return make(choice.part, choice.spec, self.project.folder, self.context)
 
     def _hold(self, part: T) -> T:
         close = getattr(part, "close", None) or getattr(part, "shutdown", None)

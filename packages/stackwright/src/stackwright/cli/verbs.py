@@ -11,10 +11,11 @@ from stackwright.cli.modelling import MODELLING
 from stackwright.cli.monitoring import MONITORING
 from stackwright.cli.plugins import PLUGINS
 from stackwright.cli.project import PROJECT
+from stackwright.cli.swapping import SWAPPING
 from stackwright.cli.verb import Verb
 
 __all__ = ["VERBS", "Verb"]
 
 VERBS: tuple[Verb, ...] = (
-    *PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *CONSOLE, *PLUGINS, *MACHINE,
+    *PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *SWAPPING, *CONSOLE, *PLUGINS, *MACHINE,
 )  # fmt: skip

@@ -33,7 +33,7 @@ from stackwright.workflows.versions.resolving import retirement_of
 from stackwright.workflows.versions.run_states import mark_killed
 from stackwright_interfaces.catalogue import canonical, meaning
 from stackwright_interfaces.errors import ModelNotFound, TrainingError
-from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.model import ModelRef, Signature
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.trainer import TaskKind, Trainer
 from stackwright_numerics.conformal import IntervalTable
@@ -190,8 +190,13 @@ def fit_again(stack: Stack, part: ModelPart, rows: Dataset, judged: Fitted, trai
 
 
 def _fitter(stack: Stack, part: ModelPart, trainer: Trainer, rules: Learned, learned: Dataset) -> Fitter:
-    takes = signature(stack.service(part.service), stack.target(part.target), learned, part.horizons, part.quantiles)
-    return Fitter(Shaper.of(trainer, part, takes, rules.clips), part.seed, threads_for(len(learned)))
+    shaper = Shaper.of(trainer, part, takes(stack, part, learned), rules.clips)
+    return Fitter(shaper, part.seed, threads_for(len(learned)))
+
+
+def takes(stack: Stack, part: ModelPart, learned: Dataset) -> Signature:
+    """Return the inputs and outputs of a model that learns from these rows."""
+    return signature(stack.service(part.service), stack.target(part.target), learned, part.horizons, part.quantiles)
 
 
 class _After(NamedTuple):
