@@ -68,6 +68,8 @@ def test_names_of_the_project_are_completed_where_they_are_taken(ends: Any, fill
     assert ends(f"stackwright predict {at} --model=val") == ["--model=valuation"]
     assert "realtime" in ends("stackwright new town --blueprint ")
     assert {"uvicorn", "files"} <= set(ends("stackwright image out --for "))
+    assert ends("stackwright conform sqli") == ["sqlite"]
+    assert ends("stackwright conform sqlite --slot onl") == ["online"]
 
 
 def test_environments_and_jobs_are_those_of_the_blueprint(ends: Any, project: Any) -> None:

@@ -179,7 +179,8 @@ class _Names:
             ("job", "name"): lambda: self._written("jobs"),
             "ENV": lambda: self._written("env"),
             **{(verb.name, "env"): lambda: self._written("env") for verb in VERBS},
-            "ADAPTER": _adapters,
+            "SLOT": _slots,
+            ("conform", "name"): _adapters,
             ("image", "kind"): _adapters,
             ("new", "blueprint"): _blueprints,
             ("up", "blueprint"): _blueprints,
@@ -200,6 +201,12 @@ def _adapters() -> list[str]:
     from stackwright.assembly.discovery import Plugins
 
     return Plugins().names
+
+
+def _slots() -> list[str]:
+    from stackwright.assembly.plan import SLOTS
+
+    return list(SLOTS)
 
 
 def _blueprints() -> list[str]:
