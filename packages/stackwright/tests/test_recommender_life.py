@@ -245,6 +245,8 @@ def test_verbs_that_need_rows_say_what_to_do_instead(made: Path, served: str, ve
     for name in ("parity", "scorecard", "ablate"):
         told = str(verb(made, name, "homes", code=1))
         assert "homes is a recommender, and predicts no rows" in told
+    assert "homes is a recommender" in str(verb(made, "scorecard", code=1))
+    assert "--clicks" in str(verb(made, "label", made / "looks.csv", code=2))
     assert "stackwright recommend" in str(verb(made, "predict", "user=p01", "--model", "homes", code=2))
     with stackwright.load(made, progress=lambda *_: None) as stack, pytest.raises(UsageError, match="has no shadow"):
         stack.canary("homes", 1, shadow=True)

@@ -27,6 +27,8 @@ def choose_target(stack: Stack, name: str | None) -> Target:
             raise UnknownName.of("target", name, known)
         return known[name]
     learned = {model.target for model in stack.blueprint.models.values()} & set(known) or set(known)
+    if not known and stack.blueprint.recommenders:
+        raise UsageError("--target", "no target is applied", "For clicks on lists add: --clicks")
     if not known:
         raise UsageError("--target", "no target is applied", "Define one in features.py and run: stackwright apply")
     if len(learned) != 1:

@@ -52,9 +52,10 @@ def scorecard(stack: Stack, name: str | None = None) -> Outcome:
 
     Raises:
         ProjectError: the file of claims cannot be read, or claims something that is no check.
-        BlueprintError: there is no such model.
+        BlueprintError: there is no such model, or there are recommenders alone, which it has no checks for.
     """
-    parts = [stack.model(name)] if name else list(stack.blueprint.models.values())
+    alone = name or (stack.blueprint.recommenders and not stack.blueprint.models)
+    parts = [stack.model(name)] if alone else list(stack.blueprint.models.values())
     evidence = [Evidence(stack, part) for part in parts]
     claims = read_claims(stack.project.folder, [check.id for check in CHECKS], stack.clock())
     scored = [_score(check, evidence, claims.get(check.id)) for check in CHECKS]
