@@ -69,6 +69,7 @@ def test_names_of_the_project_are_completed_where_they_are_taken(ends: Any, fill
     assert "realtime" in ends("stackwright new town --blueprint ")
     assert {"uvicorn", "files"} <= set(ends("stackwright image out --for "))
     assert ends("stackwright conform sqli") == ["sqlite"]
+    assert ends("stackwright swap online sqli") == ["sqlite"]
     assert ends("stackwright conform sqlite --slot onl") == ["online"]
 
 

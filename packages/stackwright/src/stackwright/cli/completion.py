@@ -180,6 +180,7 @@ class _Names:
             "ENV": lambda: self._written("env"),
             **{(verb.name, "env"): lambda: self._written("env") for verb in VERBS},
             "SLOT": _slots,
+            "ADAPTER": _adapters,
             ("conform", "name"): _adapters,
             ("image", "kind"): _adapters,
             ("new", "blueprint"): _blueprints,
