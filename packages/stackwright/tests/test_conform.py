@@ -104,12 +104,14 @@ def test_the_declaration_of_an_adapter_says_what_it_cannot_meet_and_what_says_no
     assert told["test_an_empty_payload_is_not_absence"] == ("not applicable", "it has none")
 
 
+@pytest.mark.nightly
 def test_what_is_met_after_all_is_a_failure(shelf: Written) -> None:
     shelf(told='unmet = {"test_a_new_key_is_stored": "it forgets"}')
     (case,) = conform(find("shelf"), only="a_new_key_is_stored").cases
     assert (case.result, case.reason) == ("failed", "[XPASS(strict)] it forgets")
 
 
+@pytest.mark.nightly
 def test_a_declaration_of_a_test_that_does_not_exist_is_told(shelf: Written) -> None:
     shelf(told='inapplicable = {"test_gone": "it was renamed"}')
     with pytest.raises(PluginError, match="inapplicable names test_gone, which is no test"):
@@ -153,6 +155,14 @@ def test_an_option_that_must_be_given_is_asked_for() -> None:
 def test_tests_are_kept_apart_on_a_server_that_they_share() -> None:
     with pytest.raises(UsageError, match=r"prefix is 'production', but every test needs one of its own"):
         conform(find("redis", "online"), {"prefix": "production"})
+
+
+def test_a_storage_is_tested_by_its_url(tmp_path: Path) -> None:
+    found = conform(find("storage"), {"url": f"{tmp_path}/{{name}}"}, only="as_it_was_put")
+    assert (found.ok, found.slot) == (True, "storage"), found.outcome
+    assert [path.name[:4] for path in tmp_path.iterdir()] == ["kit_"]
+    with pytest.raises(UsageError, match="every test needs one of its own"):
+        conform(find("storage"), {"url": str(tmp_path)})
 
 
 def test_paths_lie_in_folders_of_the_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

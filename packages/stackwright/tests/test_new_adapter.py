@@ -17,7 +17,7 @@ from stackwright.workflows.adapters.conformance import conform, find
 from stackwright.workflows.adapters.new import new_adapter
 from stackwright_interfaces.errors import ProjectError, UsageError
 
-BY_DAY = ("online", "registry", "stream", "trainer")
+BY_DAY = ("registry", "stream")
 EVERY_SLOT = [pytest.param(slot, marks=[] if slot in BY_DAY else pytest.mark.nightly) for slot in SLOTS]
 GIVEN = {"tables": {"url": "none://"}, "table_targets": {"url": "none://"}}
 
@@ -79,6 +79,7 @@ def test_what_is_written_is_strictly_typed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.nightly
 def test_the_test_file_of_the_package_runs_the_same_cases(tmp_path: Path, install: Callable[[Path], None]) -> None:
     new_adapter("online", "shelf", tmp_path / "shelf")
     install(tmp_path / "shelf")

@@ -65,11 +65,9 @@ def spec_of(plugin: ModuleType, provides: type) -> AdapterSpec:
 
 def configured(spec: AdapterSpec, options: Mapping[str, Any], folder: Path) -> Any:
     """Return the configuration of an adapter whose project is a test's folder; see :meth:`AdapterCases.config`."""
-    name = f"kit_{blake2b(bytes(folder), digest_size=10).hexdigest()}"
     kinds = get_type_hints(spec.config)
     paths = {option: option for option in missing(spec, options) if kinds[option] is Path}
-    values = {**paths, **{key: _filled(value, folder, name) for key, value in options.items()}}
-    return spec.config(**with_paths(spec.config, values, folder))
+    return spec.config(**with_paths(spec.config, {**paths, **filled(options, folder)}, folder))
 
 
 def missing(spec: AdapterSpec, options: Mapping[str, Any]) -> list[str]:
@@ -79,13 +77,18 @@ def missing(spec: AdapterSpec, options: Mapping[str, Any]) -> list[str]:
     return [item.name for item in needed if item.init and item.name not in options]
 
 
-def _filled(value: Any, folder: Path, name: str) -> Any:
-    """Return an option with what stands for the folder and the name put in."""
-    if isinstance(value, str):
-        return value.replace("{folder}", str(folder)).replace("{name}", name)
-    if isinstance(value, Mapping):
-        return {key: _filled(item, folder, name) for key, item in value.items()}
-    return type(value)(_filled(item, folder, name) for item in value) if isinstance(value, list | tuple) else value
+def filled(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return options with the folder of a test put in for ``{folder}``, and a word of its own for ``{name}``."""
+    name = f"kit_{blake2b(bytes(folder), digest_size=10).hexdigest()}"
+
+    def put_in(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace("{folder}", str(folder)).replace("{name}", name)
+        if isinstance(value, Mapping):
+            return {key: put_in(item) for key, item in value.items()}
+        return type(value)(map(put_in, value)) if isinstance(value, list | tuple) else value
+
+    return {key: put_in(value) for key, value in options.items()}
 
 
 class AdapterCases:

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
@@ -116,14 +116,8 @@ class ExecutorCases(AdapterCases):
         assert all(future.result(LONG) for future in together)
 
     def test_several_threads_may_give_work(self, executor: Executor) -> None:
-        results: list[int] = []
-        threads = [
-            threading.Thread(target=lambda: results.append(executor.submit(abs, -7).result(LONG))) for _ in range(8)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(LONG)
+        with ThreadPoolExecutor(8) as threads:
+            results = list(threads.map(lambda _: executor.submit(abs, -7).result(LONG), range(8)))
         assert results == [7] * 8
 
     def test_what_was_let_go_is_never_waited_for(self, executor: Executor) -> None:

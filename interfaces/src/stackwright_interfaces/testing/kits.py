@@ -32,6 +32,7 @@ from stackwright_interfaces.plugin import PROJECT, AdapterSpec, Capability
 from stackwright_interfaces.recommender import RecommenderFormat, RecommenderTrainer
 from stackwright_interfaces.registry import Registry
 from stackwright_interfaces.server import Server
+from stackwright_interfaces.storage import Storage
 from stackwright_interfaces.streams import StreamSource
 from stackwright_interfaces.tables import TableSource, TableTarget
 from stackwright_interfaces.testing.adapters import AdapterCases, load
@@ -75,6 +76,7 @@ KITS: Final[Mapping[type, Kit]] = {
     Executor: Kit(cases=("executor:ExecutorCases",)),
     Server: Kit(cases=("server:ServerCases",)),
     Monitor: Kit(cases=("monitor:MonitorCases",)),
+    Storage: Kit(cases=("storage:StorageCases",)),
     StreamSource: Kit(cases=("stream:StreamSourceCases",)),
     TableSource: Kit(),
     TableTarget: Kit(),
@@ -82,12 +84,13 @@ KITS: Final[Mapping[type, Kit]] = {
 """Contract → its kit. What a format loads is tested with the trainer that saved it."""
 
 
-def cases_of(spec: AdapterSpec, **attributes: Any) -> type[AdapterCases]:
+def cases_of(spec: AdapterSpec, *, options: Mapping[str, Any] | None = None, **attributes: Any) -> type[AdapterCases]:
     """Return the cases that an adapter must meet, as a class that pytest runs.
 
     Args:
         spec: the adapter.
-        attributes: of the class, over those that the adapter itself declares; ``options`` are laid over its options.
+        options: laid over those that the adapter itself declares.
+        attributes: of the class, in the place of those that the adapter declares.
 
     Raises:
         UsageError: an option would let the tests share what the adapter keeps apart.
@@ -98,11 +101,13 @@ def cases_of(spec: AdapterSpec, **attributes: Any) -> type[AdapterCases]:
     declared = _declared(spec)
     abilities = [name for capability, name in kit.abilities.items() if capability in spec.capabilities]
     told = {"spec": spec, **attributes}
-    told["options"] = _over(spec, getattr(declared, "options", {}), attributes.get("options", {}))
     if kit.format is not None and "format_spec" not in told:
         told["format_spec"] = _format(kit.format, getattr(declared, "flavour", spec.name))
-    cases = map(_cases, (*abilities, *kit.cases))
-    return type("Conformance", (*(() if declared is None else (declared,)), *cases), told)
+    bases = (*(() if declared is None else (declared,)), *map(_cases, (*abilities, *kit.cases)))
+    cases: Any = type("Conformance", bases, told)
+    cases.options = _over(spec, cases.options, options or {})
+    found: type[AdapterCases] = cases
+    return found
 
 
 def undeclared(spec: AdapterSpec) -> Iterator[tuple[str, Capability]]:

@@ -5,14 +5,9 @@
     from stackwright_duckdb import plugin
     from stackwright_interfaces.feature_store import OfflineStore
     from stackwright_interfaces.testing.adapters import spec_of
-    from stackwright_interfaces.testing.offline_store import OfflineStoreCases
+    from stackwright_interfaces.testing.kits import cases_of
 
-
-    class TestDuckDBOfflineStore(OfflineStoreCases):
-        spec = spec_of(plugin, OfflineStore)
-
-        def config(self, folder):
-            return plugin.DuckDBConfig(path=folder / "history")
+    TestDuckDBOfflineStore = cases_of(spec_of(plugin, OfflineStore))
 """
 
 from __future__ import annotations

@@ -1,18 +1,16 @@
 """The kit for the half that answers now.
 
-An adapter's whole test module::
+An adapter's whole test module, where it has a look past the store::
 
     from stackwright_interfaces.feature_store import OnlineStore
     from stackwright_interfaces.testing.adapters import spec_of
-    from stackwright_interfaces.testing.online_store import OnlineStoreCases, ReaderCases
+    from stackwright_interfaces.testing.kits import cases_of
     from stackwright_sqlite import plugin
 
 
-    class TestSQLiteOnlineStore(ReaderCases, OnlineStoreCases):
-        spec = spec_of(plugin, OnlineStore)
-
-        def config(self, folder):
-            return plugin.SQLiteConfig(path=folder / "online.db")
+    class TestSQLiteOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
+        def raw_rows(self, store, folder, view):
+            ...
 
 ``ReaderCases`` come first where the spec declares ``Capability.READERS``, and are left out where it does not.
 """

@@ -23,10 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import hypothesis
 import pytest
+from hypothesis import Phase
 
 from stackwright_interfaces.errors import StackwrightError, UsageError
 from stackwright_interfaces.plugin import AdapterSpec
+
+_PHASES: Final = (Phase.explicit, Phase.generate, Phase.shrink)
+"""Explaining a failure takes many times as long as finding it."""
 
 _MODULE: Final = """
 from stackwright_interfaces.testing import run
@@ -64,7 +69,8 @@ def requested() -> type:
 
     (request,) = _asked
     cases = cases_of(request.spec, **request.attributes)
-    absent = missing(request.spec, cases.options) if cases.config is AdapterCases.config else []
+    configured = getattr(cases, "config", None) is AdapterCases.config
+    absent = missing(request.spec, cases.options) if configured else []
     needed = [name for name in absent if request.spec.config.__annotations__.get(name) not in ("Path", Path)]
     if needed:
         todo = "Add: " + " ".join(f"--set {name}=..." for name in needed)
@@ -77,6 +83,8 @@ def main() -> None:
     _asked.append(Request(**pickle.load(sys.stdin.buffer)))
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    hypothesis.settings.register_profile("conform", phases=_PHASES, report_multiple_bugs=False)
+    hypothesis.settings.load_profile("conform")
     folder = Path.cwd()
     (folder / "test_conformance.py").write_text(_MODULE, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n", encoding="utf-8")
@@ -115,10 +123,13 @@ class _Reporter:
             raise
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Tell what will be run, and what need not be."""
+        """Tell what will be run."""
+        self._tell(cases=[item.name for item in session.items])
+
+    def pytest_sessionfinish(self) -> None:
+        """Tell what need not be met."""
         from stackwright_interfaces.testing.kits import undeclared
 
-        self._tell(cases=[item.name for item in session.items])
         for name, capability in undeclared(self._request.spec):
             if self._request.only in name:
                 reason = f"it does not declare {capability.value}"

@@ -11,11 +11,10 @@ The whole test module of one; ``url`` is overridden where objects lie elsewhere 
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from threading import Thread
 from typing import ClassVar, Final
@@ -24,6 +23,7 @@ import pytest
 
 from stackwright_interfaces.errors import ObjectNotFound, PreconditionFailed, UsageError
 from stackwright_interfaces.storage import Storage
+from stackwright_interfaces.testing.adapters import filled, load
 from stackwright_interfaces.testing.crashes import crashes
 
 KEY: Final = "models/valuation/0000001.json"
@@ -76,20 +76,22 @@ class StorageCases:
 
     Attributes:
         opener: ``"package.module:callable"``, called with a URL or path.
+        options: ``url``, a URL or path in which ``{name}`` or ``{folder}`` keeps tests apart.
         kills: children that are killed in a case of death; fewer where each takes long to start.
     """
 
     opener: ClassVar[str]
+    options: ClassVar[Mapping[str, str]] = {"url": "{folder}/objects"}
     kills: ClassVar[int] = 25
 
     def url(self, folder: Path) -> str:
         """Return a URL or path that nothing but this test uses; override it where objects lie elsewhere."""
-        return str(folder / "objects")
+        url: str = filled(self.options, folder)["url"]
+        return url
 
     def open(self, folder: Path) -> Storage:
         """Open the storage that belongs to a folder; again with the same one, it finds what is stored there."""
-        module, _, name = self.opener.partition(":")
-        open_storage: Callable[[str], Storage] = getattr(importlib.import_module(module), name)
+        open_storage: Callable[[str], Storage] = load(self.opener)
         return open_storage(self.url(folder))
 
     @pytest.fixture

@@ -1,24 +1,15 @@
 """The kit for trainers, and for the model format that loads what they save.
 
-An adapter's whole test module::
+An adapter's whole test module; :class:`TrainerCases` says what its declaration may hold::
 
     from stackwright_interfaces.model import ModelFormat
-    from stackwright_interfaces.testing.adapters import AdapterCases, spec_of
-    from stackwright_interfaces.testing.trainer import ClassificationCases, TrainerCases
+    from stackwright_interfaces.testing.adapters import spec_of
+    from stackwright_interfaces.testing.kits import cases_of
     from stackwright_interfaces.trainer import Trainer
     from stackwright_lightgbm import plugin
 
-
-    class TestLightGBMTrainer(ClassificationCases, TrainerCases):
-        spec = spec_of(plugin, Trainer)
-        format_spec = spec_of(plugin, ModelFormat)
-        quick = {"num_iterations": 100}
-        overfit = {"min_data_in_leaf": 1, "num_iterations": 300}
-        nonsense = ({"num_leaves": -1}, {"num_leavs": 31})
-
-
-    class TestLightGBMFormat(AdapterCases):
-        spec = spec_of(plugin, ModelFormat)
+    TestLightGBMTrainer = cases_of(spec_of(plugin, Trainer))
+    TestLightGBMFormat = cases_of(spec_of(plugin, ModelFormat))
 
 ``TrainerCases`` state regression; ``ClassificationCases`` come before it where the trainer does these too, and where
 its spec declares the capability ``RankingCases``, ``TimeToEventCases`` and ``QuantileCases``.

@@ -17,12 +17,36 @@ from stackwright.assembly import options as adapter_options
 from stackwright.assembly.blueprint import BlueprintProblems, Part
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS
-from stackwright.workflows.adapters.kit_run import FAILED, NOT_RUN, PATIENCE, Case, run_kit
+from stackwright.workflows.adapters.kit_run import FAILED, NOT_RUN, PATIENCE, RESULTS, Case, run_kit
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright_interfaces import storage
 from stackwright_interfaces.errors import AdapterNotInstalled, PluginError, UsageError, did_you_mean
 from stackwright_interfaces.plugin import AdapterSpec, Progress
+from stackwright_interfaces.storage import Storage
 
 _NEEDS: Final = ("pytest", "hypothesis", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageConfig:
+    """Which storage is tested.
+
+    Args:
+        url: a URL or path; ``{name}`` in it keeps tests apart.
+    """
+
+    url: str = ""
+
+
+STORAGE: Final = AdapterSpec(
+    name="storage",
+    provides=Storage,
+    contract=storage.CONTRACT,
+    config=StorageConfig,
+    factory="stackwright_storage:open_storage",
+    description="What a URL names: files, or objects on a server",
+)
+"""No adapter, but opened by URL: what is tested is the server behind it."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +72,9 @@ class Conformance:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Result → tests that had it."""
-        return Counter(case.result for case in self.cases)
+        """Result → tests that had it, what matters most first."""
+        found = Counter(case.result for case in self.cases)
+        return {result: found[result] for result in RESULTS if result in found}
 
     @property
     def outcome(self) -> Outcome:
@@ -60,7 +85,7 @@ class Conformance:
             "adapter": self.adapter,
             "slot": self.slot,
             "contract": self.contract,
-            "counts": dict(self.counts),
+            "counts": self.counts,
             "cases": [vars(case) for case in self.cases],
         }
         rows = [_row(list(cases)) for _, cases in groupby(self.cases, lambda case: case.title)]
@@ -98,17 +123,14 @@ def conform(
     part = Part(f"the options of {spec.name}", spec.name, options or {})
     if problems := adapter_options.wrong(part, spec):
         raise BlueprintProblems(problems)
-    attributes = {
-        "options": adapter_options.given(part, spec, Path.cwd()),
-        "opener": "stackwright_storage:open_storage",
-    }
+    attributes = {"options": adapter_options.given(part, spec, Path.cwd()), "opener": STORAGE.factory}
     cases = tuple(run_kit({"spec": spec, "attributes": attributes, "only": only}, patience, progress))
-    slot = next((slot for slot, contract in SLOTS.items() if contract is spec.provides), spec.provides.__name__)
+    slot = next((slot for slot, contract in SLOTS.items() if contract is spec.provides), spec.name)
     return Conformance(spec.name, slot, spec.contract, cases)
 
 
 def find(name: str, slot: str | None = None, plugins: Plugins | None = None) -> AdapterSpec:
-    """Return the installed adapter of a name.
+    """Return the installed adapter of a name; ``storage`` is what a URL names.
 
     Args:
         slot: the slot it is to fill; needed where the name stands for several adapters.
@@ -119,6 +141,8 @@ def find(name: str, slot: str | None = None, plugins: Plugins | None = None) -> 
         UsageError: there is no such slot, or the name stands for adapters of several.
     """
     plugins = plugins or Plugins()
+    if name == STORAGE.name and slot in (None, STORAGE.name):
+        return STORAGE
     if slot is not None and slot not in SLOTS:
         raise UsageError(f"--slot {slot}", "there is no such slot", did_you_mean(slot, SLOTS) or _one_of(SLOTS))
     offered = {spec.provides for plugin in plugins.load(name) for spec in plugin.adapters if spec.name == name}

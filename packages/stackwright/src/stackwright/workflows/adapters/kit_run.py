@@ -23,9 +23,9 @@ from stackwright_interfaces.plugin import Progress
 
 PASSED: Final = "passed"
 FAILED: Final = "failed"
-EXPECTED: Final = "expected failure"
-INAPPLICABLE: Final = "not applicable"
 NOT_RUN: Final = "not run"
+RESULTS: Final = (FAILED, NOT_RUN, PASSED, "expected failure", "not applicable")
+"""What may become of a test."""
 
 PATIENCE: Final = 300.0
 """Seconds that one case may take."""
