@@ -189,10 +189,10 @@ def test_a_blueprint_that_cannot_be_built_cannot_be_locked(project: Any, run: An
 FILES_OF_SQLITE = """
 import sys
 sys.path[:0] = sys.argv[1:]
-from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.lock import describe
 from stackwright.assembly.stack import Stack
-print(describe(Stack(".").plan, Plugins())["parts"]["online"]["files"])
+stack = Stack(".")
+print(describe(stack.plan, stack.plugins, stack.isolation)["parts"]["online"]["files"])
 """
 
 

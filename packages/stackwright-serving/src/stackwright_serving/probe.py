@@ -1,7 +1,7 @@
 """Loads a model folder in a child process first: a parser that aborts takes the child with it, not the server.
 
-``python -m stackwright_serving.probe FOLDER MODULE:FACTORY PROJECT`` verifies the hashes, loads the payload and
-checks the golden predictions, of a recommender the golden lists; it prints one JSON line.
+``python -m stackwright_serving.probe FOLDER MODULE:FACTORY PROJECT [CONFIG]`` verifies the hashes, loads the payload
+and checks the golden predictions, of a recommender the golden lists; it prints one JSON line.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from stackwright_serving import golden, golden_lists
 from stackwright_serving.model import LoadedModel
 
 
-def probe(folder: Path, factory: str, *, project: Path, timeout: float = 60.0) -> dict[str, Any]:
+def probe(
+    folder: Path, factory: str, *, project: Path, timeout: float = 60.0, config: str | None = None
+) -> dict[str, Any]:
     """Load a folder in a child process.
 
     Args:
         folder: the model folder.
-        factory: ``"module:callable"`` of the format, which must need no configuration.
+        factory: ``"module:callable"`` of the format.
         project: the project folder, whose code a model may need.
         timeout: seconds.
+        config: handed to the factory; without it the format must need no configuration.
 
     Returns:
         ``digest`` and ``difference``, the greatest relative difference from the golden outputs.
@@ -37,7 +40,7 @@ def probe(folder: Path, factory: str, *, project: Path, timeout: float = 60.0) -
     Raises:
         ArtifactError: the child refused the folder, died or did not end.
     """
-    command = [sys.executable, "-m", __name__, str(folder), factory, str(project)]
+    command = [sys.executable, "-m", __name__, str(folder), factory, str(project), *([config] if config else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as error:
@@ -56,9 +59,10 @@ def probe(folder: Path, factory: str, *, project: Path, timeout: float = 60.0) -
 def main(arguments: list[str]) -> int:
     """Load and check, and print the answer as one JSON line."""
     folder, (module, _, name), project = Path(arguments[0]), arguments[1].partition(":"), Path(arguments[2])
+    config = arguments[3] if len(arguments) > 3 else None
     context = Context(project=project, cache=project, storage=_no_storage)
     try:
-        answer = _checked(folder, getattr(import_module(module), name)(None, context))
+        answer = _checked(folder, getattr(import_module(module), name)(config, context))
     except StackwrightError as error:
         answer = {"where": error.where, "found": error.found, "todo": error.todo}
     sys.stdout.write("\n" + json.dumps(answer) + "\n")

@@ -110,6 +110,10 @@ class Plugins:
                 raise PluginError(where, found_, f"Reinstall or upgrade {plugin.distribution}.")
         raise AdapterNotInstalled.named(where, name, self._providing(provides))
 
+    def offering(self, spec: AdapterSpec) -> Plugin:
+        """Return the plugin that offers an adapter."""
+        return next(plugin for plugin in self.load(spec.name) if spec in plugin.adapters)
+
     def _providing(self, provides: type) -> Iterable[str]:
         return {spec.name for plugin in self.all() for spec in plugin.adapters if spec.provides is provides}
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from stackwright.assembly.blueprint import Problem
 from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.isolation import Isolation
 from stackwright.assembly.plan import Choice, Plan, plain
 from stackwright.assembly.project import Project, write_json
 from stackwright.assembly.vendors import holders, installed, misfits, vendors
@@ -25,30 +26,30 @@ from stackwright_interfaces.errors import ProjectError
 
 FORMAT: Final = 1
 ROOMS: Final = tuple(
-    f"stackwright{room}" for room in ("", "-interfaces", "-numerics", "-features", "-serving", "-journal", "-storage")
+    f"stackwright{room}"
+    for room in ("", "-interfaces", "-numerics", "-features", "-serving", "-journal", "-storage", "-isolated")
 )
 
 _RELOCK: Final = "If it is meant, run: stackwright lock"
 
 
-def describe(plan: Plan, plugins: Plugins) -> dict[str, Any]:
+def describe(plan: Plan, plugins: Plugins, isolation: Isolation) -> dict[str, Any]:
     """Return what a lock records of a plan."""
     return {
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "engine": {name: _distribution(name, name.replace("-", "_")) for name in ROOMS},
-        "parts": {slot: describe_part(choice, plugins) for slot, choice in plan.choices.items()},
+        "parts": {slot: describe_part(slot, choice, plugins, isolation) for slot, choice in plan.choices.items()},
         "digest": plan.digest,
     }
 
 
-def describe_part(choice: Choice, plugins: Plugins) -> dict[str, Any]:
+def describe_part(slot: str, choice: Choice, plugins: Plugins, isolation: Isolation) -> dict[str, Any]:
     """Return what a lock records of a part: adapter, contract, options, distribution and what that requires."""
-    plugin = next(plugin for plugin in plugins.load(choice.spec.name) if choice.spec in plugin.adapters)
     return {
         "adapter": choice.spec.name,
         "contract": choice.spec.contract,
         "options": plain(choice.part.options),
-        **_distribution(plugin.distribution, plugin.module),
+        **(_installed_here(choice, plugins) if choice.part.isolated is None else _apart(slot, choice, isolation)),
     }
 
 
@@ -57,7 +58,28 @@ def unfit(described: Mapping[str, Any]) -> Iterator[Problem]:
     for name in described["engine"]:
         yield from misfits("blueprint.lock", name)
     for slot, part in described["parts"].items():
-        yield from misfits(f"blueprint.lock [{slot}]", part["distribution"])
+        if "isolated" not in part:
+            yield from misfits(f"blueprint.lock [{slot}]", part["distribution"])
+
+
+def _installed_here(choice: Choice, plugins: Plugins) -> dict[str, Any]:
+    plugin = plugins.offering(choice.spec)
+    return _distribution(plugin.distribution, plugin.module)
+
+
+def _apart(slot: str, choice: Choice, isolation: Isolation) -> dict[str, Any]:
+    """Return the adapter's distribution in its environment, every other as what it needs, and what to make it of."""
+    environment = isolation.environment(slot, choice.part)
+    offered = environment.description["adapters"]
+    name, version = next(item["distribution"] for item in offered if item["name"] == choice.spec.name)
+    others = {other: found for other, found in environment.description["versions"].items() if other != name}
+    return {
+        "distribution": name,
+        "version": version,
+        "files": _hash(environment.versions),
+        "requires": others,
+        "isolated": {"requirements": list(choice.part.isolated or ()), "versions": list(environment.versions)},
+    }
 
 
 def save(project: Project, described: Mapping[str, Any]) -> bool:
@@ -113,7 +135,15 @@ def _part(
             yield Problem(where, found, _RELOCK)
         for key, old, new in _differences(was["options"], now["options"]):
             yield Problem(where, f"{key} was {old}, is {new}", _RELOCK)
+        old, new = (side.get("isolated", {}).get("requirements") for side in (was, now))
+        if old != new:
+            yield Problem(where, f"isolated was {_asked(old)}, is {_asked(new)}", _RELOCK)
+            return
         yield from _installed(where, now["distribution"], was, now, explain=explain)
+
+
+def _asked(requirements: list[str] | None) -> str:
+    return "false" if requirements is None else json.dumps(requirements) if requirements else "true"
 
 
 def _installed(

@@ -12,10 +12,12 @@ from typing import Any, Final
 from stackwright.assembly import gate_options, job_part, monitor_check, options, serving_part
 from stackwright.assembly.blueprint import Blueprint, BlueprintProblems, ModelPart, Part, Problem, RecommenderPart
 from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.isolation import Isolation
+from stackwright.assembly.project import Project
 from stackwright.assembly.secrets import Secret
 from stackwright_interfaces.catalogue import canonical
 from stackwright_interfaces.definitions import Definitions
-from stackwright_interfaces.errors import PluginError, StackwrightError, did_you_mean
+from stackwright_interfaces.errors import BlueprintError, PluginError, StackwrightError, did_you_mean
 from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, OnlineStore
 from stackwright_interfaces.model import ModelFormat
 from stackwright_interfaces.monitor import Monitor
@@ -74,25 +76,32 @@ class Plan:
     @property
     def digest(self) -> str:
         """``sha256:`` of adapters and options; secrets count by their place alone."""
-        document = {slot: [choice.spec.name, plain(choice.part.options)] for slot, choice in self.choices.items()}
+        document = {slot: _identity(choice) for slot, choice in self.choices.items()}
         if self.blueprint.serving is not None:
             document["serving"] = ["", plain(self.blueprint.serving.options)]
         return "sha256:" + hashlib.sha256(canonical(document)).hexdigest()
 
 
-def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Plan:
+def _identity(choice: Choice) -> list[Any]:
+    apart = [] if choice.part.isolated is None else [["isolated", *choice.part.isolated]]
+    return [choice.spec.name, plain(choice.part.options), *apart]
+
+
+def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions, isolation: Isolation | None = None) -> Plan:
     """Check a blueprint.
 
     Args:
         definitions: the applied definitions; models are checked against them once something was applied.
+        isolation: finds the adapters of isolated parts; without it they are found where their environment is made.
 
     Raises:
         BlueprintProblems: all that is wrong.
     """
     problems: list[Problem] = []
     choices: dict[str, Choice] = {}
+    isolation = isolation or Isolation(Project(blueprint.path.parent, blueprint.env), make=False)
     for slot, part in _parts(blueprint):
-        choice = _choose(slot, part, plugins, problems)
+        choice = _choose(slot, part, plugins, isolation, problems)
         if choice is not None:
             choices[slot] = choice
     problems += _needs(blueprint)
@@ -116,9 +125,9 @@ def plan(blueprint: Blueprint, plugins: Plugins, definitions: Definitions) -> Pl
     return Plan(blueprint=blueprint, choices=choices)
 
 
-def selected(blueprint: Blueprint, plugins: Plugins) -> dict[str, Choice]:
+def selected(blueprint: Blueprint, plugins: Plugins, isolation: Isolation) -> dict[str, Choice]:
     """Return slot → choice of those parts whose adapters are installed, whatever else is wrong."""
-    choices = {slot: _choose(slot, part, plugins, []) for slot, part in _parts(blueprint)}
+    choices = {slot: _choose(slot, part, plugins, isolation, []) for slot, part in _parts(blueprint)}
     return {slot: choice for slot, choice in choices.items() if choice is not None}
 
 
@@ -137,10 +146,14 @@ def _parts(blueprint: Blueprint) -> Iterable[tuple[str, Part]]:
         yield f"stream:{name}", stream.source
 
 
-def _choose(slot: str, part: Part, plugins: Plugins, problems: list[Problem]) -> Choice | None:
+def _choose(slot: str, part: Part, plugins: Plugins, isolation: Isolation, problems: list[Problem]) -> Choice | None:
+    provides = SLOTS[slot.partition(":")[0]]
     try:
-        spec = plugins.adapter(part.where, part.adapter, SLOTS[slot.partition(":")[0]])
-    except PluginError as error:
+        if part.isolated is None:
+            spec = plugins.adapter(part.where, part.adapter, provides)
+        else:
+            spec = isolation.adapter(slot, part, provides)
+    except (BlueprintError, PluginError) as error:
         problems.append(Problem.of(error))
         return None
     problems += options.check(part, spec)

@@ -51,11 +51,14 @@ class Part:
         where: the place in the blueprint, ``blueprint.toml [registry]``.
         adapter: the adapter's name.
         options: every other key.
+        isolated: what is installed in an environment of its own, where the adapter then runs: requirements, or nothing
+            for its distribution; ``None`` runs it in this process.
     """
 
     where: str
     adapter: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    isolated: tuple[str, ...] | None = None
 
 
 class Reader:
@@ -149,4 +152,14 @@ class Reader:
         if not isinstance(value, Mapping) or not isinstance(value.get("adapter"), str):
             self.add(where, "no adapter is named", 'Add: adapter = "..."')
             return None
-        return Part(where, value["adapter"], {key: item for key, item in value.items() if key != "adapter"})
+        options = {key: item for key, item in value.items() if key not in ("adapter", "isolated")}
+        return Part(where, value["adapter"], options, self._isolated(where, value.get("isolated", False)))
+
+    def _isolated(self, where: str, value: Any) -> tuple[str, ...] | None:
+        """Read ``true`` or ``["requirement", ...]``."""
+        if isinstance(value, bool):
+            return () if value else None
+        if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        self.add(where, f"isolated is {value!r}", "Give true, or a list of requirements.")
+        return None

@@ -13,15 +13,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stackwright.assembly import blueprint as blueprints
+from stackwright.assembly import isolation
 from stackwright.assembly.blueprint import Blueprint, ModelPart, Part, RecommenderPart, Trained
 from stackwright.assembly.discovery import Plugins
+from stackwright.assembly.isolation import Isolation
 from stackwright.assembly.making import make
 from stackwright.assembly.plan import SLOTS, Choice, Plan, plan
 from stackwright.assembly.project import Project
 from stackwright_interfaces.compute import Inline
 from stackwright_interfaces.definitions import Definitions
 from stackwright_interfaces.errors import BlueprintError, UnknownName
-from stackwright_interfaces.plugin import Context, Progress
+from stackwright_interfaces.plugin import AdapterSpec, Context, Progress
 
 if TYPE_CHECKING:
     from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, OnlineStore
@@ -61,6 +63,7 @@ class Stack:
         plugins: the installed plugins.
         progress: told about long work.
         clock: the present, in UTC.
+        make: make the environments of isolated parts that are not there yet.
 
     Attributes:
         implied: definitions that nobody wrote: of models that learn from rows of their own.
@@ -75,11 +78,13 @@ class Stack:
         plugins: Plugins | None = None,
         progress: Progress = _silent,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        make: bool = True,
     ) -> None:
         self.project = Project.find(Path(folder), env)
         self.plugins = plugins or Plugins()
         self.progress = progress
         self.clock = clock
+        self.isolation = Isolation(self.project, make=make, progress=progress)
         self._read_only = read_only
         self.implied = Definitions()
         self._open = ExitStack()
@@ -139,7 +144,7 @@ class Stack:
         Raises:
             BlueprintProblems: all that is wrong with it.
         """
-        return plan(self.blueprint, self.plugins, self.definitions)
+        return plan(self.blueprint, self.plugins, self.definitions, self.isolation)
 
     def plan_for(self, definitions: Definitions) -> Plan:
         """Check the blueprint against definitions that are about to come into force.
@@ -147,7 +152,7 @@ class Stack:
         Raises:
             BlueprintProblems: all that is wrong with it.
         """
-        self.__dict__["plan"] = plan(self.blueprint, self.plugins, definitions)
+        self.__dict__["plan"] = plan(self.blueprint, self.plugins, definitions, self.isolation)
         return self.plan
 
     @cached_property
@@ -298,7 +303,10 @@ class Stack:
         if planned is not None and planned.part == model.trainer:
             trainer: Trainer = self.build(planned)
             return trainer
-        spec = self.plugins.adapter(model.trainer.where, model.trainer.adapter, SLOTS["trainer"])
+        if model.trainer.isolated is None:
+            spec = self.plugins.adapter(model.trainer.where, model.trainer.adapter, SLOTS["trainer"])
+        else:
+            spec = self.isolation.adapter(f"trainer:{model.name}", model.trainer, SLOTS["trainer"])
         other: Trainer = self.build(Choice(model.trainer, spec))
         return other
 
@@ -330,11 +338,32 @@ class Stack:
     def model_format(self, flavour: str) -> ModelFormat:
         """Return the format of a flavour, whatever trainer the blueprint names.
 
+        A flavour that the environment of an isolated trainer can load is loaded there: by what wrote it.
+
         Raises:
             AdapterNotInstalled: no installed distribution reads it.
         """
-        found: ModelFormat = self._named(f"model flavour {flavour!r}", flavour, "model_format")
+        found: ModelFormat = self.build(Choice(Part(f"model flavour {flavour!r}", flavour), self._format(flavour)))
         return found
+
+    def format_alone(self, flavour: str) -> tuple[str, str | None]:
+        """Return what loads a flavour in another process: a factory, and its configuration if it has one, as text.
+
+        Raises:
+            AdapterNotInstalled: no installed distribution reads it.
+        """
+        spec = self._format(flavour)
+        if spec.factory != isolation.FACTORY:
+            return spec.factory, None
+        return isolation.FACTORY_FROM_TEXT, spec.config().to_text()
+
+    def _format(self, flavour: str) -> AdapterSpec:
+        for slot, choice in self.plan.choices.items():
+            if slot.startswith("trainer:") and choice.part.isolated is not None:
+                spec = self.isolation.offered(slot, choice.part, SLOTS["model_format"], flavour)
+                if spec is not None:
+                    return spec
+        return self.plugins.adapter(f"model flavour {flavour!r}", flavour, SLOTS["model_format"])
 
     def service(self, ref: str) -> Any:
         """Return an applied service.

@@ -46,7 +46,9 @@ def _lock(options: Options) -> Outcome:
     from stackwright.workflows.inspection import lock
 
     with Stack(options.project, env=options.env) as stack:
-        return lock(stack, requirements=options.python, pins=options.pins, wheels=options.wheels)
+        return lock(
+            stack, requirements=options.python, pins=options.pins, wheels=options.wheels, upgrade=options.upgrade
+        )
 
 
 def _lock_options(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +62,7 @@ def _lock_options(parser: argparse.ArgumentParser) -> None:
         help="resolve anew, bound by these requirements (default: what is installed)",
     )
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="wheels of what no index has")
+    parser.add_argument("--upgrade", action="store_true", help="resolve the environments of isolated parts anew")
 
 
 PROJECT = (

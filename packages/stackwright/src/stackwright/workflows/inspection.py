@@ -11,6 +11,7 @@ from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS
 from stackwright.assembly.project import write_atomically
 from stackwright.assembly.stack import Stack
+from stackwright.assembly.unmet import unmet
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_interfaces.contracts import in_force, older, refusal
 from stackwright_interfaces.errors import StackwrightError
@@ -58,9 +59,12 @@ def _state(adapter: AdapterSpec) -> str:
 
 def check(folder: Path, env: str | None = None) -> Outcome:
     """Plan a project's stack, building nothing; report every problem."""
-    stack = Stack(folder, env=env)
+    stack = Stack(folder, env=env, make=False)
     try:
         plan = stack.plan
+        lacking = list(unmet(plan, stack.plugins))
+        if lacking:
+            raise BlueprintProblems(lacking)
         problems = [vars(problem) for problem in drifted(stack, explain=True)]
     except BlueprintProblems as error:
         found = [vars(problem) for problem in error.problems]
@@ -86,7 +90,12 @@ def check(folder: Path, env: str | None = None) -> Outcome:
 
 
 def lock(
-    stack: Stack, *, requirements: Path | None = None, pins: Path | None = None, wheels: Path | None = None
+    stack: Stack,
+    *,
+    requirements: Path | None = None,
+    pins: Path | None = None,
+    wheels: Path | None = None,
+    upgrade: bool = False,
 ) -> Outcome:
     """Record what the stack is built of, beside the blueprint, for its environment.
 
@@ -94,6 +103,7 @@ def lock(
         requirements: a file to write what installs it again, with hashes.
         pins: a file of requirements that bind what is written there.
         wheels: a folder of wheels of what no index has.
+        upgrade: resolve the environments of isolated parts anew.
 
     Raises:
         BlueprintProblems: the blueprint cannot be built, or a vendor is installed that its adapter does not take.
@@ -102,7 +112,8 @@ def lock(
     """
     from stackwright.assembly import lock as locks
 
-    described = locks.describe(stack.plan, stack.plugins)
+    stack.isolation.upgrade = upgrade
+    described = locks.describe(stack.plan, stack.plugins, stack.isolation)
     problems = list(locks.unfit(described))
     if problems:
         raise BlueprintProblems(problems)
@@ -140,4 +151,6 @@ def drifted(stack: Stack, *, explain: bool = False) -> list[Problem]:
     from stackwright.assembly import lock as locks
 
     was = locks.locked(stack.project)
-    return [] if was is None else list(locks.drift(was, locks.describe(stack.plan, stack.plugins), explain=explain))
+    if was is None:
+        return []
+    return list(locks.drift(was, locks.describe(stack.plan, stack.plugins, stack.isolation), explain=explain))

@@ -50,16 +50,20 @@ def resolved(described: Mapping[str, Any], *, pins: Path | None = None, wheels: 
 
 
 def _wanted(described: Mapping[str, Any]) -> list[str]:
-    parts = [*described["engine"].values(), *described["parts"].values()]
-    ours = {part["distribution"]: part["version"] for part in parts}
+    ours = {part["distribution"]: part["version"] for part in _here(described)}
     theirs = {f"{need.name}{need.takes}" for name in ours for need in vendors(name) if need.name not in ours}
     return [*(f"{name}=={version}" for name, version in sorted(ours.items())), *sorted(theirs)]
 
 
 def _installed(described: Mapping[str, Any]) -> list[str]:
     """Return a pin for each installed distribution that the stack needs."""
-    ours = {part["distribution"] for part in (*described["engine"].values(), *described["parts"].values())}
+    ours = {part["distribution"] for part in _here(described)}
     return [f"{name}=={version}" for name, version in pinned(ours).items()]
+
+
+def _here(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what is installed beside the engine: isolated parts have environments of their own."""
+    return [*described["engine"].values(), *(part for part in described["parts"].values() if "isolated" not in part)]
 
 
 def _read(pins: Path) -> list[str]:

@@ -32,7 +32,7 @@ def doctor(folder: Path, env: str | None = None, plugins: Plugins | None = None)
         findings += [*machine.disks([folder]), machine.clock([Path(__file__)])]
         findings.append(Finding("project", f"{folder.absolute()} is none: the machine alone was looked at"))
     else:
-        with Stack(folder, env=env, plugins=plugins) as stack:
+        with Stack(folder, env=env, plugins=plugins, make=False) as stack:
             findings += [*variables(project), machine.clock([project.blueprint, *project.state.glob("*.json")])]
             findings += _new(_blueprint(stack), findings)
             findings += _parts(stack)

@@ -58,8 +58,11 @@ def parts(choices: Iterable[Choice], installed: Plugins) -> Iterator[Finding]:
 
 def _part(choice: Choice, installed: Plugins) -> Iterator[Finding]:
     spec = choice.spec
-    plugin = next(plugin for plugin in installed.load(spec.name) if spec in plugin.adapters)
     subject = f"{choice.part.where} {spec.name}"
+    if choice.part.isolated is not None:
+        yield Finding(subject, "isolated; its environment is made")
+        return
+    plugin = installed.offering(spec)
     problems = Finding.of(misfits(subject, plugin.distribution))
     if problems:
         yield from problems

@@ -37,7 +37,7 @@ class Places:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self.choices = selected(stack.blueprint, stack.plugins)
+        self.choices = selected(stack.blueprint, stack.plugins, stack.isolation)
         self._configs = {slot: config for slot, choice in self.choices.items() if (config := self._config(choice))}
         project = stack.project
         written = [project.state, project.reports, *self._written()]

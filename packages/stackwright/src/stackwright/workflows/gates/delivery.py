@@ -21,7 +21,7 @@ from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import FeatureStoreError, PromotionRefused, StackwrightError
 from stackwright_interfaces.feature_store import FeatureRows, Status
 from stackwright_interfaces.gates import Verdict
-from stackwright_interfaces.model import Manifest, ModelFormat
+from stackwright_interfaces.model import Manifest
 from stackwright_serving.model import LoadedModel
 from stackwright_serving.probe import probe
 
@@ -46,9 +46,9 @@ def artifact(candidate: Candidate, max_mb: float, seconds: float, allow: list[st
     odd = _not_allowed(candidate.folder, files, {*ALLOWED, *allow})
     if odd:
         return Verdict(passed=False, detail=f"not allowed in a model: {', '.join(odd)}", evidence={"not_allowed": odd})
-    where = f"model flavour {candidate.model.manifest.flavour!r}"
-    factory = candidate.stack.plugins.adapter(where, candidate.model.manifest.flavour, ModelFormat).factory
-    answer = probe(candidate.folder, factory, project=candidate.stack.project.folder, timeout=seconds)
+    factory, config = candidate.stack.format_alone(candidate.model.manifest.flavour)
+    project = candidate.stack.project.folder
+    answer = probe(candidate.folder, factory, project=project, timeout=seconds, config=config)
     detail = f"{size:.1f} MB; loads alone; golden predictions differ by {answer['difference']:.1g}"
     return Verdict(size <= max_mb, detail, {"megabytes": size, "files": len(files), **answer})
 

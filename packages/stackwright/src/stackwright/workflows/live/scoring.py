@@ -10,7 +10,7 @@ from stackwright.workflows.datasets import own_data
 from stackwright.workflows.datasets.request_store import RequestStore
 from stackwright.workflows.versions.resolving import refuse_lists
 from stackwright_interfaces.errors import ModelError, ModelNotFound, UsageError
-from stackwright_interfaces.model import Manifest, ModelFormat, ModelRef
+from stackwright_interfaces.model import Manifest, ModelRef
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.model import LoadedModel
 from stackwright_serving.probe import probe
@@ -76,8 +76,8 @@ def load(stack: Stack, version: ModelVersion, *, probed: bool = False, seconds: 
     refuse_lists(version.ref, manifest)
     flavour = manifest.flavour
     if probed:
-        factory = stack.plugins.adapter(version.ref, flavour, ModelFormat).factory
-        probe(folder, factory, project=stack.project.folder, timeout=seconds)
+        factory, config = stack.format_alone(flavour)
+        probe(folder, factory, project=stack.project.folder, timeout=seconds, config=config)
     return LoadedModel.published(version, folder, stack.model_format(flavour))
 
 

@@ -121,7 +121,7 @@ def candidate(
     options = {key: from_text(spec, key, value) for key, value in given.items()}
     edit = remembered or _edit(text, place, keys, now, adapter, options)
     blueprint = _read(stack, edit.text)
-    made = plan(blueprint, stack.plugins, stack.definitions)
+    made = plan(blueprint, stack.plugins, stack.definitions, stack.isolation)
     key = place.key if place.slot != "monitor" else f"monitor:{adapter}"
     return Candidate(place, made.choices[key], blueprint, edit)
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stackwright.assembly import lock
-from stackwright.assembly.plan import Choice
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.swapping.answers import Answers
 from stackwright.workflows.swapping.candidates import Candidate
@@ -75,7 +74,7 @@ def cost_of(stack: Stack, a: Candidate, b: Candidate, answers: Answers) -> Cost:
     Args:
         answers: what the second did in its trial.
     """
-    needs_a, needs_b = (_needs(stack, side.choice) for side in (a, b))
+    needs_a, needs_b = (_needs(stack, side) for side in (a, b))
     abilities_a, abilities_b = (side.choice.spec.capabilities for side in (a, b))
     return Cost(
         moved=_moved(stack, a.place.slot, answers),
@@ -85,8 +84,8 @@ def cost_of(stack: Stack, a: Candidate, b: Candidate, answers: Answers) -> Cost:
     )
 
 
-def _needs(stack: Stack, choice: Choice) -> dict[str, str]:
-    described = lock.describe_part(choice, stack.plugins)
+def _needs(stack: Stack, side: Candidate) -> dict[str, str]:
+    described = lock.describe_part(side.place.key, side.choice, stack.plugins, stack.isolation)
     own = {described["distribution"]: described["version"]} if described["distribution"] else {}
     return {**own, **described["requires"]}
 

@@ -1,0 +1,1 @@
+"""Adapters in virtual environments of their own, spoken to over Arrow IPC."""
