@@ -28,12 +28,12 @@ def missing(message: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def program() -> Callable[[str, str], str]:
-    """Say where a program is, given it and its Debian package."""
+def program() -> Callable[..., str]:
+    """Say where a program is, given it, its package, and what installs that."""
 
-    def program(name: str, package: str) -> str:
+    def program(name: str, package: str, by: str = "apt-get install -y") -> str:
         found = shutil.which(name)
-        return found or missing(f"{name} is not installed; run: apt-get install -y {package}")
+        return found or missing(f"{name} is not installed; run: {by} {package}")
 
     return program
 

@@ -18,6 +18,8 @@ MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path
 COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
 TOOLS = ["mlflow==3.17.2"]
 """Programs that tests talk to and that no environment can hold beside the rest: each has one of its own."""
+NIGHTLY_TOOLS = ["apache-airflow==3.3.2"]
+"""Those that nightly tests alone talk to."""
 
 SHORT_NAMES = [Path(member).name.removeprefix("stackwright-") for member in MEMBERS]
 
@@ -29,11 +31,11 @@ def install(session: nox.Session) -> None:
     session.install("--no-deps", *(argument for member in MEMBERS for argument in ("-e", member)))
 
 
-def install_tools(session: nox.Session) -> None:
+def install_tools(session: nox.Session, *tools: str) -> None:
     """Install programs in environments of their own, and put them on the path."""
     folder = ROOT / ".nox" / "tools"
     where = {"UV_TOOL_DIR": str(folder), "UV_TOOL_BIN_DIR": str(folder / "bin")}
-    for tool in TOOLS:
+    for tool in tools:
         session.run("uv", "tool", "install", "--quiet", tool, env=where, external=True)
     session.env["PATH"] = os.pathsep.join([where["UV_TOOL_BIN_DIR"], os.environ["PATH"]])
 
@@ -52,7 +54,7 @@ def tests(session: nox.Session) -> None:
     install(session)
     lint(session)
     if os.environ.get("CI") == "true":
-        install_tools(session)
+        install_tools(session, *TOOLS)
     by_day = [] if "-m" in session.posargs else ["-m", "not nightly"]
     workers = (os.cpu_count() or 2) + 1  # many tests wait for a process that they started
     session.run("pytest", "-n", str(workers), "--dist", "worksteal", *by_day, *session.posargs)
@@ -152,7 +154,7 @@ def matrix(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Run every test, and report which lines and branches they reach, child processes included."""
     install(session)
-    install_tools(session)
+    install_tools(session, *TOOLS, *NIGHTLY_TOOLS)
     session.run("pytest", "-n", str(os.cpu_count() or 2), *COVERAGE, *session.posargs)
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +133,34 @@ def test_a_night_that_is_not_as_it_must_be_leaves_what_was_there(
         source.write_bytes(whole)
     assert [check["name"] for check in refused["checks"] if not check["ok"]] == ["rows"]
     assert partition(project, at[:10]) == before
+
+
+RECIPE = Path(__file__).parents[2] / "docs" / "schedulers" / "airflow_dag.py"
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("first")
+def test_airflow_runs_the_night_of_the_recipe(project: Path, program: Callable[..., str], tmp_path: Path) -> None:
+    airflow = program("airflow", "apache-airflow", by="uv tool install")
+    last = max(project.glob("properties/*.parquet"))
+    night = str(date.fromisoformat(last.stem) + timedelta(days=1))
+    shutil.copy(last, project / "properties" / f"{night}.parquet")
+    (tmp_path / "dags").mkdir()
+    recipe = RECIPE.read_text().replace("/srv/valuations", str(project)).replace("datetime(2026,", "datetime(2025,")
+    (tmp_path / "dags" / "valuations.py").write_text(recipe)
+    variables = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
+        "LISTINGS": str(project / "sample" / "listings.parquet"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    for command in (["db", "migrate"], ["dags", "test", "valuations_nightly", f"{night}T02:00:00+00:00"]):
+        done = subprocess.run(
+            [airflow, *command], env=variables, check=False, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Scored {len(pyarrow.parquet.read_table(last))} rows" in done.stdout + done.stderr
+    asked = pyarrow.parquet.read_table(last).column("listing_id").to_pylist()
+    assert sorted(row["listing_id"] for row in partition(project, night)) == sorted(asked)
