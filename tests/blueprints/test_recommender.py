@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pyarrow.parquet
 import pytest
 
 from stackwright.assembly.stack import Stack
+from stackwright.workflows import journal
+from stackwright.workflows.monitoring.report import report
 from stackwright.workflows.recommending.asking import Question, recommend
+from stackwright_interfaces.errors import MonitorError
 
 Run = Callable[..., dict[str, Any]]
 
@@ -53,6 +57,17 @@ def test_the_server_answers_searches_and_follows_what_is_pushed(first: dict[str,
     assert served["requests"] > 20
     assert len(served["before"]) == len(served["after"]) == 10
     assert served["before"] != served["after"]
+
+
+def test_the_lists_that_were_asked_for_on_the_way_are_tests_and_no_report_counts_them(
+    project: Path, first: dict[str, Any]
+) -> None:
+    with Stack(project) as stack:
+        with closing(journal.lists(stack)) as reader:
+            logged = reader.read("homes").lists
+        assert [one["arm"] for one in logged] == ["test"] * (first["served"]["requests"] + 2)
+        with pytest.raises(MonitorError, match="no list is logged"):
+            report(stack, "homes")
 
 
 def test_lists_of_all_people_lie_in_a_file(project: Path, first: dict[str, Any]) -> None:

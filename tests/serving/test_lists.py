@@ -18,7 +18,7 @@ import pytest
 from servers import RedisServer
 
 import stackwright
-from stackwright_interfaces.errors import ModelNotFound, UsageError
+from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.model import Manifest, ModelRef, Signature, describe_files
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.recommender import Interactions, Items
@@ -279,12 +279,49 @@ def test_a_challenger_answers_its_share_of_the_users(ask: Any, shop: Shop, kit: 
         return {(one["arm"], one["version"]) for one in (ask(user=f"p{number}") for number in range(20))}
 
     with shop.stack() as stack:
-        with pytest.raises(UsageError):
-            stack.canary("homes", 2, shadow=True)
         stack.canary("homes", 2, share=0.5, force=True, reason="to see")
         kit.until(lambda: arms() == {("live", 1), ("canary", 2)})
         stack.canary("homes", end=True)
     kit.until(lambda: arms() == {("live", 1)})
+
+
+def test_a_shadow_answers_beside_the_champion_and_the_report_holds_its_lists_against_what_was_shown(
+    ask: Any, shop: Shop, server: Any, kit: Any
+) -> None:
+    def model() -> Any:
+        return server.ask("/models").json["models"][0]
+
+    with shop.stack() as stack:
+        stack.canary("homes", 2, shadow=True, force=True, reason="to see")
+        kit.until(lambda: model().get("challenger", {}).get("shadow"))
+        began = datetime.now(UTC)
+        found = [ask(user=f"p{number}") for number in range(10)]
+        assert {(one["arm"], one["version"]) for one in found} == {("live", 1)}
+        clicks = [{"list_id": one["list_id"], "item": items(one)[0]} for one in found]
+        assert server.ask("/clicks", {"clicks": clicks}).status == 202
+
+        def reported() -> Any:
+            return stack.report("homes", start=began).data
+
+        kit.until(lambda: reported()["clicks"] == 10 and reported()["shadows"])
+        kit.until(lambda: reported()["shadows"][0]["lists"] == 10)
+        stack.canary("homes", end=True)
+        numbers = reported()
+    kit.until(lambda: "challenger" not in model())
+    (beside,) = numbers["shadows"]
+    assert (numbers["lists"], numbers["by_version"]) == (10, {"1": 10})
+    assert (beside["version"], beside["judged"]) == (2, 10)
+    assert 0 < beside["overlap"]["value"] < 1
+    assert 0 <= beside["ndcg"]["value"] < beside["shown_ndcg"]["value"] == 1
+
+
+def test_golden_lists_are_verified_whatever_their_users_looked_at_just_now(shop: Shop, server: Any, kit: Any) -> None:
+    shop.push("p1", "h2", "h6")
+    with shop.stack() as stack:
+        found = stack.verify(server.url(), user="p1").data["models"][0]["checks"]
+    golden = next(check for check in found if check["name"] == "golden")
+    assert golden["passed"], golden
+    assert golden["evidence"]["lists"] == 2
 
 
 def test_a_damaged_version_is_refused_and_the_old_one_serves(ask: Any, shop: Shop, server: Any, kit: Any) -> None:

@@ -609,6 +609,97 @@ def test_small_requests_wait_beside_the_loop_while_the_challenger_answers_a_larg
     shop.serve(work)
 
 
+def test_a_shadow_is_asked_the_same_beside_what_is_shown_and_only_the_log_sees_its_list(shop: Shop) -> None:
+    shop.options = ListOptions(usual=Request(explore=0.5))
+    shop.with_session = True
+    shop.sessions.rows["ann"] = ["h20"]
+    shop.made[2] = Shelves(10)
+    shop.trials["homes"] = Challenger(version=shop.version(2), shadow=True)
+    shop.moves += 1
+
+    async def work(client: httpx.AsyncClient) -> None:
+        found = await asked(client, user="ann", n=3, candidates=["h5", "h21", "h24"], live={"price": [5, 21, 24]})
+        assert (found["arm"], found["version"], items(found)) == ("live", 1, ["h21", "h24", "h5"])
+        await logged(shop, 2)
+        shown, beside = shop.lists
+        assert (beside.arm, beside.version.version, beside.beside) == ("shadow", 2, shown.list_id)
+        assert (beside.user, beside.at, beside.asked) == (shown.user, shown.at, shown.asked)
+        assert beside.list_id != shown.list_id
+        assert shop.sessions.reads == 1
+        champions, challengers = shop.made[1].asked[-1], shop.made[2].asked[-1]
+        assert (champions.explore, challengers) == (0.5, replace(champions, explore=0.0))
+        await client.post("/recommend", json={"user": "ann"}, headers={"x-stackwright-purpose": "test"})
+        page = (await client.get("/metrics")).text
+        assert 'stackwright_shadow_predictions_total{model="homes",version="2"} 1.0' in page
+        assert 'stackwright_lists_total{model="homes",version="2"}' not in page
+
+    shop.serve(work)
+    assert [one.arm for one in shop.lists] == ["live", "shadow", "test"]
+    assert shop.made[2].closed_while_asked == [False]
+
+
+def test_a_shadow_that_hangs_or_fails_keeps_no_list_waiting_and_ends_with_its_trial(shop: Shop) -> None:
+    shop.settings = replace(shop.settings, shadow_rows=5)
+    shop.made[2] = Shelves(10)
+    shop.trials["homes"] = Challenger(version=shop.version(2), shadow=True)
+    shop.moves += 1
+
+    async def work(client: httpx.AsyncClient) -> None:
+        hold = shop.made[2].hold = threading.Event()
+        started = time.perf_counter()
+        for _ in range(50):
+            assert (await asked(client))["arm"] == "live"
+        assert time.perf_counter() - started < 5
+        assert 'stackwright_shadow_dropped_total{model="homes",version="2"} 45.0' in (await client.get("/metrics")).text
+        shop.made[2].failure = ValueError("broke")
+        hold.set()
+        await told_of(client, 'stackwright_shadow_failed_total{model="homes",version="2"} 5.0')
+        del shop.trials["homes"]
+        shop.moves += 1
+        for _ in range(200):
+            if "challenger" not in (model := (await client.get("/models")).json()["models"][0]):
+                break
+            await asyncio.sleep(0.01)
+        assert "challenger" not in model
+        assert (await asked(client))["version"] == 1
+
+    shop.serve(work)
+    assert {one.arm for one in shop.lists} == {"live"}
+
+
+def test_a_shadow_that_is_promoted_is_a_shadow_no_more(shop: Shop) -> None:
+    shop.made[2] = Shelves(10)
+    shop.trials["homes"] = Challenger(version=shop.version(2), shadow=True)
+    shop.moves += 1
+
+    async def work(client: httpx.AsyncClient) -> None:
+        await asked(client)
+        await logged(shop, 2)
+        shop.promote(2)
+        await reached(client, 2)
+        assert "challenger" not in (await client.get("/models")).json()["models"][0]
+
+    shop.serve(work)
+
+
+def test_a_test_that_brings_a_session_is_asked_by_that_alone(shop: Shop) -> None:
+    shop.with_session = True
+    shop.sessions.rows["ann"] = ["h20"]
+
+    async def work(client: httpx.AsyncClient) -> None:
+        async def tested(**body: Any) -> list[str]:
+            answer = await client.post("/recommend", json=body, headers={"x-stackwright-purpose": "test"})
+            return items(answer.json())
+
+        assert await tested(user="ann", n=2, session=[]) == ["h3", "h4"]
+        assert await tested(user="ann", n=2, session=["h10"]) == ["h9", "h11"]
+        assert shop.sessions.reads == 0
+        assert await tested(user="ann", n=2) == ["h19", "h21"]
+        assert items(await asked(client, user="ann", n=2, session=[])) == ["h19", "h21"]
+
+    shop.serve(work)
+
+
 def test_a_recommender_is_closed_once_no_thread_asks_it_and_is_asked_no_more(shop: Shop) -> None:
     host = ListHost(shop, Metrics(), shop.settings)
     host.refresh()
@@ -748,6 +839,24 @@ def test_a_server_without_recommenders_knows_no_such_path(tmp_path: Path, worlds
                 assert "/clicks" not in (await client.get("/openapi.json")).json()["paths"]
 
     asyncio.run(run())
+
+
+async def logged(shop: Shop, lists: int) -> None:
+    """Wait until so many lists are logged."""
+    for _ in range(200):
+        if len(shop.lists) >= lists:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(shop.lists)
+
+
+async def told_of(client: httpx.AsyncClient, line: str) -> None:
+    """Wait until the metrics hold a line."""
+    for _ in range(200):
+        if line in (page := (await client.get("/metrics")).text):
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(page)
 
 
 async def reached(client: httpx.AsyncClient, version: int) -> None:

@@ -248,8 +248,11 @@ def test_verbs_that_need_rows_say_what_to_do_instead(made: Path, served: str, ve
     assert "homes is a recommender" in str(verb(made, "scorecard", code=1))
     assert "--clicks" in str(verb(made, "label", made / "looks.csv", code=2))
     assert "stackwright recommend" in str(verb(made, "predict", "user=p01", "--model", "homes", code=2))
-    with stackwright.load(made, progress=lambda *_: None) as stack, pytest.raises(UsageError, match="has no shadow"):
-        stack.canary("homes", 1, shadow=True)
+    with (
+        stackwright.load(made, progress=lambda *_: None) as stack,
+        pytest.raises(UsageError, match="user alone decides"),
+    ):
+        stack.canary("homes", 1, share=0.5, by=["user"])
 
 
 def test_a_version_is_retired_and_taken_back_into_use(project: Path, verb: Ask) -> None:

@@ -36,6 +36,7 @@ class ListRecord:
         flags: what is odd about it.
         considered: candidates that were ranked.
         arm: as of predictions.
+        beside: of a shadow, the id of the list that was shown; empty of others.
         request_id: of the request.
         blueprint: digest of the plan it was served by.
     """
@@ -54,6 +55,7 @@ class ListRecord:
     flags: Sequence[str] = ()
     considered: int = 0
     arm: str = "live"
+    beside: str = ""
     request_id: str = ""
     blueprint: str = ""
 
@@ -73,6 +75,7 @@ class ListRecord:
                 "version": self.version,
                 "digest": self.digest,
                 "arm": self.arm,
+                "beside": self.beside,
                 "user": self.user,
                 "items": list(self.items),
                 "scores": np.asarray(self.scores, dtype=np.float64).tolist(),

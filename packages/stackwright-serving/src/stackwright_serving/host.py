@@ -16,7 +16,7 @@ from stackwright_serving.metrics import Metrics
 from stackwright_serving.scorer import Scorer
 from stackwright_serving.served import Loaded, Served
 from stackwright_serving.settings import Settings
-from stackwright_serving.shadow import Shadow
+from stackwright_serving.shadow import ModelShadow
 
 log = logging.getLogger("stackwright.serving")
 
@@ -57,9 +57,6 @@ class ModelHost(Host[Served, Loaded]):
         for loaded in served.loaded():
             loaded.scorer.model.close()
 
-    def _retire(self, served: Served) -> None:
-        _end_shadow(served, None)
-
     def _update(self, name: str, version: ModelVersion, trial: Challenger | None) -> bool:
         current = self._serving.get(name)
         champion = self._loaded(current, version)
@@ -72,8 +69,7 @@ class ModelHost(Host[Served, Loaded]):
         if current is not None and current.champion is champion and _same(current.trial, trial):
             return champion.holds(version)
         changed = self._beside(current, champion, trial) if trial is not None else Served(champion)
-        if (before := self._put(name, changed)) is not None:
-            _end_shadow(before, changed.shadow)
+        self._put(name, changed)
         return champion.holds(version) and _same(changed.trial, trial)
 
     def _loaded(self, current: Served | None, version: ModelVersion, beside: Loaded | None = None) -> Loaded | None:
@@ -90,21 +86,16 @@ class ModelHost(Host[Served, Loaded]):
         log.info("%s is tried beside %s: share %g", trial.version.ref, champion.version.ref, trial.share)
         return Served(champion, challenger, split, shadow, trial)
 
-    def _shadow(self, current: Served | None, champion: Loaded, trial: Challenger) -> Shadow | None:
+    def _shadow(self, current: Served | None, champion: Loaded, trial: Challenger) -> ModelShadow | None:
         """Return what scores copies; the model is one of its own, since its thread is."""
         running = current.shadow if current is not None else None
-        if running is not None and running.scores(trial.version):
+        if running is not None and running.holds(trial.version):
             return running
         loaded = self._loading.load(trial.version, beside=champion)
         if loaded is None:
             return None
         limit, timeout = self._settings.shadow_rows, self._settings.deadline
-        return Shadow(loaded.scorer, loaded.service, self._metrics, limit=limit, timeout=timeout)
-
-
-def _end_shadow(served: Served, kept: Shadow | None) -> None:
-    if served.shadow is not None and served.shadow is not kept:
-        served.shadow.close()
+        return ModelShadow(loaded.version, loaded.scorer, loaded.service, self._metrics, limit=limit, timeout=timeout)
 
 
 def _same(one: Challenger | None, other: Challenger | None) -> bool:

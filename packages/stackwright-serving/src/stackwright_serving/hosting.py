@@ -16,6 +16,7 @@ from stackwright_serving.arms import Challenger
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.refused import Refused
 from stackwright_serving.settings import Settings
+from stackwright_serving.shadowing import Shadow
 
 log = logging.getLogger("stackwright.serving")
 
@@ -58,6 +59,11 @@ class HasChampion(Protocol):
     @property
     def champion(self) -> Any:
         """The version that answers."""
+        ...
+
+    @property
+    def shadow(self) -> Shadow[Any, Any] | None:
+        """What answers copies of its requests."""
         ...
 
     def loaded(self) -> Iterator[Any]:
@@ -144,21 +150,19 @@ class Host(ABC, Generic[ServedT, LoadedT]):
     def _close(self, served: ServedT) -> None:
         """Release what is served no longer, for the server ends."""
 
-    def _retire(self, served: ServedT) -> None:
-        """End what runs beside a champion that is promoted no longer; requests may still hold it."""
-
-    def _put(self, name: str, served: ServedT) -> ServedT | None:
-        """Serve something under a name from now on; return what was served before."""
+    def _put(self, name: str, served: ServedT) -> None:
+        """Serve something under a name from now on, and end the shadow of what was served before."""
         before = self._serving.get(name)
         self._serving[name] = served
+        if before is not None and before.shadow is not None and before.shadow is not served.shadow:
+            before.shadow.close()
         if before is not None and before.champion is served.champion:
-            return before
+            return
         if before is not None:
             self._before[name] = before.champion
         self._metrics.swaps.labels(name, "done").inc()
         self._metrics.version.labels(name).set(served.champion.version.version)
         log.info("serving %s", served.champion.version.ref)
-        return before
 
     def _held(self, current: ServedT | None, version: ModelVersion) -> LoadedT | None:
         """Return a version out of those that are loaded already, where it is one of them."""
@@ -186,6 +190,8 @@ class Host(ABC, Generic[ServedT, LoadedT]):
             return
         done = [self._update(name, version, challengers.get(name)) for name, version in promoted.items()]
         for name in self._serving.keys() - promoted.keys():
-            self._retire(self._serving.pop(name))
+            retired = self._serving.pop(name)  # requests may still hold it
+            if retired.shadow is not None:
+                retired.shadow.close()
         if all(done):
             self._generation = generation

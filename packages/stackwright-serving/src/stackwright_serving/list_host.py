@@ -10,6 +10,7 @@ from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.arms import CANARY, LIVE, Challenger, Split
 from stackwright_serving.hosting import Host, Source
+from stackwright_serving.list_shadow import ListShadow
 from stackwright_serving.lists import LoadedLists
 from stackwright_serving.loading import Attempts
 from stackwright_serving.metrics import Metrics
@@ -35,12 +36,14 @@ class ServedLists:
         champion: what answers.
         challenger: what answers for the share of the users that ``split`` takes.
         split: tells them from the others.
+        shadow: what answers copies of the champion's requests, and is never shown.
         trial: the challenger as the registry has it, loaded or not.
     """
 
     champion: LoadedLists
     challenger: LoadedLists | None = None
     split: Split | None = None
+    shadow: ListShadow | None = None
     trial: Challenger | None = None
 
     def choose(self, user: object) -> tuple[LoadedLists, str]:
@@ -62,7 +65,7 @@ class ListHost(Host[ServedLists, LoadedLists]):
     Args:
         source: where recommenders come from.
         metrics: counts swaps.
-        settings: seconds between two looks at the source.
+        settings: seconds between two looks at the source, and the limit of shadows.
     """
 
     kind = "recommender"
@@ -73,6 +76,8 @@ class ListHost(Host[ServedLists, LoadedLists]):
         self._open = source.open
 
     def _close(self, served: ServedLists) -> None:
+        if served.shadow is not None and served.shadow.close():
+            served.shadow.lists.close()
         for loaded in served.loaded():
             loaded.close()
 
@@ -83,14 +88,27 @@ class ListHost(Host[ServedLists, LoadedLists]):
             return False
         answering = champion or current.champion if current is not None else champion
         assert answering is not None, "one of both is there"
-        challenger = self._loaded(current, trial.version) if trial is not None and trial.share > 0 else None
-        split = Split(trial.version.ref, trial.share, (BY,)) if trial is not None else None
-        self._put(name, ServedLists(answering, challenger, split, trial))
-        return champion is not None and (trial is None or trial.share == 0 or challenger is not None)
+        if trial is None or trial.version.version == answering.version.version:  # it was promoted
+            self._put(name, ServedLists(answering))
+            return champion is not None
+        challenger = self._loaded(current, trial.version) if trial.share > 0 else None
+        shadow = self._shadow(current, trial.version) if trial.shadow else None
+        split = Split(trial.version.ref, trial.share, (BY,))
+        self._put(name, ServedLists(answering, challenger, split, shadow, trial))
+        lacking = (challenger is None and trial.share > 0) or (shadow is None and trial.shadow)
+        return champion is not None and not lacking
 
     def _loaded(self, current: ServedLists | None, version: ModelVersion) -> LoadedLists | None:
         """Return a version, out of those that are loaded already where it is one; ``None`` where it cannot be."""
         return self._held(current, version) or self._attempts.open(version, lambda: self._open(version))
+
+    def _shadow(self, current: ServedLists | None, version: ModelVersion) -> ListShadow | None:
+        """Return what is asked copies; the recommender is one of its own, since its thread is."""
+        running = current.shadow if current is not None else None
+        if running is not None and running.holds(version):
+            return running
+        lists = self._attempts.open(version, lambda: self._open(version))
+        return None if lists is None else ListShadow(lists, self._metrics, limit=self._settings.shadow_rows)
 
 
 class NoLists:

@@ -25,7 +25,8 @@ class Listed:
         at: when.
         request_id: of the request.
         blueprint: digest of the plan it was served by.
-        arm: ``"live"``, ``"canary"`` or ``"test"``.
+        arm: ``"live"``, ``"canary"``, ``"shadow"`` or ``"test"``.
+        beside: of a shadow, the id of the list that was shown.
     """
 
     list_id: str
@@ -38,6 +39,7 @@ class Listed:
     request_id: str
     blueprint: str
     arm: str = "live"
+    beside: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,9 +45,11 @@ class Metrics:
         self.incomplete = self._counter("incomplete_rows", "Rows with inputs not found or expired.", "model")
         self.unknown = self._counter("unknown_categories", "Rows with a category new to the model.", "model", "input")
         self.unlogged = self._counter("unlogged_predictions", "Predictions the log did not take.", "model")
-        self.shadowed = self._counter("shadow_predictions", "Rows scored by a shadow.", "model", "version")
-        self.shadow_dropped = self._counter("shadow_dropped", "Rows not copied to a shadow.", "model", "version")
-        self.shadow_failed = self._counter("shadow_failed", "Rows a shadow failed at.", "model", "version")
+        self.shadowed = self._counter("shadow_predictions", "Rows, or lists, answered by a shadow.", "model", "version")
+        self.shadow_dropped = self._counter(
+            "shadow_dropped", "Rows, or lists, not copied to a shadow.", "model", "version"
+        )
+        self.shadow_failed = self._counter("shadow_failed", "Rows, or lists, a shadow failed at.", "model", "version")
         self.canary_failed = self._counter("canary_failed", "Rows a challenger failed at.", "model", "version")
         self.swaps = self._counter("model_swaps", "Models swapped in.", "model", "result")
         self.refused = self._counter("refused_requests", "Requests refused whatever they ask.", "reason")

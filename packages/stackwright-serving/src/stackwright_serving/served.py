@@ -12,7 +12,7 @@ from stackwright_interfaces.errors import ModelNotFound
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.arms import CANARY, LIVE, Challenger, Columns, Split
 from stackwright_serving.scorer import Scorer
-from stackwright_serving.shadow import Shadow
+from stackwright_serving.shadow import ModelShadow
 from stackwright_serving.values import RowForm
 
 
@@ -79,7 +79,7 @@ class Served:
     champion: Loaded
     challenger: Loaded | None = None
     split: Split | None = None
-    shadow: Shadow | None = None
+    shadow: ModelShadow | None = None
     trial: Challenger | None = None
 
     def choose(self, keys: Columns, request: Columns) -> tuple[Loaded, str]:

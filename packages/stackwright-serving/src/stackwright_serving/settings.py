@@ -34,7 +34,7 @@ class Settings:
         poll: seconds between two looks at the registry.
         probe: seconds that a new version may take to be loaded and checked in a process of its own.
         explain_rows: rows of a request whose answers are to be explained.
-        shadow_rows: rows that may wait for a shadow; beyond them, requests are not copied to it.
+        shadow_rows: rows, or lists, that may wait for a shadow; beyond them, requests are not copied to it.
         stale_lists: seconds since a recommender was published from which on its lists are flagged as stale.
         max_jobs: requests for jobs that may wait, of all workers.
         clock_skew: seconds that an asked instant may lie ahead of the server's clock.

@@ -176,7 +176,7 @@ class State:
             metrics.unknown.labels(model.name, column).inc(count)
         self._log(answered)
         if served.shadow is not None and answered.arm == LIVE and answered.ids:
-            served.shadow.offer(answered, self._log)
+            served.shadow.offer(answered, self._log, count=len(answered.ids))
 
     def _log(self, answered: Answered) -> None:
         if answered.ids and not self.sink.append(answered):

@@ -17,7 +17,8 @@ from typing import Any, Final, TypeAlias
 
 from stackwright_interfaces.errors import DataError, FeatureStoreError, UsageError
 from stackwright_interfaces.recommender import Recommendations, Request
-from stackwright_serving.arms import CANARY, LIVE, TEST
+from stackwright_interfaces.registry import ModelVersion
+from stackwright_serving.arms import CANARY, LIVE, SHADOW, TEST
 from stackwright_serving.exchange import Exchange, Response, answer
 from stackwright_serving.ids import time_ordered_id
 from stackwright_serving.list_host import ServedLists
@@ -37,8 +38,8 @@ SESSIONLESS: Final = "no_session"
 FALLBACK: Final = "fallback"
 STALE: Final = "stale"
 
-Asked: TypeAlias = tuple[Recommendations, tuple[Any, ...], tuple[str, ...]]
-"""A list, the session it was made from, and what is odd about it."""
+Asked: TypeAlias = tuple[Recommendations, Request, tuple[str, ...]]
+"""A list, what the recommender was asked, and what is odd about the list."""
 
 _NAMED: Final = 100
 """Unknown items that an answer names."""
@@ -70,20 +71,20 @@ class Recommend:
         asked = self._tried(loaded, given, now) if arm == CANARY else None
         if asked is None and arm == CANARY:
             loaded, arm = served.champion, LIVE
-        found, session, flags = asked or self._ask(loaded, given, now, test=exchange.test)
+        found, request, flags = asked or self._ask(loaded, given, now, test=exchange.test)
         listed = Listed(
             list_id=time_ordered_id(),
             version=loaded.version,
             found=found,
             user=given.get("user"),
-            asked=told(given, session, found.items),
+            asked=told(given, request.session, found.items),
             flags=flags,
             at=now,
             request_id=exchange.id,
             blueprint=state.blueprint,
             arm=arm,
         )
-        return answer(_reply(listed), after=partial(self._note, listed))
+        return answer(_reply(listed), after=partial(self._note, listed, served, given, request))
 
     def _tried(self, loaded: LoadedLists, given: Mapping[str, Any], now: datetime) -> Asked | None:
         """Return what a challenger answers; ``None`` where it does not, and counted where that is its own failure."""
@@ -106,11 +107,12 @@ class Recommend:
         alone: bool = False,
         test: bool = False,
     ) -> Asked:
-        """Return the list, the session it was made from, and what is odd about it.
+        """Return the list, what the recommender was asked, and what is odd about the list.
 
         Args:
             alone: nothing stands in for a recommender that fails: what it raised is raised.
-            test: nothing is left to chance, so that the list can be held against another one.
+            test: nothing is left to chance, and a session that the request brings, an empty one too, stands in for the
+                user's: so the list can be held against another one.
 
         Raises:
             InvalidValue: the request does not fit the recommender.
@@ -119,7 +121,8 @@ class Recommend:
         flags = [STALE] if old > loaded.options.stale else []
         before: tuple[Any, ...] = ()
         user = given.get("user")
-        if loaded.session is not None and user is not None and "like" not in given:
+        own = test and "session" in given
+        if loaded.session is not None and user is not None and "like" not in given and not own:
             try:
                 before = loaded.session.read(user, timeout=self._state.settings.deadline)
             except FeatureStoreError as error:
@@ -130,7 +133,7 @@ class Recommend:
             request = replace(request, explore=0.0)
         found, failed = self._answered(loaded, request, alone=alone)
         flags += [name for name, there in _oddities(found, failed=failed) if there]
-        return found, tuple(request.session), tuple(flags)
+        return found, request, tuple(flags)
 
     def _answered(self, loaded: LoadedLists, request: Request, *, alone: bool) -> tuple[Recommendations, bool]:
         """Return the recommender's list; where it fails, what is popular, and that it failed."""
@@ -144,14 +147,37 @@ class Recommend:
             log.exception("%s failed; what is popular is answered", loaded.version.ref)
             return loaded.instead(request), True
 
-    def _note(self, listed: Listed) -> None:
-        """Count and log a list that was answered."""
+    def _note(self, listed: Listed, served: ServedLists, given: Mapping[str, Any], request: Request) -> None:
+        """Count and log a list that was answered, and have the same asked of a shadow where there is one."""
         metrics, name = self._state.metrics, listed.version.name
         metrics.lists.labels(name, str(listed.version.version)).inc()
         for flag in listed.flags:
             metrics.list_flags.labels(name, flag).inc()
+        self._log(listed)
+        if served.shadow is not None and listed.arm == LIVE:
+            done = partial(self._shadowed, listed, served.shadow.version, given, request)
+            served.shadow.offer(replace(request, explore=0.0), done)
+
+    def _shadowed(
+        self, shown: Listed, version: ModelVersion, given: Mapping[str, Any], request: Request, found: Recommendations
+    ) -> None:
+        """Log what a shadow answered beside a list that was shown."""
+        self._log(
+            replace(
+                shown,
+                list_id=time_ordered_id(),
+                version=version,
+                found=found,
+                asked=told(given, request.session, found.items),
+                flags=tuple(name for name, there in _oddities(found, failed=False) if there),
+                arm=SHADOW,
+                beside=shown.list_id,
+            )
+        )
+
+    def _log(self, listed: Listed) -> None:
         if not self._state.list_sink.append(listed):
-            metrics.unlogged_lists.labels(name).inc()
+            self._state.metrics.unlogged_lists.labels(listed.version.name).inc()
 
 
 class Clicks:

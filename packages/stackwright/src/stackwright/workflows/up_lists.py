@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import shlex
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow.parquet
@@ -20,6 +19,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.batch.lists import recommend_all
 from stackwright.workflows.features.push import push
 from stackwright.workflows.ledger import Ledger, file_digest
+from stackwright.workflows.live.endpoint import Endpoint, Reply
 from stackwright.workflows.live.process import serving
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.recommending.asking import Question
@@ -89,13 +89,9 @@ class ListWay(Way):
         if self.ledger.unchanged("served", inputs):
             self.served = dict(self.ledger.note("served"))
             return "the server was asked", False
-        with serving(self.stack.project) as url:
-            connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
-            try:
-                took = [self._ask(connection, body)[1] for body in self._searches()]
-                followed = self._followed(connection)
-            finally:
-                connection.close()
+        with serving(self.stack.project) as url, Endpoint(url, timeout=60) as endpoint:
+            took = [self._ask(endpoint, body).seconds for body in self._searches()]
+            followed = self._followed(endpoint)
         p50, p99 = np.percentile(np.array(took) * 1e3, [50, 99]).tolist()
         self.served = {"requests": len(took), "p50_ms": p50, "p99_ms": p99, **followed}
         self.ledger.finish("served", inputs, self.served)
@@ -121,10 +117,10 @@ class ListWay(Way):
         """Return the homes that are looked at."""
         return self._homes()[:3]
 
-    def _followed(self, connection: http.client.HTTPConnection) -> dict[str, Any]:
+    def _followed(self, endpoint: Endpoint) -> dict[str, Any]:
         """Return a person's list before and after some pages are opened and pushed."""
         person = pyarrow.parquet.read_table(self.sample.requests, columns=["person_id"])["person_id"][0].as_py()
-        before, _ = self._ask(connection, {"user": person})
+        before = self._ask(endpoint, {"user": person})
         events = self.stack.project.state / "looks.jsonl"
         now = self.stack.clock()
         looks = [
@@ -139,24 +135,17 @@ class ListWay(Way):
         ]
         events.write_text("".join(f"{json.dumps(look)}\n" for look in looks), encoding="utf-8")
         push(self.stack, "history", str(events))
-        after, _ = self._ask(connection, {"user": person})
-        names = [[row["item"] for row in answer["items"]] for answer in (before, after)]
+        after = self._ask(endpoint, {"user": person})
+        names = [[row["item"] for row in reply.document["items"]] for reply in (before, after)]
         return {"person": person, "before": names[0], "after": names[1]}
 
-    def _ask(self, connection: http.client.HTTPConnection, body: dict[str, Any]) -> tuple[Any, float]:
+    def _ask(self, endpoint: Endpoint, body: dict[str, Any]) -> Reply:
         path = f"/recommend/{quote(self.version.name)}"
-        started = time.perf_counter()
-        try:
-            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            answer = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ServerError(path, f"the connection broke ({error})", "See .stackwright/server.log") from error
-        took = time.perf_counter() - started
-        if response.status != 200:
-            found = f"answered {response.status}: {answer.decode()[:500]}"
+        reply = endpoint.post(path, body)
+        if reply.status != 200:
+            found = f"answered {reply.status}: {reply.body.decode()[:500]}"
             raise ServerError(f"POST {path}", found, "See .stackwright/server.log")
-        return json.loads(answer), took
+        return reply
 
     def summary(self, seconds: float) -> Outcome:
         """Return what came of it."""

@@ -113,7 +113,8 @@ def _sessions(stack: Stack, name: str, span: Span) -> int:
     """Return logged lists of a recommender for which the session of a user was read."""
     with closing(journal.lists(stack)) as reader:
         shown = reader.read(name, start=span.start)
-    return sum(one.get("user") is not None and not one.get("asked", {}).get("like") for one in shown.lists)
+    asked = [one for one in shown.lists if not one.get("beside")]  # a shadow reads nothing of its own
+    return sum(one.get("user") is not None and not one.get("asked", {}).get("like") for one in asked)
 
 
 def _answers(stack: Stack, name: str, span: Span) -> Counter[int]:

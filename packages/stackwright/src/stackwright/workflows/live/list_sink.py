@@ -46,6 +46,7 @@ class JournalListSink:
                 flags=listed.flags,
                 considered=found.considered,
                 arm=listed.arm,
+                beside=listed.beside,
                 request_id=listed.request_id,
                 blueprint=listed.blueprint,
             )

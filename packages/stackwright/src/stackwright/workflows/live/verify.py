@@ -109,7 +109,6 @@ def expectation(
                 requests=requests,
                 lists=lists,
                 golden=golden_lists.requests(folder),
-                sessions=part.session is not None,
             )
         return
     service = next((item for item in stack.definitions.services if item.ref == manifest.service), None)

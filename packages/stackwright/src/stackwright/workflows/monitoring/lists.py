@@ -20,6 +20,7 @@ from stackwright_interfaces.errors import MonitorError, PredictionError, Stackwr
 from stackwright_interfaces.recommender import Recommender, Request
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_journal.list_numbers import describe, interval, logged_of
+from stackwright_journal.list_overlap import overlaps
 from stackwright_journal.list_reading import ShownLists
 from stackwright_journal.records import UNSEEN, rfc3339
 from stackwright_numerics.counterfactual import DEEPEST, replay
@@ -77,6 +78,7 @@ def report_lists(
         "start": rfc3339(start) if start else None,
         "end": rfc3339(end) if end else None,
         **describe(shown, k=part.k, catalogue=_catalogue(stack, name)),
+        "shadows": overlaps(found, k=part.k),
     }
     if challenger is not None:
         numbers["replay"] = _replay(stack, name, challenger, shown)
@@ -211,6 +213,9 @@ def _outcome(numbers: Mapping[str, Any], folder: Path) -> Outcome:
     notes = (
         [f"{numbers['strays']:,} clicks name no list of the log, or no item of theirs."] if numbers["strays"] else []
     )
+    if numbers["shadows"]:
+        tables += [_shadow(one) for one in numbers["shadows"]]
+        notes.append("Only what was shown can be clicked: the NDCG of a shadow is lower than it deserves.")
     if "replay" in numbers:
         table, told = _replayed(numbers["replay"])
         tables.append(table)
@@ -219,6 +224,17 @@ def _outcome(numbers: Mapping[str, Any], folder: Path) -> Outcome:
     page, path = folder / "lists.html", folder / "lists.json"
     data = {"headline": headline, "page": str(page), "numbers": str(path), **numbers}
     return Outcome(headline, data, tuple(tables), (*notes, f"Page: {page}"))
+
+
+def _shadow(found: Mapping[str, Any]) -> Table:
+    named = {
+        "overlap": f"items in common of the first {found['k']}, of {found['lists']:,} lists",
+        "ndcg": f"NDCG@{found['k']} of what was clicked in {found['judged']:,} of them",
+        "shown_ndcg": "the same as shown",
+        "gain": "gain",
+    }
+    rows = [(words, *_measured(found[name])) for name, words in named.items()]
+    return Table((f"version {found['version']}, a shadow", "value", "interval"), rows)
 
 
 def _replayed(found: Mapping[str, Any]) -> tuple[Table, Sequence[str]]:

@@ -77,7 +77,7 @@ def canary(
     Raises:
         ModelNotFound: there is no such version, no champion, or nothing is on trial.
         PromotionRefused: the evidence does not allow it, the version is retired, or it is the champion.
-        UsageError: a key that the model's service does not take, a shadow of lists, or a force without a reason.
+        UsageError: a key that the model's service does not take, any key of a recommender, or a force without a reason.
     """
     if force and not reason:
         raise UsageError("--force", "no reason is given", 'Add: --reason "..."')
@@ -93,10 +93,9 @@ def canary(
         assert current is not None
         return _told(stack, name, current, changed=False)
     chosen = current.version if version is None and current is not None else find(stack, f"{name}@{version}")
-    if name in stack.blueprint.recommenders and (shadow or by):
-        found = "a list has no shadow, and its user alone decides whose it is"
-        todo = f"Give a share, without --shadow and --by; or run: stackwright report {name} --replay {chosen.version}"
-        raise UsageError(f"recommender {name!r}", found, todo)
+    if name in stack.blueprint.recommenders and by:
+        found = "the user alone decides whose list it is"
+        raise UsageError(f"recommender {name!r}", found, "Give a share, without --by.")
     _check(stack, chosen, by)
     evidence = gates_of(stack, chosen)
     refusals = refusals_of(stack, chosen, evidence)
