@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -317,11 +318,7 @@ def test_a_failing_shadow_is_counted_and_told_once(
 
     async def work(made: httpx.AsyncClient) -> None:
         shadow = world.host.served("valuation").shadow
-
-        def fail(_columns: Any) -> Any:
-            raise RuntimeError("broken")
-
-        monkeypatch.setattr(shadow.model, "predict", fail)
+        monkeypatch.setattr(shadow.model, "predictor", SimpleNamespace(input="matrix", close=lambda: None))
         for _ in range(3):
             await predict(made, "L1")
         for _ in range(200):

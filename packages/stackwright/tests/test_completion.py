@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -104,16 +103,13 @@ def test_completing_imports_nothing_heavy(filled: Path, unmeasured: dict[str, st
 
 
 @pytest.fixture
-def shell(filled: Path) -> Callable[..., str]:
+def shell(filled: Path, program: Callable[..., str]) -> Callable[..., str]:
     """Run a script in a shell, in the project, with our program on the path."""
 
     def shell(name: str, script: str) -> str:
-        program = shutil.which(name)
-        if program is None:
-            pytest.skip(f"{name} is not installed")
         variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
-            [program, "-c", script], cwd=filled, env=variables, capture_output=True, text=True, check=True
+            [program(name, name), "-c", script], cwd=filled, env=variables, capture_output=True, text=True, check=True
         )
         return done.stdout
 

@@ -18,7 +18,7 @@ from stackwright.progress import Bar
 from stackwright.workflows.outcome import Outcome
 from stackwright_interfaces.errors import ProjectError
 
-ELSEWHERE = {"new", "plugins", "up", "doctor", "version", "completion"}
+ELSEWHERE = {"new", "plugins", "up", "doctor", "version", "completion", "conform", "new-adapter"}
 """Verbs that are not about an opened project."""
 
 

@@ -158,10 +158,11 @@ def test_what_is_not_known_is_told(ask: Callable[..., Any]) -> None:
 
 
 def test_what_predicts_rows_says_that_a_recommender_does_not(ask: Callable[..., Any], tmp_path: Path) -> None:
-    by_name = ["predict", "who=p01", "--model", "homes"]
-    for arguments in (["predict", "who=p01"], by_name, ["export", "homes", tmp_path / "out"]):
+    for arguments in (["predict", "who=p01"], ["predict", "who=p01", "--model", "homes"]):
         (problem,) = ask(*arguments, code=2)["problems"]
         assert problem["todo"] == "Run: stackwright recommend"
+    (problem,) = ask("export", "homes", tmp_path / "out", code=2)["problems"]
+    assert problem["todo"] == "Write its lists for the device: stackwright recommend homes@1 --to OUT"
 
 
 def test_the_lists_of_all_users_are_written_as_each_would_get_them(
