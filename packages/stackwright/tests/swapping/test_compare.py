@@ -25,7 +25,7 @@ from stackwright.workflows.swapping import offline_trial, online_trial, registry
 from stackwright.workflows.swapping.answers import Answers, Difference, differences, same
 from stackwright.workflows.swapping.candidates import candidate, find_place, present
 from stackwright.workflows.swapping.scratch import Scratch
-from stackwright_interfaces.errors import BlueprintError, StackwrightError, UsageError
+from stackwright_interfaces.errors import BlueprintError, ModelNotFound, StackwrightError, UsageError
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOMES = 12
@@ -214,7 +214,7 @@ def test_a_project_that_holds_nothing_borrows_the_sample_market(
         ("online", ["redsi"], StackwrightError, "redis"),
         ("monitor", ["evidently"], BlueprintError, "0 reporters"),
         ("trainer:houses", ["sklearn"], BlueprintError, "houses"),
-        ("server", ["bentoml"], UsageError, "verify"),
+        ("server", ["bentoml"], ModelNotFound, "promote"),
     ],
 )
 def test_what_cannot_be_compared_is_said(

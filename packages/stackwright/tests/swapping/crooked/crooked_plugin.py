@@ -1,4 +1,4 @@
-"""What the stores of ``crooked_stores.py`` are offered as."""
+"""What the stores of ``crooked_stores.py`` and the server of ``crooked_server.py`` are offered as."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from stackwright_interfaces import registry
+from stackwright_interfaces import registry, server
 from stackwright_interfaces.feature_store import CONTRACT, OfflineStore, OnlineStore
 from stackwright_interfaces.plugin import AdapterSpec, Capability, hookimpl
 
@@ -19,7 +19,7 @@ class CrookedConformance:
 
 @dataclass(frozen=True, kw_only=True)
 class CrookedConfig:
-    """No ``vice`` is an honest store; ``dying`` ones do so after as many rows or lines."""
+    """No ``vice`` is an honest part; ``dying`` ones do so after as many rows or lines."""
 
     path: Path = Path("crooked")
     vice: str = ""
@@ -35,13 +35,14 @@ def stackwright_adapters() -> list[AdapterSpec]:
             provides=provides,
             contract=contract,
             config=CrookedConfig,
-            factory=f"crooked_stores:{factory}",
+            factory=factory,
             conformance="crooked_plugin:CrookedConformance",
             capabilities=capabilities,
         )
         for provides, contract, factory, capabilities in (
-            (OnlineStore, CONTRACT, "CrookedOnline", frozenset({Capability.READERS})),
-            (OfflineStore, CONTRACT, "CrookedOffline", frozenset()),
-            (registry.Registry, registry.CONTRACT, "CrookedRegistry", frozenset({Capability.RUNS})),
+            (OnlineStore, CONTRACT, "crooked_stores:CrookedOnline", frozenset({Capability.READERS})),
+            (OfflineStore, CONTRACT, "crooked_stores:CrookedOffline", frozenset()),
+            (registry.Registry, registry.CONTRACT, "crooked_stores:CrookedRegistry", frozenset({Capability.RUNS})),
+            (server.Server, server.CONTRACT, "crooked_server:CrookedServer", frozenset()),
         )
     ]

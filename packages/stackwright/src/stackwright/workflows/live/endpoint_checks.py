@@ -54,6 +54,16 @@ class Held:
         """What it is held to, in order."""
         raise NotImplementedError
 
+    @property
+    def way(self) -> str:
+        """Where it is asked."""
+        raise NotImplementedError
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """Requests that are wrong, each in its way."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Expected(Held):
@@ -73,6 +83,28 @@ class Expected(Held):
     def checks(self) -> tuple[Check, ...]:
         """What it is held to, in order."""
         return (ready, version, schema, golden, errors, keys, latency)
+
+    @property
+    def way(self) -> str:
+        """Where it is asked by the inputs of the model themselves."""
+        return f"/v2/models/{self.path}/infer"
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """Requests that are wrong, each in its way."""
+        predict = f"/predict/{self.path}" if self.service is not None else self.way
+        found: list[Mistake] = [
+            ("no JSON", 400, ("POST", predict, b"{")),
+            ("a key twice", 400, ("POST", predict, b'{"a": 1, "a": 2}')),
+            ("NaN", 400, ("POST", predict, b'{"a": NaN}')),
+            ("another content type", 415, ("POST", predict, b"a", {"Content-Type": "image/png"})),
+            ("an unknown model", 404, ("POST", "/predict/no-such-model", b"{}")),
+            ("an unknown path", 404, ("GET", "/no-such-path")),
+            ("another method", 405, ("DELETE", "/models")),
+        ]
+        if self.service is not None:
+            found.append(("an unknown field", 422, ("POST", predict, b'{"no_such_field": 1}')))
+        return found
 
     @cached_property
     def golden(self) -> list[dict[str, Any]]:
@@ -104,6 +136,9 @@ class Checked:
         """Return it as JSON values."""
         return {"name": self.name, "passed": self.passed, "detail": self.detail, "evidence": dict(self.evidence)}
 
+
+Mistake: TypeAlias = tuple[str, int, tuple[Any, ...]]
+"""A request that is wrong: what is wrong with it, the status it must have, and what :meth:`Endpoint.send` takes."""
 
 Check: TypeAlias = Callable[[Endpoint, Any], Checked]
 """Asks a server, held to what its kind of model is held to, and says what it found."""
@@ -170,7 +205,7 @@ def _request_faults(endpoint: Endpoint, expected: Expected, service: FeatureServ
 def golden(endpoint: Endpoint, expected: Expected) -> Checked:
     """Golden inputs get their golden outputs."""
     rows = expected.golden
-    reply = endpoint.post(_infer(expected), _tensors(rows, expected.manifest.signature.inputs))
+    reply = endpoint.post(expected.way, tensors(rows, expected.manifest.signature.inputs))
     output = expected.manifest.signature.outputs[0].name
     try:
         given = next(item["data"] for item in reply.document["outputs"] if item["name"] == output)
@@ -188,25 +223,9 @@ def _difference(given: float, wanted: float) -> float:
     return abs(given - wanted) / max(abs(wanted), 1e-12)
 
 
-def errors(endpoint: Endpoint, expected: Expected) -> Checked:
+def errors(endpoint: Endpoint, expected: Held) -> Checked:
     """What is wrong is answered with the status that says so, as JSON that names the request and no code."""
-    predict = f"/predict/{expected.path}" if expected.service is not None else _infer(expected)
-    asked: list[tuple[str, int, tuple[Any, ...]]] = [
-        ("no JSON", 400, ("POST", predict, b"{")),
-        ("a key twice", 400, ("POST", predict, b'{"a": 1, "a": 2}')),
-        ("NaN", 400, ("POST", predict, b'{"a": NaN}')),
-        ("another content type", 415, ("POST", predict, b"a", {"Content-Type": "image/png"})),
-        ("an unknown model", 404, ("POST", "/predict/no-such-model", b"{}")),
-        ("an unknown path", 404, ("GET", "/no-such-path")),
-        ("another method", 405, ("DELETE", "/models")),
-    ]
-    if expected.service is not None:
-        asked.append(("an unknown field", 422, ("POST", predict, b'{"no_such_field": 1}')))
-    return mistakes(endpoint, asked)
-
-
-def mistakes(endpoint: Endpoint, asked: Sequence[tuple[str, int, tuple[Any, ...]]]) -> Checked:
-    """Make mistakes: what each is, the status it must have, and the request."""
+    asked = expected.mistakes
     found = [
         fault for what, status, request in asked for fault in _answer_faults(what, status, endpoint.send(*request))
     ]
@@ -242,8 +261,8 @@ def keys(endpoint: Endpoint, expected: Expected) -> Checked:
 def latency(endpoint: Endpoint, expected: Expected) -> Checked:
     """All but a hundredth of the answers come within the budget."""
     rows = expected.golden
-    bodies = [_tensors([row], expected.manifest.signature.inputs) for row in rows[: expected.requests]]
-    return timed(endpoint, expected, _infer(expected), bodies)
+    bodies = [tensors([row], expected.manifest.signature.inputs) for row in rows[: expected.requests]]
+    return timed(endpoint, expected, expected.way, bodies)
 
 
 def timed(endpoint: Endpoint, expected: Held, path: str, bodies: Sequence[Mapping[str, Any]]) -> Checked:
@@ -260,12 +279,9 @@ def timed(endpoint: Endpoint, expected: Held, path: str, bodies: Sequence[Mappin
     return Checked("latency", passed, detail, {"p50_ms": p50, "p99_ms": p99, "requests": count, "failed": failed})
 
 
-def _infer(expected: Expected) -> str:
-    return f"/v2/models/{expected.path}/infer"
-
-
-def _tensors(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Field]) -> dict[str, Any]:
-    tensors = [
+def tensors(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Field]) -> dict[str, Any]:
+    """Return the body of a request for golden rows, by the Open Inference Protocol."""
+    found = [
         {
             "name": item.name,
             "shape": [len(rows)],
@@ -274,7 +290,7 @@ def _tensors(rows: Sequence[Mapping[str, Any]], inputs: Sequence[Field]) -> dict
         }
         for item in inputs
     ]
-    return {"inputs": tensors}
+    return {"inputs": found}
 
 
 def _value(value: Any, kind: Kind) -> Any:

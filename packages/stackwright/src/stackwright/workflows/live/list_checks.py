@@ -12,7 +12,8 @@ from stackwright.workflows.live.endpoint_checks import (
     Check,
     Checked,
     Held,
-    mistakes,
+    Mistake,
+    errors,
     ready,
     said,
     timed,
@@ -50,6 +51,20 @@ class ExpectedLists(Held):
     def way(self) -> str:
         """Where it is asked."""
         return f"/recommend/{self.path}"
+
+    @property
+    def mistakes(self) -> list[Mistake]:
+        """Requests that are wrong, each in its way."""
+        way = self.way
+        return [
+            ("no JSON", 400, ("POST", way, b"{")),
+            ("a key twice", 400, ("POST", way, b'{"user": "a", "user": "b"}')),
+            ("no object", 400, ("POST", way, b"[]")),
+            ("another content type", 415, ("POST", way, b"a", {"Content-Type": "image/png"})),
+            ("an unknown recommender", 404, ("POST", "/recommend/no-such-recommender", b"{}")),
+            ("an unknown field", 422, ("POST", way, b'{"no_such_field": 1}')),
+            ("no place", 422, ("POST", way, b'{"n": 0}')),
+        ]
 
 
 def contract(endpoint: Endpoint, expected: ExpectedLists) -> Checked:
@@ -92,21 +107,6 @@ def golden(endpoint: Endpoint, expected: ExpectedLists) -> Checked:
             differ.append(request)
     detail = f"{len(asked) - len(differ)} of {len(asked)} lists are the same"
     return Checked("golden", not differ, detail, {"lists": len(asked), "differ": differ})
-
-
-def errors(endpoint: Endpoint, expected: ExpectedLists) -> Checked:
-    """What is wrong is answered with the status that says so, as JSON that names the request and no code."""
-    way = expected.way
-    asked: list[tuple[str, int, tuple[Any, ...]]] = [
-        ("no JSON", 400, ("POST", way, b"{")),
-        ("a key twice", 400, ("POST", way, b'{"user": "a", "user": "b"}')),
-        ("no object", 400, ("POST", way, b"[]")),
-        ("another content type", 415, ("POST", way, b"a", {"Content-Type": "image/png"})),
-        ("an unknown recommender", 404, ("POST", "/recommend/no-such-recommender", b"{}")),
-        ("an unknown field", 422, ("POST", way, b'{"no_such_field": 1}')),
-        ("no place", 422, ("POST", way, b'{"n": 0}')),
-    ]
-    return mistakes(endpoint, asked)
 
 
 def keys(endpoint: Endpoint, expected: ExpectedLists) -> Checked:

@@ -97,7 +97,19 @@ def application() -> Application:
 def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
     plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
     stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
-    worker = Worker(stack, plan["blueprint"], opened, metrics)
+    return opened_state(stack, plan["blueprint"], opened, metrics)
+
+
+def opened_state(stack: Stack, blueprint: str, opened: AsyncExitStack, metrics: Metrics) -> State:
+    """Return what a worker answers with: the champions in the registry.
+
+    Args:
+        stack: opened for reading.
+        blueprint: digest of the plan the server was started with.
+        opened: closes what is opened here.
+        metrics: of the application.
+    """
+    worker = Worker(stack, blueprint, opened, metrics)
     settings = worker.settings
     source = RegistrySource(stack, worker.guarded, probe_seconds=settings.probe)
     if not list_names(stack):

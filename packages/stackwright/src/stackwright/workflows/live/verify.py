@@ -143,10 +143,11 @@ def _row(keys: Mapping[str, Any], service: FeatureService | None) -> dict[str, A
         name: parse_value(value, fields[name]) if isinstance(value, str) and name in fields else value
         for name, value in keys.items()
     }
-    return {name: _plain(value) for name, value in read.items()}
+    return {name: json_value(value) for name, value in read.items()}
 
 
-def _plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Return a key or request field as a request holds it."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     return value.isoformat() if isinstance(value, datetime) else value

@@ -47,7 +47,7 @@ class Answers:
         values: (case, key) → column → value.
         seconds: operation → how long each took.
         told: measures that need not be equal, of a trainer's fit say: name → number.
-        memory: bytes that the process which held the adapter grew by, at most.
+        memory: bytes that the process which held the adapter grew by, at most, and that its children hold.
     """
 
     values: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)

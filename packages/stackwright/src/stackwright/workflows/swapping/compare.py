@@ -117,6 +117,7 @@ def compare(stack: Stack, slot: str, adapters: list[str], options: Mapping[str, 
     Raises:
         UsageError: no such slot can be compared.
         BlueprintError: the slot is empty, or the blueprint could not name the adapter.
+        ModelNotFound: nothing is promoted that servers could answer with.
         TrialFailed: the first adapter fails.
     """
     place = find_place(stack, slot)
@@ -186,8 +187,9 @@ def _record(stack: Stack, place: Place, scratch: Scratch) -> Workload:
         from stackwright.workflows.swapping import monitor_trial
 
         return monitor_trial.record(stack)
-    todo = "Swap it, and hold the new one to what it must answer: stackwright verify"
-    raise UsageError(f"slot {place.slot!r}", "servers are not compared", todo)
+    from stackwright.workflows.swapping import server_trial
+
+    return server_trial.record(stack)
 
 
 def _worse(a: Answers, b: Answers) -> list[str]:

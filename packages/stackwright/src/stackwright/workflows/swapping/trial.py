@@ -109,7 +109,7 @@ def _child(connection: Connection, packed: bytes) -> None:
 
     try:
         workload.run(scratch, choice, answers, progress)
-        answers.memory = (peak_memory() or 0) - before
+        answers.memory += (peak_memory() or 0) - before
         connection.send(("answers", answers))
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -62,6 +62,18 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def memory_below(process: int) -> int:
+    """Return the memory of all processes that descend from one, in bytes; 0 where the system does not tell.
+
+    What several processes share is divided among them: their proportional set size.
+    """
+    parents = {int(path.name): _numbers(path / "status").get("PPid") for path in Path("/proc").glob("[0-9]*")}
+    below = {process}
+    while more := {child for child, parent in parents.items() if parent in below} - below:
+        below |= more
+    return 1024 * sum(_numbers(Path(f"/proc/{child}/smaps_rollup")).get("Pss", 0) for child in below - {process})
+
+
 def _numbers(path: Path) -> dict[str, int]:
     """Return the whole numbers of lines ``name: number ...``; none where there is no such file."""
     try:
