@@ -312,6 +312,7 @@ store.close()
 """
 
 
+@pytest.mark.nightly
 def test_nothing_is_printed(feast_repo: Path, tmp_path: Path) -> None:
     child = subprocess.run(
         [sys.executable, "-c", QUIETLY, str(feast_repo)], capture_output=True, text=True, check=False, cwd=tmp_path

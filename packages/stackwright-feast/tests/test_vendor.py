@@ -27,7 +27,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("set_before", "kept_in"),
-    [(False, "MutexValue"), (True, "MmapedValue")],
+    [pytest.param(False, "MutexValue", marks=pytest.mark.nightly), (True, "MmapedValue")],
     ids=["numbers in memory", "numbers in the folder that the server chose"],
 )
 def test_metrics_of_the_process_are_kept_where_they_were(tmp_path, set_before, kept_in):

@@ -204,6 +204,7 @@ def _ingesting(folder: Path, key: int, calls: int, rows: int) -> subprocess.Pope
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
+@pytest.mark.nightly
 def test_processes_that_ingest_at_once_get_positions_of_their_own_and_lose_nothing(
     desk, store, ingest, everything
 ) -> None:

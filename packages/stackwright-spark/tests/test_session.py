@@ -118,6 +118,7 @@ def _alone(folder: Path, **environment: str) -> list[str]:
     return child.stdout.splitlines()
 
 
+@pytest.mark.nightly
 def test_where_none_runs_one_is_started_on_this_machine_alone_and_stopped_with_the_last_store(tmp_path) -> None:
     # The child stops the first one behind the store's back, which then starts another.
     assert _alone(tmp_path) == ["['local[2]', '600m', 'false', '127.0.0.1']", "True", "True"]

@@ -146,6 +146,7 @@ def test_a_trial_stays_in_its_place_wherever_paths_lead(
     assert any(space.rglob("outside*"))
 
 
+@pytest.mark.nightly
 def test_the_verb_tells_differences_times_memory_and_cost(
     stack: NotebookStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from stackwright.workflows.swapping.scratch import Scratch
 Tree = Callable[[Path], dict[str, bytes]]
 
 
+@pytest.mark.nightly
 def test_a_careless_server_is_found_and_the_project_is_left_alone(
     served: Path, crooked: Plugins, tree: Tree, tmp_path: Path
 ) -> None:
