@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from servers import RedisServer
 
 import stackwright
-from stackwright_interfaces.errors import ModelNotFound
+from stackwright_interfaces.errors import ModelNotFound, MonitorError
 from stackwright_interfaces.model import Manifest, ModelRef, Signature, describe_files
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.recommender import Interactions, Items
@@ -303,7 +304,12 @@ def test_a_shadow_answers_beside_the_champion_and_the_report_holds_its_lists_aga
         def reported() -> Any:
             return stack.report("homes", start=began).data
 
-        kit.until(lambda: reported()["clicks"] == 10 and reported()["shadows"])
+        def logged() -> bool:
+            with suppress(MonitorError):  # no list is written yet
+                return reported()["clicks"] == 10 and bool(reported()["shadows"])
+            return False
+
+        kit.until(logged)
         kit.until(lambda: reported()["shadows"][0]["lists"] == 10)
         stack.canary("homes", end=True)
         numbers = reported()

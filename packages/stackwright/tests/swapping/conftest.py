@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,3 +84,19 @@ def tree() -> Callable[[Path], dict[str, bytes]]:
         return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
     return tree
+
+
+INTERRUPTIBLE = """
+import signal, sys
+from stackwright.cli.main import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, also where whoever started the tests ignores interruptions, as a shell in the background does."""
+
+
+@pytest.fixture
+def interruptible() -> list[str]:
+    """What runs the command line so that an interruption reaches it."""
+    return [sys.executable, "-c", INTERRUPTIBLE]

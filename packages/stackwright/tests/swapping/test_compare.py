@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,10 +224,12 @@ def test_what_cannot_be_compared_is_said(
         stack.compare(slot, *adapters)
 
 
-def test_an_interruption_leaves_nothing_behind(tied: Path, tmp_path: Path, tree: Tree) -> None:
+def test_an_interruption_leaves_nothing_behind(
+    tied: Path, tmp_path: Path, tree: Tree, interruptible: list[str]
+) -> None:
     folder = shutil.copytree(tied, tmp_path / "project")
     before = tree(folder)
-    command = [sys.executable, "-m", "stackwright.cli.main", "compare", "online", "lmdb", "--set", "path=o.lmdb"]
+    command = [*interruptible, "compare", "online", "lmdb", "--set", "path=o.lmdb"]
     for _ in range(5):  # where this process is kept waiting, a comparison may have ended before it is seen
         child = subprocess.Popen(
             [*command, "--project", str(folder)],

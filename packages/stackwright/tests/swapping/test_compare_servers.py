@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,9 +62,11 @@ def test_servers_that_are_right_differ_in_nothing(work: Path, tree: Tree, adapte
 
 
 @pytest.mark.nightly
-def test_an_interruption_ends_the_server_and_leaves_nothing_behind(work: Path, tree: Tree) -> None:
+def test_an_interruption_ends_the_server_and_leaves_nothing_behind(
+    work: Path, tree: Tree, interruptible: list[str]
+) -> None:
     before = tree(work)
-    command = [sys.executable, "-m", "stackwright.cli.main", "compare", "server", "uvicorn", "--project", str(work)]
+    command = [*interruptible, "compare", "server", "uvicorn", "--project", str(work)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     deadline = time.monotonic() + 60
     while not list(work.glob(".stackwright/trials/*/a/served.json")) and time.monotonic() < deadline:
