@@ -34,7 +34,7 @@ class Cluster:
         """Connect to the scheduler that is configured, or start a cluster here.
 
         Raises:
-            PluginError: nobody answers, no worker comes, or the workers run other versions.
+            PluginError: nobody answers, no worker comes, the workers run other versions, or none can be started here.
         """
         if config.address is None:
             return cls._here(config)
@@ -59,14 +59,23 @@ class Cluster:
 
         workers = config.workers or cores()
         threads = max(1, cores() // workers)
-        started = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            silence_logs=logging.CRITICAL,
-            env=dict.fromkeys(_THREADS, str(threads)),
-            scheduler_kwargs={"allowed_failures": config.deaths, **_NO_DASHBOARD},
-        )
+        try:
+            started = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                silence_logs=logging.CRITICAL,
+                env=dict.fromkeys(_THREADS, str(threads)),
+                scheduler_kwargs={"allowed_failures": config.deaths, **_NO_DASHBOARD},
+            )
+        except (
+            AssertionError,
+            OSError,
+            RuntimeError,
+        ) as error:  # an assertion of Dask's: its loop did not start in 10 s
+            found = f"no cluster of {workers} processes could be started here ({_first_line(error)})"
+            todo = "Run again when this machine is less busy, or give the address of a scheduler: [compute] address."
+            raise PluginError("the Dask cluster", found, todo) from error
         client = Client(started, set_as_default=False)
         client.register_plugin(PrintsAside())
         return cls(client, started, threads)
@@ -112,8 +121,12 @@ def _client(config: DaskConfig, address: str) -> Client:
     try:
         return Client(address, timeout=config.timeout, security=security, set_as_default=False)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
-        found = f"no Dask scheduler answers ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        found = f"no Dask scheduler answers ({_first_line(error)})"
         raise PluginError(address, found, "Start one: dask scheduler; or mend [compute] address.") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _check_versions(client: Client, address: str) -> None:
