@@ -83,7 +83,7 @@ def compared(metric: str, works: Mapping[str, Callable[[], object]], child: int,
 def stores(table: pa.Table, rounds: int) -> Iterator[Row]:
     """Measure calls of an offline store."""
     with tempfile.TemporaryDirectory() as folder, both(spec_of(duckdb, OfflineStore), Path(folder), threads=1) as parts:
-        child = parts["apart"]._apart.process.number
+        child = parts["apart"]._apart.calls.process.number
         yield from compared(
             "an empty call", {n: partial(part.apply, []) for n, part in parts.items()}, child, rounds, CALLS
         )
@@ -104,7 +104,7 @@ def trainers(matrix: Any, rounds: int) -> Iterator[Row]:
     data = TrainingData(inputs=matrix, target=matrix.sum(axis=1))
     spec = spec_of(lightgbm, Trainer)
     with tempfile.TemporaryDirectory() as folder, both(spec, Path(folder), num_iterations=TREES) as parts:
-        child = parts["apart"]._apart.process.number
+        child = parts["apart"]._apart.calls.process.number
 
         def fit(trainer: Any) -> Any:
             return trainer.fit(task, data, None, {}, seed=1, threads=1)

@@ -66,7 +66,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def process_of(trainer: Any) -> int:
-    number: int = trainer._apart.process.number
+    number: int = trainer._apart.calls.process.number
     return number
 
 
@@ -99,7 +99,7 @@ def test_a_process_killed_in_a_call_is_told_and_the_next_call_has_another(traine
 def test_a_process_that_died_between_two_calls_is_not_missed(trainer: Make) -> None:
     apart = trainer(MEAN)
     kept = fit(apart)
-    process = apart._apart.process
+    process = apart._apart.calls.process
     os.kill(process.number, signal.SIGKILL)
     while process.usable:  # its threads end one by one
         time.sleep(0.01)
@@ -111,7 +111,7 @@ def test_a_process_that_died_between_two_calls_is_not_missed(trainer: Make) -> N
 def test_what_it_prints_goes_into_its_log_and_not_to_us(shared: Any, capfd: pytest.CaptureFixture[str]) -> None:
     fit(shared, "print('progress of the vendor'); sys.stdout.flush(); os.write(2, b'a warning')")
     assert capfd.readouterr() == ("", "")
-    log = shared._apart.process.log.read_text()
+    log = shared._apart.calls.process.log.read_text()
     assert "progress of the vendor" in log
     assert "a warning" in log
 
@@ -163,7 +163,7 @@ def fit(do):
     task = Task(kind=TaskKind.REGRESSION, signature=SIGNATURE)
     return trainer.fit(task, data, None, {"do": do}, seed=1, threads=1)
 
-print(trainer._apart.process.number, flush=True)
+print(trainer._apart.calls.process.number, flush=True)
 try:
     fit("time.sleep(100)")
 except KeyboardInterrupt:
@@ -204,7 +204,7 @@ def test_an_adapters_bug_is_told_with_its_traceback_in_the_log(shared: Any) -> N
         shared._apart.call("__init__")
     with pytest.raises(PluginError, match=r"the adapter failed: AttributeError.*log"):
         shared._apart.call("no_such_method")
-    assert "Traceback" in shared._apart.process.log.read_text()
+    assert "Traceback" in shared._apart.calls.process.log.read_text()
 
 
 def test_another_version_of_the_contract_is_refused_when_it_says_hello(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +15,9 @@ from stackwright_interfaces.model import Manifest, ModelFormat, Predictor, Signa
 from stackwright_interfaces.monitor import Monitor, MonitorResult
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.trainer import Distribution, FittedModel, Report, Task, Trainer, TrainingData
+from stackwright_isolated.calls import Calls, Made
 from stackwright_isolated.config import IsolatedConfig
-from stackwright_isolated.process import DIED, Launch, Made, Process
+from stackwright_isolated.process import DIED, Launch, Process
 
 
 class Apart:
@@ -31,15 +31,19 @@ class Apart:
 
     def __init__(self, launch: Launch, given: Mapping[str, Any], context: Context) -> None:
         self._launch = launch
-        self._begin = partial(Process, launch, given, context)
+        self._given = given
+        self._context = context
         self._lock = threading.Lock()
-        self._process: Process | None = self._begin()
-        self.about = self._process.about
+        self._calls: Calls | None = self._begun()
+        self.about = self._calls.about
         self._closed = False
 
+    def _begun(self) -> Calls:
+        return Calls(Process(self._launch, self._context), self._given, self._context)
+
     @property
-    def process(self) -> Process:
-        """The process.
+    def calls(self) -> Calls:
+        """The process as it is called.
 
         Raises:
             StackwrightError: the adapter was closed, or cannot be built again.
@@ -47,20 +51,20 @@ class Apart:
         with self._lock:
             if self._closed:
                 raise DIED[self._launch.provides](self._launch.where, f"{self._launch.adapter!r} was closed")
-            if self._process is None or not self._process.usable:
-                self._process = self._begin()
-            return self._process
+            if self._calls is None or not self._calls.process.usable:
+                self._calls = self._begun()
+            return self._calls
 
     def call(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call a method of the adapter."""
-        return self.process.call(0, method, *arguments, **options)
+        return self.calls.call(0, method, *arguments, **options)
 
     def close(self) -> None:
         """Close the adapter; its process ends as soon as nothing that it made is in use."""
         with self._lock:
-            process, self._process, self._closed = self._process, None, True
-        if process is not None and process.usable:
-            process.call(0, "close")
+            calls, self._calls, self._closed = self._calls, None, True
+        if calls is not None and calls.process.usable:
+            calls.call(0, "close")
 
 
 class IsolatedOfflineStore(OfflineStore):
@@ -193,7 +197,7 @@ class IsolatedPredictor(Predictor):
         """Release the model."""
         if not self._closed:
             self._closed = True
-            if self._made.process.usable:
+            if self._made.usable:
                 self._made.call("close")
 
 
