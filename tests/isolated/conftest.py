@@ -83,6 +83,8 @@ class Format(ModelFormat):
         return Mean(json.loads((folder / "model.json").read_text())["mean"])
 """
 
+TRAINS: Final = '(spec(Trainer, TRAINER, "Means"), spec(ModelFormat, MODEL, "Format", FormatConfig))'
+
 MONITOR: Final = """
 from importlib.metadata import version
 import pyarrow as pa
@@ -100,21 +102,21 @@ class Page(Monitor):
 """
 
 
-def wheel(folder: Path, name: str, needs: str, offers: str, adapter: str) -> None:
+def wheel(folder: Path, name: str, needs: str, offers: str, adapter: str, *, version: str = "0.1.0") -> None:
     """Write a wheel: https://packaging.python.org/en/latest/specifications/binary-distribution-format/."""
     package = f"stackwright_{name}"
-    info = f"{package}-0.1.0.dist-info"
+    info = f"{package}-{version}.dist-info"
     files = {
         f"{package}/__init__.py": "",
         f"{package}/plugin.py": PLUGIN.format(name=name, package=package, offers=offers),
         f"{package}/adapter.py": adapter,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: stackwright-{name}\nVersion: 0.1.0\nRequires-Dist: {needs}\n"
-        "Requires-Dist: numpy\nRequires-Dist: stackwright-interfaces\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: stackwright-{name}\nVersion: {version}\n"
+        f"Requires-Dist: {needs}\nRequires-Dist: numpy\nRequires-Dist: stackwright-interfaces\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": f"[stackwright]\n{name} = {package}.plugin\n",
     }
     files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in (*files, f"{info}/RECORD"))
-    with zipfile.ZipFile(folder / f"{package}-0.1.0-py3-none-any.whl", "w") as archive:
+    with zipfile.ZipFile(folder / f"{package}-{version}-py3-none-any.whl", "w") as archive:
         for path, content in files.items():
             archive.writestr(path, content)
 
@@ -123,9 +125,17 @@ def wheel(folder: Path, name: str, needs: str, offers: str, adapter: str) -> Non
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both wheels."""
     folder = tmp_path_factory.mktemp("wheels")
-    offers = '(spec(Trainer, TRAINER, "Means"), spec(ModelFormat, MODEL, "Format", FormatConfig))'
-    wheel(folder, "older", "iniconfig==2.0.0", offers, TRAINER)
+    wheel(folder, "older", "iniconfig==2.0.0", TRAINS, TRAINER)
     wheel(folder, "newer", "iniconfig==2.1.0", '(spec(Monitor, MONITOR, "Page"),)', MONITOR)
+    return folder
+
+
+@pytest.fixture
+def upgraded(tmp_path: Path) -> Path:
+    """A folder with a later version of what trains, which needs what the other one does."""
+    folder = tmp_path / "upgraded"
+    folder.mkdir()
+    wheel(folder, "older", "iniconfig==2.1.0", TRAINS, TRAINER, version="0.2.0")
     return folder
 
 

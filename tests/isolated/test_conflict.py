@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -37,6 +38,8 @@ reports = [{ adapter = "newer", isolated = true }]
 """
 
 IN_PROCESS = BLUEPRINT.replace(", isolated = true", "")
+
+OLDER = "stackwright_older-0.1.0-py3-none-any.whl"
 
 
 def homes() -> pa.Table:
@@ -106,12 +109,14 @@ def test_check_makes_nothing_and_says_what_does(tmp_path: Path) -> None:
     assert not list(project.glob(".stackwright/cache/isolated/*/bin"))
 
 
-def test_lock_makes_both_and_records_what_each_holds(project: Path) -> None:
+def test_lock_makes_both_and_records_what_each_holds(project: Path, wheels: Path) -> None:
     locked = json.loads((project / "blueprint.lock").read_text())["environments"][""]
     trainer, monitor = locked["parts"]["trainer:price"], locked["parts"]["monitor:newer"]
     assert (trainer["requires"]["iniconfig"], monitor["requires"]["iniconfig"]) == ("2.0.0", "2.1.0")
     assert (trainer["distribution"], trainer["version"]) == ("stackwright-older", "0.1.0")
-    assert "iniconfig==2.0.0" in trainer["isolated"]["versions"]
+    (digest,) = trainer["isolated"]["versions"]["stackwright-older==0.1.0"]
+    assert digest == f"sha256:{hashlib.sha256((wheels / OLDER).read_bytes()).hexdigest()}"
+    assert len(trainer["isolated"]["versions"]["iniconfig==2.0.0"]) == 2  # a wheel, and sources
     assert problems(run("check", "--project", project)) == []
     assert run("lock", "--project", project)[1]["changed"] is False
 
@@ -164,6 +169,38 @@ def test_options_are_checked_against_the_adapter_in_its_environment(project: Pat
     write(folder, BLUEPRINT.replace("shift = 1.0", "shift = -1.0"))
     with stacks.load(folder) as stack, pytest.raises(PluginError, match=r"shift is -1\.0, must be 0 or more"):
         stack.train()
+
+
+def test_check_explains_how_an_environment_differs_from_its_lock(
+    project: Path, upgraded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "project"
+    shutil.copytree(project, folder, symlinks=True)
+    (info,) = folder.glob(".stackwright/cache/isolated/*/lib/*/site-packages/iniconfig-2.0.0.dist-info")
+    (info / "METADATA").unlink()  # it may be the same file in other environments
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: iniconfig\nVersion: 2.0.1\n")
+    (found,) = problems(run("check", "--project", folder))
+    assert (
+        "environment of the isolated 'older' was altered: iniconfig was 2.0.0, is 2.0.1 Run: stackwright lock" in found
+    )
+    assert run("lock", "--project", folder)[0] == 0
+    assert problems(run("check", "--project", folder)) == []
+
+    monkeypatch.setenv("UV_FIND_LINKS", str(upgraded))
+    write(
+        folder,
+        BLUEPRINT.replace("shift = 1.0, isolated = true", 'shift = 1.0, isolated = ["stackwright-older==0.2.0"]'),
+    )
+    with stacks.load(folder) as stack:
+        assert stack.isolation.environment("trainer:price", stack.blueprint.models["price"].trainer)
+    found = problems(run("check", "--project", folder))
+    todo = "If it is meant, run: stackwright lock"
+    assert found == [
+        f'blueprint.lock [trainer:price]: isolated was true, is ["stackwright-older==0.2.0"] {todo}',
+        f"blueprint.lock [trainer:price]: stackwright-older was 0.1.0, 0.2.0 is installed {todo}",
+        "blueprint.lock [trainer:price]: iniconfig was '2.0.0', is '2.1.0', held by stackwright-older 0.2.0, "
+        f"which takes iniconfig==2.1.0 {todo}",
+    ]
 
 
 def test_a_part_of_the_live_path_cannot_be_isolated(project: Path, tmp_path: Path) -> None:

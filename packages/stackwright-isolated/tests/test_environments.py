@@ -10,6 +10,7 @@ import pytest
 
 from stackwright_interfaces.errors import PluginError
 from stackwright_isolated.environments import Environment, Environments, requirements_of
+from stackwright_isolated.installing import resolve
 
 pytestmark = pytest.mark.timeout(900)  # an empty cache downloads for minutes
 
@@ -45,17 +46,36 @@ def test_it_is_made_once_whoever_asks_and_again_where_it_is_not_whole(
     assert steps == STEPS
     assert made[0] == made[1] == environments.found(WANTED)
     assert {"numpy", "pyarrow", "pluggy"} <= set(made[0].description["versions"])
+    hashes = {requirement.partition("==")[0]: found for requirement, found in made[0].versions.items()}
+    assert all(item.startswith("sha256:") for name in ("numpy", "pyarrow", "pluggy") for item in hashes[name])
     (made[0].folder / "environment.json").unlink()  # as a process that was killed leaves it
     assert environments.found(WANTED) is None
     assert environments.made("here", WANTED) == made[0]
     assert steps == [*STEPS, *STEPS[1:]]
+    shutil.rmtree(next(made[0].site.glob("pluggy-*.dist-info")))
+    found = environments.found(WANTED)
+    assert found is not None
+    assert found.altered == {"pluggy": (made[0].description["versions"]["pluggy"], "")}
+    assert environments.made("here", WANTED).altered == {}
+    assert steps == [*STEPS, *STEPS[1:], *STEPS[1:]]
+
+
+def test_a_file_that_is_not_the_locked_one_is_refused(environments: Environments) -> None:
+    with pytest.raises(PluginError) as told:
+        environments.made("here", WANTED, {"pluggy==1.6.0": [f"sha256:{'0' * 64}"]})
+    assert "pluggy" in told.value.found
+    assert "other files than were locked" in told.value.todo
+    with pytest.raises(PluginError, match="hash"):
+        environments.made("here", WANTED, {"pluggy==1.6.0": []})
 
 
 @pytest.mark.nightly
-def test_locked_versions_are_installed_and_nothing_is_resolved(environments: Environments, steps: list[str]) -> None:
-    locked = [line for line in WANTED if "interfaces" in line or "isolated" in line]
-    plain = ["numpy==2.1.3", "pyarrow==19.0.1", "pluggy==1.5.0"]
-    made = environments.made("here", WANTED, [*plain, *locked])
+def test_locked_versions_are_installed_and_nothing_is_resolved(
+    environments: Environments, steps: list[str], tmp_path: Path
+) -> None:
+    old = resolve("here", tmp_path, [*WANTED, "numpy==2.1.3", "pyarrow==19.0.1", "pluggy==1.5.0"])
+    assert all(len(found) > 1 for requirement, found in old.items() if not requirement.startswith("-e "))
+    made = environments.made("here", WANTED, old)
     assert steps == STEPS[1:]
     assert {name: made.description["versions"][name] for name in ("numpy", "pyarrow", "pluggy")} == {
         "numpy": "2.1.3", "pyarrow": "19.0.1", "pluggy": "1.5.0",
@@ -98,5 +118,6 @@ def test_without_uv_it_is_made_by_venv_and_pip(
     assert shutil.which("uv") is None
     made = environments.made("here", [*WANTED, "pluggy==1.5.0"])
     assert made.description["versions"]["pluggy"] == "1.5.0"
-    assert "pluggy==1.5.0" in made.versions
+    (only,) = made.versions["pluggy==1.5.0"]
+    assert only.startswith("sha256:")
     assert environments.found([*WANTED, "pluggy==1.5.0"]) == made

@@ -14,6 +14,7 @@ import pytest
 
 import stackwright
 from stackwright.assembly import vendors
+from stackwright.assembly.drift import drift
 from stackwright.assembly.vendors import installed
 from stackwright.workflows.pinning import resolved
 from stackwright_interfaces.errors import PluginError
@@ -138,6 +139,25 @@ def test_drift_tells_what_to_do(locked: Path, edit: Any, run: Any) -> None:
     edit(lambda lock: lock["parts"]["online"].update(version="0.0.9"))
     text = run("check", "--project", locked).out
     assert "Run: pip install stackwright-sqlite==0.0.9, or: stackwright lock" in text
+
+
+def test_an_isolated_part_that_was_locked_for_another_engine_is_told() -> None:
+    ours = {"distribution": "stackwright-shelf", "version": "1.0", "files": ""}
+    shared = {"stackwright-interfaces": "0.0.9", "stackwright-isolated": "0.1.0"}
+    part = {
+        "adapter": "shelf",
+        "contract": 1,
+        "options": {},
+        **ours,
+        "requires": shared,
+        "isolated": {"requirements": []},
+    }
+    engine = {name: {"version": "0.1.0", "files": "", "requires": {}} for name in shared}
+    described = {"python": "3.11", "engine": engine, "parts": {"monitor:shelf": part}}
+    assert [str(problem) for problem in drift(described, described)] == [
+        "blueprint.lock [monitor:shelf]: its environment holds stackwright-interfaces 0.0.9, the engine 0.1.0. "
+        "Run: stackwright lock --upgrade"
+    ]
 
 
 def test_other_verbs_say_in_one_line_that_the_stack_differs(locked: Path, edit: Any, run: Any) -> None:

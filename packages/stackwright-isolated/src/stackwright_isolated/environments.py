@@ -10,21 +10,19 @@ import fcntl
 import hashlib
 import importlib.metadata as installed
 import json
-import os
 import platform
 import re
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from stackwright_interfaces.errors import PluginError, ProjectError
+from stackwright_interfaces.errors import ProjectError
+from stackwright_isolated.installing import Versions, install, resolve, run
 
 PYTHON: Final = f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}"
 """The interpreter that environments are made with: that of this process."""
@@ -32,7 +30,6 @@ PYTHON: Final = f"{platform.python_implementation()} {platform.python_version()}
 _DESCRIPTION: Final = "environment.json"
 _ROOMS: Final = ("stackwright-isolated", "stackwright-interfaces")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_CONFLICT: Final = ("no solution found", "resolutionimpossible", "no matching distribution", "not found in the package")
 _SEPARATORS: Final = re.compile(r"[-_.]+")
 
 
@@ -43,17 +40,36 @@ class Environment:
     Args:
         folder: its folder.
         description: what it offers.
-        versions: the requirements that it was made of, one a distribution.
+        versions: what it was made of.
     """
 
     folder: Path
     description: Mapping[str, Any]
-    versions: tuple[str, ...]
+    versions: Versions
 
     @property
     def python(self) -> Path:
         """Its interpreter."""
         return self.folder / "bin" / "python"
+
+    @property
+    def site(self) -> Path:
+        """The folder of its distributions."""
+        return next(self.folder.glob("lib/*/site-packages"), self.folder)
+
+    @property
+    def path(self) -> list[str]:
+        """Where its packages are found: the folder of its distributions, and those that ``.pth`` files there name."""
+        lines = (line for file in sorted(self.site.glob("*.pth")) for line in file.read_text().splitlines())
+        return [str(self.site), *(line for line in lines if line.startswith("/"))]
+
+    @cached_property
+    def altered(self) -> Mapping[str, tuple[str, str]]:
+        """What is installed in another version than when it was made: name → then and now, empty where it is not."""
+        then: Mapping[str, str] = self.description["versions"]
+        now = {found.name: found.version for found in installed.distributions(path=[str(self.site)])}
+        names = sorted({*then, *now})
+        return {name: (then.get(name, ""), now.get(name, "")) for name in names if then.get(name) != now.get(name)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +86,19 @@ class Environments:
     project: Path
     progress: Callable[[str, int, int], None] = field(default=lambda _what, _done, _total: None)
 
-    def found(self, requirements: Sequence[str], locked: Sequence[str] = ()) -> Environment | None:
+    def found(self, requirements: Sequence[str], locked: Versions | None = None) -> Environment | None:
         """Return the environment of these requirements if it is made; nothing is made.
 
         Args:
             locked: the versions that a lock holds for them; without any, those they were resolved to here.
         """
-        versions = list(locked) or self._resolved(requirements)
+        versions = locked or self._resolved(requirements)
         return self._whole(self._folder(versions)) if versions else None
 
     def made(
-        self, where: str, requirements: Sequence[str], locked: Sequence[str] = (), *, upgrade: bool = False
+        self, where: str, requirements: Sequence[str], locked: Versions | None = None, *, upgrade: bool = False
     ) -> Environment:
-        """Return the environment of these requirements; make it if it is not there. Others who want it wait.
+        """Return the environment of these requirements; make it if it is not there or was altered. Others wait.
 
         Args:
             where: the place in the blueprint, for messages.
@@ -94,37 +110,39 @@ class Environments:
             ProjectError: the folder cannot be written.
         """
         with _only_one(self.folder / "lock"):
-            versions = [] if upgrade else list(locked) or self._resolved(requirements)
+            versions = None if upgrade else locked or self._resolved(requirements)
             if not versions:
                 self.progress("isolated: resolve", 0, 3)
-                versions = _resolve(where, self.project, requirements)
+                versions = resolve(where, self.project, requirements)
                 _write(self._answer(requirements), {"versions": versions})
             folder = self._folder(versions)
-            return self._whole(folder) or self._make(where, folder, versions)
+            whole = self._whole(folder)
+            return self._make(where, folder, versions) if whole is None or whole.altered else whole
 
-    def _make(self, where: str, folder: Path, versions: list[str]) -> Environment:
+    def _make(self, where: str, folder: Path, versions: Versions) -> Environment:
         shutil.rmtree(folder, ignore_errors=True)
         self.progress("isolated: install", 1, 3)
-        _install(where, self.project, folder, versions)
+        install(where, self.project, folder, versions)
         self.progress("isolated: describe", 2, 3)
         description = _described(where, folder)
         _write(folder / _DESCRIPTION, {"versions": versions, "description": description})
         self.progress("isolated: describe", 3, 3)
-        return Environment(folder, description, tuple(versions))
+        return Environment(folder, description, versions)
 
-    def _folder(self, versions: Sequence[str]) -> Path:
-        return self.folder / _digest([PYTHON, *versions])
+    def _folder(self, versions: Versions) -> Path:
+        lines = (" ".join([requirement, *hashes]) for requirement, hashes in sorted(versions.items()))
+        return self.folder / _digest([PYTHON, *lines])
 
     def _answer(self, requirements: Sequence[str]) -> Path:
         return self.folder / f"resolved-{_digest([PYTHON, *requirements])}.json"
 
-    def _resolved(self, requirements: Sequence[str]) -> list[str]:
+    def _resolved(self, requirements: Sequence[str]) -> Versions | None:
         found = _read(self._answer(requirements))
-        return [] if found is None else list(found["versions"])
+        return None if found is None else found["versions"]
 
     def _whole(self, folder: Path) -> Environment | None:
         found = _read(folder / _DESCRIPTION)
-        return None if found is None else Environment(folder, found["description"], tuple(found["versions"]))
+        return None if found is None else Environment(folder, found["description"], found["versions"])
 
 
 def requirements_of(adapter: str, asked: Sequence[str]) -> list[str]:
@@ -180,77 +198,10 @@ def _normal(requirement: str) -> str:
     return _SEPARATORS.sub("-", match[0]).lower() if match else requirement
 
 
-def _uv() -> str | None:
-    return os.environ.get("UV") or shutil.which("uv")
-
-
-def _resolve(where: str, project: Path, requirements: Sequence[str]) -> list[str]:
-    """Return one exact requirement a distribution."""
-    with tempfile.TemporaryDirectory(prefix="stackwright-") as scratch:
-        asked = Path(scratch) / "requirements.in"
-        asked.write_text("\n".join(requirements) + "\n")
-        uv = _uv()
-        if uv is not None:
-            exact = Path(scratch) / "requirements.txt"
-            options = ["--quiet", "--no-header", "--no-annotate", "--python", sys.executable, "--output-file"]
-            _run(where, [uv, "pip", "compile", *options, str(exact), str(asked)], project)
-            return sorted(line.strip() for line in exact.read_text().splitlines() if line.strip())
-        python = _bare(where, Path(scratch) / "venv")
-        options = ["--quiet", "--dry-run", "--ignore-installed", "--report", "-", "-r", str(asked)]
-        report = json.loads(_run(where, [python, "-m", "pip", "install", *options], project))
-    return sorted(_exact(item) for item in report["install"])
-
-
-def _exact(item: Mapping[str, Any]) -> str:
-    """Return what pip would install as a requirement."""
-    name, version = item["metadata"]["name"], item["metadata"]["version"]
-    info = item["download_info"]
-    if info.get("dir_info", {}).get("editable"):
-        return f"-e {unquote(urlsplit(info['url']).path)}"
-    return f"{name} @ {info['url']}" if item.get("is_direct") else f"{name}=={version}"
-
-
-def _install(where: str, project: Path, folder: Path, versions: Sequence[str]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    uv = _uv()
-    with tempfile.TemporaryDirectory(prefix="stackwright-") as scratch:
-        exact = Path(scratch) / "requirements.txt"
-        exact.write_text("\n".join(versions) + "\n")
-        if uv is not None:
-            _run(where, [uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(folder)], project)
-            python = str(folder / "bin" / "python")
-            command = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "-r", str(exact)]
-        else:
-            command = [_bare(where, folder), "-m", "pip", "install", "--quiet", "--no-deps", "-r", str(exact)]
-        _run(where, command, project)
-
-
-def _bare(where: str, folder: Path) -> str:
-    """Make an environment with pip alone; return its interpreter."""
-    _run(where, [sys.executable, "-m", "venv", str(folder)], folder.parent)
-    return str(folder / "bin" / "python")
-
-
 def _described(where: str, folder: Path) -> dict[str, Any]:
     command = [str(folder / "bin" / "python"), "-I", "-m", "stackwright_isolated.description"]
-    description: dict[str, Any] = json.loads(_run(where, command, folder))
+    description: dict[str, Any] = json.loads(run(where, command, folder))
     return description
-
-
-def _run(where: str, command: Sequence[str], folder: Path) -> str:
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise _failed(where, done.stderr.strip() or done.stdout.strip())
-    return done.stdout
-
-
-def _failed(where: str, said: str) -> PluginError:
-    found = f"its environment cannot be made: {said or 'the installer said nothing'}"
-    if any(text in said.lower() for text in _CONFLICT):
-        return PluginError(where, found, "Name requirements that go together: isolated = [...].")
-    todo = "See that the package registry can be reached, and run the same again: what was fetched is kept."
-    return PluginError(where, found, todo)
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from stackwright_interfaces.plugin import AdapterSpec, Progress
 
 if TYPE_CHECKING:
     from stackwright_isolated.environments import Environment, Environments
+    from stackwright_isolated.installing import Versions
 
 SLOTS: Final = ("offline", "trainer", "monitor")
 """The slots whose parts may be isolated: those of the batch path."""
@@ -97,9 +98,17 @@ class Isolation:
         if self._make:
             return self._environments.made(part.where, requirements, locked, upgrade=self.upgrade)
         found = self._environments.found(requirements, locked)
+        subject = f"the environment of the isolated {part.adapter!r}"
+        todo = "Run: stackwright lock, which makes it; so does any verb that needs it."
         if found is None:
-            todo = "Run: stackwright lock, which makes it; so does any verb that needs it."
-            raise PluginError(part.where, f"the environment of the isolated {part.adapter!r} is not made here", todo)
+            raise PluginError(part.where, f"{subject} is not made here", todo)
+        if found.altered:
+            changes = (
+                f"{name} was {then or 'not there'}, is {now or 'gone'}" for name, (then, now) in found.altered.items()
+            )
+            raise PluginError(
+                part.where, f"{subject} was altered: {', '.join(changes)}", todo.replace("it;", "it anew;")
+            )
         return found
 
     @cached_property
@@ -117,9 +126,9 @@ class Isolation:
         section = lock.locked(self._project)
         return {} if section is None else section["parts"]
 
-    def _locked_of(self, slot: str, part: Part, asked: tuple[str, ...]) -> list[str]:
+    def _locked_of(self, slot: str, part: Part, asked: tuple[str, ...]) -> Versions | None:
         """Return the versions that the lock holds for what a part asks for."""
         was = self._locked.get(slot, {})
         held: Mapping[str, Any] = was.get("isolated", {})
         fits = was.get("adapter") == part.adapter and held.get("requirements") == list(asked)
-        return list(held["versions"]) if fits else []
+        return held["versions"] if fits else None

@@ -1,4 +1,4 @@
-"""``blueprint.lock``: adapters, versions, files, contracts and options of a stack, and what drifted since.
+"""``blueprint.lock``: adapters, versions, files, contracts and options of a stack.
 
 A section an environment. Secrets count by their place. The hash of a distribution covers the files it installs, so that
 a wheel and the sources it was built from hash alike; vendors are recorded by version.
@@ -10,8 +10,9 @@ import base64
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.isolation import Isolation
 from stackwright.assembly.plan import Choice, Plan, plain
 from stackwright.assembly.project import Project, write_json
-from stackwright.assembly.vendors import holders, installed, misfits, vendors
+from stackwright.assembly.vendors import installed, misfits, vendors
 from stackwright_interfaces.errors import ProjectError
 
 FORMAT: Final = 1
@@ -29,8 +30,6 @@ ROOMS: Final = tuple(
     f"stackwright{room}"
     for room in ("", "-interfaces", "-numerics", "-features", "-serving", "-journal", "-storage", "-isolated")
 )
-
-_RELOCK: Final = "If it is meant, run: stackwright lock"
 
 
 def describe(plan: Plan, plugins: Plugins, isolation: Isolation) -> dict[str, Any]:
@@ -70,15 +69,16 @@ def _installed_here(choice: Choice, plugins: Plugins) -> dict[str, Any]:
 def _apart(slot: str, choice: Choice, isolation: Isolation) -> dict[str, Any]:
     """Return the adapter's distribution in its environment, every other as what it needs, and what to make it of."""
     environment = isolation.environment(slot, choice.part)
-    offered = environment.description["adapters"]
-    name, version = next(item["distribution"] for item in offered if item["name"] == choice.spec.name)
+    offered = next(item for item in environment.description["adapters"] if item["name"] == choice.spec.name)
+    name, version = offered["distribution"]
+    (found,) = metadata.distributions(name=name, path=[str(environment.site)])
     others = {other: found for other, found in environment.description["versions"].items() if other != name}
     return {
         "distribution": name,
         "version": version,
-        "files": _hash(environment.versions),
+        "files": _hash(_recorded(found) or _on_disk(offered["factory"].partition(".")[0], environment.path)),
         "requires": others,
-        "isolated": {"requirements": list(choice.part.isolated or ()), "versions": list(environment.versions)},
+        "isolated": {"requirements": list(choice.part.isolated or ()), "versions": dict(environment.versions)},
     }
 
 
@@ -104,70 +104,6 @@ def locked(project: Project) -> Mapping[str, Any] | None:
     """
     section: Mapping[str, Any] | None = _read(project.lock)["environments"].get(project.env)
     return section
-
-
-def drift(was: Mapping[str, Any], now: Mapping[str, Any], *, explain: bool = False) -> Iterator[Problem]:
-    """Give every difference between a lock and the stack as it is.
-
-    Args:
-        explain: look through all that is installed for what holds a vendor at another version.
-    """
-    where = "blueprint.lock"
-    if was["python"] != now["python"]:
-        yield Problem(where, f"locked for Python {was['python']}, this is {now['python']}", _RELOCK)
-    for name in now["engine"]:
-        yield from _installed(where, name, was["engine"].get(name, {}), now["engine"][name], explain=explain)
-    for slot in sorted({*was["parts"], *now["parts"]}):
-        yield from _part(f"{where} [{slot}]", was["parts"].get(slot), now["parts"].get(slot), explain=explain)
-
-
-def _part(
-    where: str, was: Mapping[str, Any] | None, now: Mapping[str, Any] | None, *, explain: bool
-) -> Iterator[Problem]:
-    if was is None or now is None:
-        found = "the slot was empty" if now else "the slot is empty now"
-        yield Problem(where, f"{found}, {(now or was or {})['adapter']!r} was {'added' if now else 'removed'}", _RELOCK)
-    elif was["adapter"] != now["adapter"]:
-        yield Problem(where, f"locked with adapter {was['adapter']!r}, the blueprint names {now['adapter']!r}", _RELOCK)
-    else:
-        if was["contract"] != now["contract"]:
-            found = f"locked with version {was['contract']} of the contract, this is {now['contract']}"
-            yield Problem(where, found, _RELOCK)
-        for key, old, new in _differences(was["options"], now["options"]):
-            yield Problem(where, f"{key} was {old}, is {new}", _RELOCK)
-        old, new = (side.get("isolated", {}).get("requirements") for side in (was, now))
-        if old != new:
-            yield Problem(where, f"isolated was {_asked(old)}, is {_asked(new)}", _RELOCK)
-            return
-        yield from _installed(where, now["distribution"], was, now, explain=explain)
-
-
-def _asked(requirements: list[str] | None) -> str:
-    return "false" if requirements is None else json.dumps(requirements) if requirements else "true"
-
-
-def _installed(
-    where: str, name: str, was: Mapping[str, Any], now: Mapping[str, Any], *, explain: bool
-) -> Iterator[Problem]:
-    if was.get("version") != now["version"]:
-        old, new = was.get("version") or "nothing", now["version"] or "nothing"
-        todo = f"Run: pip install {name}=={old}, or: stackwright lock" if was.get("version") else _RELOCK
-        yield Problem(where, f"{name} was {old}, {new} is installed", todo)
-    elif was["files"] != now["files"]:
-        found = f"{name} {now['version']} has other files than were locked"
-        yield Problem(where, found, f"Reinstall it. {_RELOCK}")
-    for vendor, old, new in _differences(was.get("requires", {}), now["requires"]):
-        locked = was.get("requires", {}).get(vendor)
-        held = "".join(f", {holder}" for holder in holders(vendor, locked)) if locked and explain else ""
-        todo = f"Run: pip install {vendor}=={locked}, or: stackwright lock" if locked else _RELOCK
-        yield Problem(where, f"{vendor} was {old}, is {new}{held}", todo)
-
-
-def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    for key in sorted({*was, *now}):
-        if was.get(key) != now.get(key):
-            old, new = (repr(side[key]) if key in side else "not set" for side in (was, now))
-            yield key, old, new
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -207,8 +143,9 @@ def _recorded(found: metadata.Distribution) -> list[str]:
     return [] if any(path.endswith(".pth") for path, _ in kept) else [f"{path} {digest}" for path, digest in kept]
 
 
-def _on_disk(package: str) -> list[str]:
-    spec = find_spec(package)
+def _on_disk(package: str, path: Sequence[str] | None = None) -> list[str]:
+    """Return path and hash of every file of a package, which is looked for on a path; ``None`` is that of imports."""
+    spec = find_spec(package) if path is None else PathFinder.find_spec(package, path)
     if spec is None or spec.origin is None:
         return []
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]

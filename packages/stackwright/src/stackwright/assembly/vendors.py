@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -60,16 +61,20 @@ def misfits(where: str, distribution: str) -> Iterator[Problem]:
             yield Problem(where, f"{distribution} takes {takes}, {there}{held}", f"Run: pip install '{takes}'")
 
 
-def holders(name: str, version: str) -> Iterator[str]:
-    """Give installed distributions that do not take this version of another one, with what they take."""
-    for holder, need in _everything_required():
+def holders(name: str, version: str, site: Path | None = None) -> Iterator[str]:
+    """Give installed distributions that do not take this version of another one, with what they take.
+
+    Args:
+        site: a folder of distributions to look in; without it, where this process finds them.
+    """
+    for holder, need in _everything_required(site):
         if canonicalize_name(need.name) == canonicalize_name(name) and not _within(version, need.specifier):
             yield f"held by {holder}, which takes {need.name}{need.specifier}"
 
 
 @cache
-def _everything_required() -> list[tuple[str, Requirement]]:
-    found = metadata.distributions()
+def _everything_required(site: Path | None) -> list[tuple[str, Requirement]]:
+    found = metadata.distributions() if site is None else metadata.distributions(path=[str(site)])
     return [(f"{holder.name} {holder.version}", need) for holder in found for need in requirements(holder)]
 
 

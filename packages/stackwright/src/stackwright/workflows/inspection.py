@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +149,16 @@ def drifted(stack: Stack, *, explain: bool = False) -> list[Problem]:
     if not stack.project.lock.exists():
         return []
     from stackwright.assembly import lock as locks
+    from stackwright.assembly.drift import drift, nobody
+    from stackwright.assembly.vendors import holders
 
     was = locks.locked(stack.project)
     if was is None:
         return []
-    return list(locks.drift(was, locks.describe(stack.plan, stack.plugins, stack.isolation), explain=explain))
+
+    def held(slot: str, name: str, version: str) -> Iterator[str]:
+        choice = stack.plan.choices.get(slot)
+        apart = None if choice is None or choice.part.isolated is None else choice.part
+        return holders(name, version, None if apart is None else stack.isolation.environment(slot, apart).site)
+
+    return list(drift(was, locks.describe(stack.plan, stack.plugins, stack.isolation), held if explain else nobody))
