@@ -183,6 +183,7 @@ def test_a_server_does_a_job_once_a_key_and_tells_what_became_of_it(project: Pat
         assert client.start(body={"job": "nightly"}).status == 422
         assert client.start("").status == 400
         assert client.start("k-2", {"job": "nightly", "at": "2999-01-01"}).status == 400
+        assert client.start("k-2", {"job": "nightly", "at": "0001-01-01T00:00:00+23:59"}).status == 400
         assert client.start("k-2", {"job": "nightly", "out": "/etc/passwd"}).status == 400
         told = client.start("k-2", {"job": "nightyl"})
         assert (told.status, "Did you mean 'nightly'" in told.document["error"]) == (400, True)

@@ -116,12 +116,24 @@ def _float(value: float, field: Field, where: str | int) -> float:
     return number
 
 
+def instant(text: Any) -> datetime:
+    """Return the instant in UTC that an ISO 8601 text names; without an offset it is one of UTC.
+
+    Raises:
+        ValueError: it is no such text, or names an instant before the year 1 or after 9999.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"{text!r} is no time") from error
+
+
 def _time(value: str, field: Field, where: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(value)
+        return instant(value)
     except ValueError as error:
         raise InvalidValue(where, f"field {field.name!r} is no time", "Send 2025-03-01T12:00:00Z, say.") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _bytes(value: str, field: Field, where: str) -> bytes:

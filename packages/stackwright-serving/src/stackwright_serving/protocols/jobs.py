@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from stackwright_serving.exchange import Exchange, Response, answer
 from stackwright_serving.jobs import JobRequests
 from stackwright_serving.refused import Refused
 from stackwright_serving.state import State
+from stackwright_serving.values import instant
 
 _KEY: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
@@ -49,10 +50,9 @@ class Jobs:
         if text is None:
             return document["job"], None
         try:
-            at = datetime.fromisoformat(text)
-        except (TypeError, ValueError) as error:
+            at = instant(text)
+        except ValueError as error:
             raise Refused(400, "at is no ISO 8601 time", "Send 2025-03-01T00:00:00Z, say.") from error
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
         if (at - self._state.clock()).total_seconds() > self._state.settings.clock_skew:
             raise Refused(400, "at has not come yet", "Ask as of now, or of earlier.")
         return document["job"], at

@@ -8,7 +8,7 @@ each input added to the answer, and how old the features were.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from stackwright_serving.refused import Refused
 from stackwright_serving.served import Served
 from stackwright_serving.sink import Answered
 from stackwright_serving.state import Question, State
+from stackwright_serving.values import instant
 
 
 class Predict:
@@ -82,9 +83,8 @@ class Predict:
         if text is None:
             return now
         try:
-            asked = datetime.fromisoformat(text.replace(" ", "+"))
-            asked = asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
-        except (ValueError, OverflowError) as error:
+            asked = instant(text.replace(" ", "+"))
+        except ValueError as error:
             raise Refused(400, f"at is {text[:100]!r}", "Send 2025-03-01T12:00:00Z, say.") from error
         if (asked - now).total_seconds() > self._state.settings.clock_skew:
             raise Refused(422, f"at is {text}, which lies in the future", "Ask for now or the past.")

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -27,7 +27,7 @@ from stackwright_serving.list_sink import Click, Listed
 from stackwright_serving.lists import LoadedLists
 from stackwright_serving.refused import Refused
 from stackwright_serving.state import State
-from stackwright_serving.values import InvalidValue
+from stackwright_serving.values import InvalidValue, instant
 
 log = logging.getLogger("stackwright.serving")
 
@@ -229,9 +229,8 @@ def _click(where: str, row: Any, now: datetime, skew: float) -> Click:
 
 def _moment(where: str, text: Any) -> datetime:
     try:
-        found = datetime.fromisoformat(text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError) as error:
+        return instant(text)
+    except ValueError as error:
         raise InvalidValue(where, "observed is no time", "Send 2026-03-01T12:00:00Z, say.") from error
 
 
