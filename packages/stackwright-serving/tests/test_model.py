@@ -101,6 +101,17 @@ def test_golden_predictions_catch_a_payload_that_answers_differently(folder: Pat
         golden.check(folder, model)
 
 
+@pytest.mark.parametrize("lines", [None, b"{", b"[]", b'{"inputs": 1}', b"\xff"])
+def test_golden_rows_that_cannot_be_read_are_told(folder: Path, model: LoadedModel, lines: bytes | None) -> None:
+    path = folder / "golden.jsonl"
+    if lines is None:
+        path.unlink()
+    else:
+        path.write_bytes(lines)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        golden.check(folder, model)
+
+
 @pytest.mark.parametrize("name", ["factor.txt", "golden.jsonl"])
 def test_an_altered_file_is_refused_before_it_is_read(folder: Path, name: str) -> None:
     (folder / name).write_text((folder / name).read_text() + " ")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ def check(folder: Path, model: LoadedModel) -> float:
     """Predict the golden inputs; return the greatest relative difference.
 
     Raises:
-        ArtifactError: there is none, or an output differs by more than :data:`TOLERANCE`.
+        ArtifactError: there is none, they cannot be read, or an output differs by more than :data:`TOLERANCE`.
     """
     columns, expected = read(folder, model.manifest.signature.inputs)
     if not expected.size:
@@ -75,16 +76,31 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
 
 def _further(folder: Path) -> dict[str, Any]:
     """Return name → the further outputs of the golden rows."""
-    lines = _lines(folder)
-    names = lines[0].get("further", {})
-    return {name: np.array([line["further"][name] for line in lines], dtype=np.float64) for name in names}
+    with _translated(folder):
+        lines = _lines(folder)
+        names = lines[0].get("further", {})
+        return {name: np.array([line["further"][name] for line in lines], dtype=np.float64) for name in names}
 
 
 def read(folder: Path, inputs: Sequence[Field]) -> tuple[dict[str, Any], Any]:
-    """Return the golden inputs as model columns, and the outputs as float64."""
-    lines = _lines(folder)
-    columns = {item.name: _column([line["inputs"][item.name] for line in lines], item) for item in inputs}
-    return columns, np.array([line["output"] for line in lines], dtype=np.float64)
+    """Return the golden inputs as model columns, and the outputs as float64.
+
+    Raises:
+        ArtifactError: they cannot be read.
+    """
+    with _translated(folder):
+        lines = _lines(folder)
+        columns = {item.name: _column([line["inputs"][item.name] for line in lines], item) for item in inputs}
+        return columns, np.array([line["output"] for line in lines], dtype=np.float64)
+
+
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        todo = "Train and publish the model again."
+        raise ArtifactError(str(folder / GOLDEN), f"cannot be read ({error!r})", todo) from error
 
 
 def _column(values: list[Any], item: Field) -> Any:
