@@ -15,7 +15,7 @@ import numpy as np
 
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import ArtifactError, FeatureStoreError, PredictionError
-from stackwright_interfaces.recommender import Hidden, Recommendations, Recommender, Request, Rule
+from stackwright_interfaces.recommender import Hidden, Recommendations, Recommender, Request
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_interfaces.types import Kind
 from stackwright_serving.model import CLOSING
@@ -131,7 +131,7 @@ class LoadedLists:
             PredictionError: it does not answer, whatever it raised; it is closed then.
         """
         try:
-            rules = _without_pins(options.usual.rules)
+            rules = tuple(rule for rule in options.usual.rules if isinstance(rule, Hidden))
             popular = recommender.answer(Request(n=POPULAR, rules=rules, at=time.time())).items
         except Exception as error:
             with suppress(Exception):
@@ -190,7 +190,3 @@ class LoadedLists:
     def asked(self, given: Mapping[str, Any], session: Sequence[Any], at: float) -> Request:
         """Return a request as the recommender takes it: what the blueprint says, and over it what the client says."""
         return replace(self.options.usual, at=at, **{**given, "session": (*session, *given.get("session", ()))})
-
-
-def _without_pins(rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    return tuple(rule for rule in rules if isinstance(rule, Hidden))
