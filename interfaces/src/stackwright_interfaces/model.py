@@ -25,7 +25,8 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 GOLDEN: Final = "golden.jsonl"
 
-_REF = re.compile(r"(?P<name>[A-Za-z_][\w-]*(?:/[A-Za-z_][\w-]*)?)(?:@(?P<at>[\w.-]+))?")
+_REF = re.compile(r"(?P<name>[A-Za-z_][\w-]*(?:/[A-Za-z_][\w-]*)?)(?:@(?P<at>[0-9]{1,18}|(?=.*[^0-9])[\w.-]+))?")
+_VERSION = re.compile("[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ModelRef:
         at = match["at"]
         if at is None:
             return cls(match["name"])
-        return cls(match["name"], version=int(at)) if at.isdigit() else cls(match["name"], alias=at)
+        return cls(match["name"], version=int(at)) if _VERSION.fullmatch(at) else cls(match["name"], alias=at)
 
     def __str__(self) -> str:
         at = self.version if self.version is not None else self.alias
