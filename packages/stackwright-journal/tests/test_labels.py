@@ -344,6 +344,29 @@ def test_labels_that_come_into_the_place_of_a_segment_that_was_merged_are_not_lo
     assert other.history().num_rows == 4
 
 
+class Listing(FileStorage):
+    """A storage in which something happens just after its objects are listed."""
+
+    meanwhile = None
+
+    def list(self, prefix=""):
+        yield from [*super().list(prefix)]
+        happens, self.meanwhile = self.meanwhile, None
+        if happens:
+            happens()
+
+
+def test_labels_that_come_while_others_are_merged_are_there_once(tmp_path, target, table, label):
+    storage = Listing(tmp_path)
+    slow, other = LabelLog(storage, target), LabelLog(FileStorage(tmp_path), target)
+    slow.ingest(table(label(1)))
+    slow.ingest(table(label(2)))
+    storage.meanwhile = lambda: other.ingest(table(label(3)))
+    slow.compact()
+    assert other.history().num_rows == 3
+    assert sorted(prices(other)) == [1, 2, 3]
+
+
 def test_labels_that_are_merged_as_soon_as_they_are_stored_are_reported_as_added(
     tmp_path, target, table, label, monkeypatch
 ):

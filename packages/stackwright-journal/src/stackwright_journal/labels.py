@@ -195,8 +195,8 @@ class LabelLog:
             return 0
         merged = f"{self._prefix}{max(segments):012d}-merged.parquet"
         try:
-            self._storage.put_if_absent(merged, _parquet(self._load()))
-        except PreconditionFailed:
+            self._storage.put_if_absent(merged, _parquet(self._rows(segments)))
+        except (PreconditionFailed, ObjectNotFound):  # another merges them
             return 0
         for key in list(self._storage.list(self._prefix)):
             found = self._parse(key)
@@ -264,11 +264,15 @@ class LabelLog:
         """Return all rows in the order of ingestion."""
         for _ in range(_ATTEMPTS):
             try:
-                parts = [self._table(key, None) for key in self._segments().values()]
+                return self._rows(self._segments())
             except ObjectNotFound:
                 continue
-            return pa.concat_tables([self.schema.empty_table(), *parts]).combine_chunks()
         raise StorageError(f"labels of {self._target.name!r}", "segments vanish while they are read")
+
+    def _rows(self, segments: Mapping[int, str]) -> Any:
+        """Return the rows of segments in the order of ingestion."""
+        parts = [self._table(key, None) for key in segments.values()]
+        return pa.concat_tables([self.schema.empty_table(), *parts]).combine_chunks()
 
     def _table(self, key: str, columns: list[str] | None) -> Any:
         data = self._storage.get(key).data
