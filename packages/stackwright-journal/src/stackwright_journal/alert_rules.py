@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from stackwright_journal.records import UNSEEN
 from stackwright_journal.tabulating import FALLBACKS
 from stackwright_journal.verdicts import RULES, UNBIASED, Interval, Rule, rule_of, state_of, verdict, words
 from stackwright_numerics.drift import Limits, State, worst
+from stackwright_numerics.intervals import wilson
 
 Action = Literal["alert", "investigate", "retrain", "rollback"]
 ACTIONS: Final[tuple[Action, ...]] = ("alert", "investigate", "retrain", "rollback")
@@ -336,18 +336,10 @@ def _fallbacks(rule: AlertRule, data: WindowData) -> _Found:
         return _Found(n, (), "too few predictions")
     lacking = int((table.column(FALLBACKS).to_numpy()[made] > 0).sum())
     limit, share = 0.05 if rule.limit is None else rule.limit, lacking / n
-    low = _wilson(share, n, rule.level)
+    low = wilson(share, n, level=rule.level).low
     said = f"{share:.1%} of {n:,} answers lacked something"
     state = state_of(share, low, limit)
     return _Found(n, [{"value": share, "low": low, "limit": limit, "n": n, "state": state, "words": said}])
-
-
-def _wilson(share: float, n: int, level: float) -> float:
-    """Return the lower end of Wilson's interval of a share (Wilson 1927)."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    middle = share + z * z / (2 * n)
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - spread) / (1 + z * z / n))
 
 
 def _silence(_rule: AlertRule, data: WindowData) -> _Found:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stackwright_features.arrow import microseconds
-from stackwright_journal.join import Joined, Maturity
+from stackwright_journal.joined import MATURED, SUPERSEDED, Joined, Maturity
 from stackwright_numerics.drift import Histogram, Limits, compare
 
 Period = Literal["day", "week", "month"]
@@ -21,7 +21,6 @@ DELAYS: Final = (1, 3, 7, 14, 30, 60, 90, 120, 180, 270, 365, 730)
 """Days at which :func:`delay_curve` is given."""
 
 _QUARTER_US: Final = 900_000_000
-_PLACES: Final = {kind: place for place, kind in enumerate(Maturity)}
 
 
 def cohorts(
@@ -109,11 +108,11 @@ def selection(joined: Joined, *, limits: Limits | None = None) -> dict[str, Any]
         against all, and ``state``. A state that is not ``"ok"`` says that metrics are those of a selection.
     """
     state = joined.states
-    asked = state != _PLACES[Maturity.SUPERSEDED]
+    asked = state != SUPERSEDED
     answers: NDArray[np.float64] = joined.table.column("prediction").fill_null(np.nan).to_numpy()
     if not asked.all():
         state, answers = state[asked], answers[asked]
-    matured = state == _PLACES[Maturity.MATURED]
+    matured = state == MATURED
     histogram = Histogram.of(answers)
     drift = compare(histogram, histogram.count(answers[matured]), limits)
     return {

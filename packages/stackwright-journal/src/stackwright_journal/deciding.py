@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stackwright_features.arrow import INSTANT
 from stackwright_journal.cohorts import Period, cohorts, delay_curve, selection
 from stackwright_journal.counting import ColumnCounts
-from stackwright_journal.join import Joined, Maturity
+from stackwright_journal.joined import MATURED, Joined
 from stackwright_journal.judging import JudgedRows, judged_states
 from stackwright_journal.maturity import TASKS, estimate
 from stackwright_journal.reading import FEATURE, ReadCounts, Span
@@ -35,7 +35,6 @@ __all__ = ["RULES", "Policy", "Rule", "decide"]
 SCHEMA: Final = 1
 
 _SLICES: Final = 20
-_MATURED: Final = list(Maturity).index(Maturity.MATURED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +218,7 @@ def _estimates(
         return []
     made = Span(start, end, "predicted_at" if joined.time == "predicted_at" else "asked_at").mask(table)
     versions, arms = (pc.unique(table.column(name)).to_pylist() for name in ("version", "arm"))
-    matured, found = joined.states == _MATURED, []
+    matured, found = joined.states == MATURED, []
     for version, arm in product(sorted(versions), sorted(arms, key=lambda arm: arm or "")):
         rows = made & _equal(table.column("version"), version) & _equal(table.column("arm"), arm)
         if policy.minimum <= np.count_nonzero(matured & rows) < np.count_nonzero(rows):

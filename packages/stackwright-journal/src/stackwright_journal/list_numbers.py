@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from stackwright_interfaces.errors import DataError
 from stackwright_journal.list_reading import ShownLists
 from stackwright_numerics import counterfactual, top_k
-from stackwright_numerics.intervals import Interval, means
+from stackwright_numerics.intervals import Interval, means, wilson
 
 PLACES: Final = 10
-_Z: Final = 1.959963984540054
 _DRAWS: Final = 300
 
 
@@ -79,10 +78,7 @@ def _rate(hits: int, n: int) -> dict[str, Any]:
     """Return a share with its Wilson interval."""
     if not n:
         return {"n": 0, "value": None, "low": None, "high": None}
-    share, room = hits / n, _Z**2 / n
-    middle = (share + room / 2) / (1 + room)
-    reach = _Z * float(np.sqrt(share * (1 - share) / n + room / (4 * n))) / (1 + room)
-    return {"n": n, "value": share, "low": max(0.0, middle - reach), "high": min(1.0, middle + reach)}
+    return {"n": n, **interval(wilson(hits / n, n))}
 
 
 def _by_position(shown: ShownLists) -> dict[str, Any]:

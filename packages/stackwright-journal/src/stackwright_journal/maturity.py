@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stackwright_journal.join import Followed, Joined, Maturity
+from stackwright_journal.joined import MATURED, Followed, Joined
 from stackwright_numerics import metrics
 
 METHOD: Final = "ipcw"
@@ -85,7 +85,7 @@ def estimate(joined: Joined, rows: NDArray[np.bool_], task: str, level: float) -
     if not followed.matured.any():
         return None
     weight, reach = _weights(followed)
-    chosen = rows & (joined.states == list(Maturity).index(Maturity.MATURED))
+    chosen = rows & (joined.states == MATURED)
     known = joined.table.select(_COLUMNS).filter(pa.array(chosen))
     columns = {name: known.column(name).cast(pa.float64()).fill_null(np.nan).to_numpy() for name in _COLUMNS}
     found = _score(task, columns, weight)

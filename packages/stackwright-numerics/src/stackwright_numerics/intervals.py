@@ -1,9 +1,11 @@
-"""Bootstrap intervals of means and ratios (Efron 1979), drawn over users or lists."""
+"""Intervals: of means and ratios by a bootstrap over users or lists (Efron 1979), of shares by a formula."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import sqrt
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -66,3 +68,12 @@ def bootstrap(
 def means(table: Floats, *, draws: int = DRAWS, level: float = LEVEL, seed: int = 7) -> list[Interval]:
     """Return an interval for the mean of each column."""
     return bootstrap(table, lambda sums: sums, draws=draws, level=level, seed=seed)
+
+
+def wilson(share: float, n: int, *, level: float = LEVEL) -> Interval:
+    """Return the interval of a share of n trials (Wilson 1927, Journal of the American Statistical Association 22)."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    room = z**2 / n
+    middle = (share + room / 2) / (1 + room)
+    reach = z * sqrt(share * (1 - share) / n + room / (4 * n)) / (1 + room)
+    return Interval(share, max(0.0, middle - reach), min(1.0, middle + reach))
