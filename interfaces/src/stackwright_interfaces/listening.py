@@ -46,7 +46,7 @@ def listening(host: str, port: int, backlog: int) -> Iterator[socket.socket]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
             sock.listen(backlog)
-        except (OSError, TypeError) as error:  # a TypeError is about a host that holds a NUL
+        except (OSError, TypeError, OverflowError) as error:  # a host that holds a NUL, a port beyond 65535
             where = f"address [{host}]:{port}" if ":" in host else f"address {host}:{port}"
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ServerError(where, f"cannot be used ({reason})", _remedy(error)) from error
@@ -57,6 +57,8 @@ def _remedy(error: Exception) -> str:
     match error:
         case OSError(errno=errno.EADDRINUSE):
             return "Stop what listens there, or set another port: [server] port = 0 takes a free one."
+        case OverflowError():
+            return "Set [server] port to a port from 0 to 65535."
         case PermissionError():
             return "Set [server] port to a port of 1024 or above, or allow this user the lower ones."
         case _:

@@ -76,6 +76,11 @@ def test_a_port_for_which_rights_are_missing_is_named(monkeypatch: pytest.Monkey
         pass
 
 
+def test_a_port_that_does_not_exist_is_told() -> None:
+    with pytest.raises(ServerError, match="a port from 0 to 65535"), listening("127.0.0.1", 65_536, 8):
+        pass
+
+
 def test_a_machine_without_that_kind_of_address_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_family: int) -> None:
         raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import uvicorn
@@ -11,7 +12,7 @@ import uvicorn
 from stackwright_console.application import application
 from stackwright_console.desk import Desk
 from stackwright_console.guard import Guard, is_loopback
-from stackwright_interfaces.listening import listening
+from stackwright_interfaces.listening import listening, url
 
 _LOCAL = ["127.0.0.1", "localhost"]
 _BACKLOG = 64
@@ -42,19 +43,12 @@ def console(
         ServerError: the address cannot be used.
     """
     guard = Guard(token, open_pages=is_loopback(host))
-    desk = Desk(folder, env)
-    with listening(host, port, _BACKLOG) as sock:
-        address = sock.getsockname()
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        url = f"http://{shown}:{address[1]}"
+    with closing(Desk(folder, env)) as desk, listening(host, port, _BACKLOG) as sock:
         hosts = _LOCAL if guard.open_pages else ["*"]
         config = uvicorn.Config(application(desk, guard, hosts), log_level="error", access_log=False, lifespan="off")
-        (ready or _tell)(url)
-        try:
-            uvicorn.Server(config).run(sockets=[sock])
-        finally:
-            desk.close()
+        (ready or _tell)(url(sock))
+        uvicorn.Server(config).run(sockets=[sock])
 
 
-def _tell(url: str) -> None:
-    sys.stderr.write(f"The console answers on {url} (stop with Ctrl-C)\n")
+def _tell(address: str) -> None:
+    sys.stderr.write(f"The console answers on {address} (stop with Ctrl-C)\n")
