@@ -90,6 +90,6 @@ def _number(environment: Mapping[str, str], variable: str, otherwise: int) -> in
     text = environment.get(variable, "")
     if not text:
         return otherwise
-    if not text.isdigit():
+    if not text.isdecimal():
         raise ServerError(f"environment {variable}", f"is {text!r}, no whole number", "Set a number, or unset it.")
     return int(text)

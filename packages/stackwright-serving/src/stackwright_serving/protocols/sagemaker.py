@@ -72,7 +72,7 @@ class Invocations:
         """``GET /execution-parameters``: how a batch transform may ask."""
         size = max(1, self._state.settings.max_body // _MEGABYTE - 1)  # SageMaker's megabytes are larger
         workers = os.environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
-        concurrent = int(workers) if workers.isdigit() and int(workers) else os.cpu_count() or 1
+        concurrent = int(workers) if workers.isdecimal() and int(workers) else os.cpu_count() or 1
         return answer({"MaxConcurrentTransforms": concurrent, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": size})
 
     async def __call__(self, exchange: Exchange) -> Response:

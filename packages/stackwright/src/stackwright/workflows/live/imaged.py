@@ -205,7 +205,7 @@ def run(project: Path) -> None:
 
 
 def _port(text: str) -> int:
-    if text and not text.isdigit():
+    if text and not text.isdecimal():
         raise UsageError("environment PORT", f"is {text!r}, no whole number", "Set a number, or unset it.")
     return int(text or PORT)
 
