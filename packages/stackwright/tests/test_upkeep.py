@@ -215,6 +215,12 @@ def test_a_push_is_there_at_once_on_both_paths(stack: Any, tmp_path: Path) -> No
     assert pa.table(stack.features.join("s@1", labels)).column("visits_1h").to_pylist() == [1, 0]
 
 
+def test_an_event_ends_at_a_line_feed_alone(stack: Any, tmp_path: Path) -> None:
+    event = {"id": 1, "seconds": 5.0, "page": "a", "at": NOON.isoformat(), "said": "one\u2028two\x85three"}
+    (tmp_path / "events.jsonl").write_text(json.dumps(event, ensure_ascii=False), encoding="utf-8")
+    assert stack.push("visits", tmp_path / "events.jsonl").data["added"] == 1
+
+
 def test_events_may_come_by_standard_input(
     stack: Any, tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,9 +120,9 @@ def push(stack: Stack, name: str, source: str) -> Outcome:
 
 def _read_lines(source: str) -> list[str]:
     if source == STANDARD_INPUT:
-        return sys.stdin.read().splitlines()
+        return sys.stdin.read().split("\n")
     try:
-        return Path(source).read_text(encoding="utf-8").splitlines()
+        return Path(source).read_text(encoding="utf-8").split("\n")
     except FileNotFoundError as error:
         raise UsageError(source, "no such file", "Check the path, or give - for standard input.") from error
     except (OSError, UnicodeDecodeError) as error:
