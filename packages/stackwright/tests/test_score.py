@@ -405,6 +405,29 @@ def test_a_bucket_takes_parts_or_an_object_and_gives_rows(
     storage.close()
 
 
+def test_objects_of_an_output_that_was_cut_off_do_not_stay(
+    stack: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: Callable[[], str]
+) -> None:
+    url = s3()
+    stack.score(source, url, keep=["number"], by=["kind"])
+
+    def dying(self: Any, key: str, data: bytes) -> str:
+        if key == "part-00003.parquet":
+            raise KeyboardInterrupt
+        return put(self, key, data)
+
+    storage = stack.context.storage(url)
+    put = type(storage).put_if_absent
+    with monkeypatch.context() as patched:
+        patched.setattr(type(storage), "put_if_absent", dying)
+        with pytest.raises(KeyboardInterrupt):
+            stack.score(source, url, keep=["number"])
+    assert "_SUCCESS" not in storage.list()
+    stack.score(source, url, keep=["number"])
+    assert list(storage.list()) == ["_SUCCESS", *[f"part-{number:05}.parquet" for number in range(6)]]
+    storage.close()
+
+
 def test_each_part_is_in_a_table_once_however_often_a_run_is_cut_off(
     stack: Any, source: Path, tmp_path: Path, expected: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,9 @@ SUCCESS: Final = "_SUCCESS"
 FINISHED: Final = "finished.json"
 """Of a job: which of several outputs have it."""
 
+_PENDING: Final = "_pending"
+"""What is being put there, and what of before is to go; as long as it is there, the output is not whole."""
+
 _STAGED: Final = "_scoring"
 
 
@@ -102,13 +105,13 @@ class FolderTarget(Target):
         """Rename the files, remove those of the output before, then say that it is whole."""
         with _told(self.place):
             files = _files(parts)
-            old, begun = self._read(SUCCESS), self._read("_pending")
+            old, begun = self._read(SUCCESS), self._read(_PENDING)
             stale = {*old.get("files", ()), *begun.get("stale", ())}
             if begun.get("job") == about["job"]:
                 names = sorted({*begun["files"], *files})
             else:
                 names, stale = sorted(files), {*stale, *begun.get("files", ())}
-            self._say({"job": about["job"], "files": names, "stale": sorted(stale)}, "_pending")
+            self._say({"job": about["job"], "files": names, "stale": sorted(stale)}, _PENDING)
             (self._path / SUCCESS).unlink(missing_ok=True)
             for name, file in files.items():
                 target = self._path / name
@@ -117,7 +120,7 @@ class FolderTarget(Target):
             for name in stale - {*names}:
                 _remove(self._path, name)
             self._say({**about, "files": names}, SUCCESS)
-            (self._path / "_pending").unlink(missing_ok=True)
+            (self._path / _PENDING).unlink(missing_ok=True)
             shutil.rmtree(self._path / _STAGED, ignore_errors=True)
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -143,16 +146,25 @@ class BucketTarget(Target):
     def finish(self, parts: Sequence[Path], about: Mapping[str, Any]) -> None:
         """Upload the parts, remove those of the output before, then say that it is whole."""
         files = _files(parts)
-        try:
-            before = json.loads(self._storage.get(SUCCESS).data)
-            self._storage.delete(SUCCESS)
-        except (ObjectNotFound, ValueError):
-            before = {}
+        stale = {*self._named(SUCCESS), *self._named(_PENDING)} - {*files}
+        self._say({"job": about["job"], "files": sorted({*files, *stale})}, _PENDING)
+        self._storage.delete(SUCCESS)
         for name, file in files.items():
             _put(self._storage, name, file.read_bytes())
-        for name in {*before.get("files", ())} - {*files}:
+        for name in stale:
             self._storage.delete(name)
-        _put(self._storage, SUCCESS, json.dumps({**about, "files": sorted(files)}, default=str).encode())
+        self._say({**about, "files": sorted(files)}, SUCCESS)
+        self._storage.delete(_PENDING)
+
+    def _named(self, key: str) -> Sequence[str]:
+        try:
+            found: Sequence[str] = json.loads(self._storage.get(key).data)["files"]
+        except (ObjectNotFound, ValueError, KeyError, TypeError):
+            return ()
+        return found
+
+    def _say(self, document: Mapping[str, Any], key: str) -> None:
+        _put(self._storage, key, json.dumps(document, default=str).encode())
 
     def close(self) -> None:
         """End the connections."""
