@@ -33,7 +33,7 @@ OWNER = """
 from stackwright import FLOAT64, STRING, Entity, FeatureView, Field, Source
 home = Entity(name="home", keys=(Field("home_id", STRING),))
 homes = FeatureView(
-    name="pricing/homes", entity=home, source=Source(event_time="changed_at"), owner="ada",
+    name="pricing/homes", entity=home, source=Source(event_time="changed_at", location="homes.csv"), owner="ada",
     fields=(Field("area", FLOAT64, description="living area"), Field("kind", STRING)),
 )
 private = FeatureView(

@@ -169,8 +169,9 @@ def _published(stack: Stack, own: Sequence[FeatureView], found: Namespace) -> Na
             raise DefinitionError(f"view {ref!r}", what, "Keep it until nobody imports it.")
         del kept[ref], lines[ref]
     changed = [f"withdrew {ref}" for ref in gone]
-    check_versions(found.definitions, imports.with_entities(own))
-    for view in own:
+    published = imports.with_entities(own)
+    check_versions(found.definitions, published)
+    for view in published.views:
         if kept.get(view.ref) != view:
             changed.append(f"published {view.ref}")
             line = {"project": project, "store": _store(stack), **_stamp(stack)}
