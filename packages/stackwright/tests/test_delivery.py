@@ -22,6 +22,7 @@ import stackwright
 from stackwright.assembly.project import Project
 from stackwright.cli.delivery import share
 from stackwright.workflows import journal
+from stackwright.workflows.live.endpoint import Endpoint
 from stackwright.workflows.live.process import serving
 from stackwright.workflows.versions.challengers import challenger_of
 from stackwright_interfaces.errors import ModelNotFound, PromotionRefused, UsageError
@@ -267,6 +268,12 @@ def champion(folder: Path, env: str) -> str | None:
     with quiet(folder, env) as stack:
         found = [model for model in stack.models().data["models"] if stack.champion in model["aliases"]]
         return found[0]["digest"] if found else None
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://127.0.0.1:port", "http://[::1", "127.0.0.1:8080"])
+def test_what_is_no_address_of_a_server_is_told(url: str) -> None:
+    with pytest.raises(UsageError, match="is no address of a server"):
+        Endpoint(url)
 
 
 def test_one_digest_goes_through_staging_to_production_and_back_where_it_does_not_hold(

@@ -16,6 +16,7 @@ from stackwright_interfaces.errors import ServerError, UsageError
 PURPOSE: Final = "X-Stackwright-Purpose"
 """Header of requests that are no real ones: ``test``. Their predictions are journaled with the arm ``test``."""
 
+_WRITE: Final = "Write http://HOST:PORT, say."
 _LARGEST: Final = 100_000_000
 
 
@@ -57,13 +58,17 @@ class Endpoint:
     """
 
     def __init__(self, url: str, *, token: str = "", timeout: float = 30.0) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"URL {url!r}", "is no address of a server", "Write http://HOST:PORT, say.")
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise UsageError(f"URL {url!r}", f"is no address of a server ({error})", _WRITE) from error
+        if parts.scheme not in ("http", "https") or not host:
+            raise UsageError(f"URL {url!r}", "is no address of a server", _WRITE)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
         self._path = parts.path.rstrip("/")
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self._connection = kind(host, port, timeout=timeout)
         self._headers = {PURPOSE: "test", **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def get(self, path: str) -> Reply:
