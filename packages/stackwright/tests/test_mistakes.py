@@ -369,7 +369,12 @@ def test_a_mistake_is_one_line_on_standard_error(project: Path, run: Any) -> Non
         ("predict home_id=0001 rooms=2 --at yesterday", "'yesterday' is no ISO 8601 time"),
         ("ingest homes", "the following arguments are required: SOURCE"),
         ("promot valuation", "invalid choice: 'promot'"),
+        ("predict home_id=0001 rooms=2 --at 0001-01-01T00:00:00+23:59", "is no ISO 8601 time"),
         ("serve --port high", "invalid int value: 'high'"),
+        ("backfill daily --from 2026-01-01 --to 2026-01-02 --step nan", "'nan' is no number of seconds above 0"),
+        ("watch --every -1", "'-1' is no number of seconds above 0"),
+        ("worth --days 1e10", "'1e10' is no number of days above 0, at most 36525"),
+        ("parity --rows 0", "'0' is no whole number from 1"),
         ("", "the following arguments are required: VERB"),
     ],
 )

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackwright.cli.verb import Options, Verb, open_stack, pairs
+from stackwright.cli.verb import Options, Verb, count, open_stack, pairs
 from stackwright_interfaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _verify_options(parser: argparse.ArgumentParser) -> None:
         "--p99-ms", type=float, metavar="MS", help="latency budget (default: that of [deploy]; 0 judges none)"
     )
     parser.add_argument(
-        "--requests", type=int, default=100, metavar="N", help="requests by which latency is judged (default: 100)"
+        "--requests", type=count, default=100, metavar="N", help="requests by which latency is judged (default: 100)"
     )
     parser.add_argument("--record", action="store_true", help="write into the journal what was found")
 

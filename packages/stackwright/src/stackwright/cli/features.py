@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stackwright.cli.verb import Options, Verb, open_stack, pairs, part_of_a_database, time
+from stackwright.cli.verb import Options, Verb, open_stack, pairs, part_of_a_database, seconds, time
 
 if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
@@ -61,7 +61,9 @@ def _backfill_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("view", metavar="VIEW", help="name or name@version of a computed view")
     parser.add_argument("--from", dest="start", type=time, required=True, metavar="TIME", help="where it starts")
     parser.add_argument("--to", dest="end", type=time, required=True, metavar="TIME", help="where it ends")
-    parser.add_argument("--step", type=float, metavar="SECONDS", help="an interval (default: the schedule's, or a day)")
+    parser.add_argument(
+        "--step", type=seconds, metavar="SECONDS", help="an interval (default: the schedule's, or a day)"
+    )
     parser.add_argument("--force", action="store_true", help="compute again what has the same inputs")
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from stackwright.cli.verb import Options, Verb, open_stack
+from stackwright.cli.verb import Options, Verb, days, open_stack
 
 if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
@@ -119,7 +119,7 @@ def _worth(options: Options) -> Outcome:
 
 def _worth_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs="*", metavar="WORDS", help="every word must be found")
-    parser.add_argument("--days", type=float, default=30.0, metavar="N", help="days of reads (default: 30.0)")
+    parser.add_argument("--days", type=days, default=30.0, metavar="N", help="days of reads (default: 30.0)")
 
 
 def _ablate(options: Options) -> Outcome:

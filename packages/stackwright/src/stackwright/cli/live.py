@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stackwright.cli.delivery import DELIVERY
-from stackwright.cli.verb import Options, Verb, items, one_model, open_stack, pairs, part_of_a_database, time
+from stackwright.cli.verb import Options, Verb, count, items, one_model, open_stack, pairs, part_of_a_database, time
 
 if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
@@ -59,7 +59,7 @@ def _recommend_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--like", metavar="ITEM", help="what is like it, whoever asks")
     parser.add_argument("--candidates", type=items, metavar="A,B", help="items to choose from, those of a search say")
-    parser.add_argument("-n", type=int, metavar="N", help="places (default: the blueprint's)")
+    parser.add_argument("-n", type=count, metavar="N", help="places (default: the blueprint's)")
     parser.add_argument("--at", type=time, metavar="TIME", help="the instant that is asked for (default: now)")
     parser.add_argument("--area", metavar="NAME", help="what area is asked for")
     parser.add_argument("--budget", type=float, metavar="AMOUNT", help="the most a price may be")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from stackwright.cli.verb import Options, Verb, one_model, open_stack, time
+from stackwright.cli.verb import Options, Verb, count, one_model, open_stack, seconds, time
 
 if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
@@ -30,7 +30,9 @@ def _parity_options(parser: argparse.ArgumentParser) -> None:
     one_model(parser)
     parser.add_argument("--since", type=time, metavar="TIME", help="first asked instant (default: the first)")
     parser.add_argument("--until", type=time, metavar="TIME", help="end of the window (default: now)")
-    parser.add_argument("--rows", type=int, default=1000, metavar="N", help="answers that are compared (default: 1000)")
+    parser.add_argument(
+        "--rows", type=count, default=1000, metavar="N", help="answers that are compared (default: 1000)"
+    )
     parser.add_argument(
         "--tolerance", type=float, default=1e-5, metavar="X", help="by which a prediction may differ (default: 1e-05)"
     )
@@ -55,7 +57,7 @@ def _watch_options(parser: argparse.ArgumentParser) -> None:
     one_model(parser)
     parser.add_argument("--once", action="store_true", help="one round, for a scheduler")
     parser.add_argument(
-        "--every", type=float, default=300.0, metavar="SECONDS", help="pause between two rounds (default: 300.0)"
+        "--every", type=seconds, default=300.0, metavar="SECONDS", help="pause between two rounds (default: 300.0)"
     )
     parser.add_argument("--dry-run", action="store_true", help="tell what an alert calls for, and do not do it")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stackwright_interfaces.errors import UsageError
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from stackwright.workflows.outcome import Outcome
 
 Options = argparse.Namespace
+
+_DAY: Final = 86_400.0
+_CENTURY: Final = 36_525.0
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,42 @@ def time(text: str) -> datetime:
     """Return an instant given as ISO 8601; without an offset it is UTC."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment.astimezone(UTC)  # near the ends of the calendar there is no such instant
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time, 2025-03-01T00:00:00Z say") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds: more than none, at most a century."""
+    return _lasting(text, "seconds", _CENTURY * _DAY)
+
+
+def days(text: str) -> float:
+    """Return a time in days: more than none, at most a century."""
+    return _lasting(text, "days", _CENTURY)
+
+
+def _lasting(text: str, unit: str, longest: float) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= longest:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of {unit} above 0, at most {longest:.0f}")
+    return found
+
+
+def count(text: str) -> int:
+    """Return a number of things: a whole one, at least 1."""
+    try:
+        found = int(text)
+    except ValueError:
+        found = 0
+    if found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return found
 
 
 def items(text: str) -> list[str]:
