@@ -65,7 +65,7 @@ class Address:
         self._secrets = _secrets(url)
         self.backend: Final = self._url.get_backend_name()
         port = f":{url.port}" if url.port else ""
-        self.where: Final = " ".join(part for part in (self.backend, f"{url.host or ''}{port}/{url.database or ''}"))
+        self.where: Final = f"{self.backend} {url.host or ''}{port}/{url.database or ''}"
         if self.backend == "sqlite":
             self._check_file(makes=makes)
 
