@@ -7,11 +7,9 @@ import glob
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.fs
 
 from stackwright.workflows.rows.csv_rows import File, Stream, read_csv
 from stackwright_interfaces.errors import DataError, UsageError
@@ -19,14 +17,8 @@ from stackwright_interfaces.types import Type
 
 BATCH_ROWS: Final = 65_536
 
-_SCAN: Final = ds.ParquetFragmentScanOptions(
-    pre_buffer=False, use_buffered_stream=True, page_checksum_verification=True
-)
-_PARQUET: Final = ds.ParquetFileFormat(default_fragment_scan_options=_SCAN)
-_ARROW: Final = ds.IpcFileFormat()
-_FORMATS: Final[Mapping[str, Any]] = {".parquet": _PARQUET, ".arrow": _ARROW, ".feather": _ARROW, ".csv": None}
-
-READABLE: Final = tuple(_FORMATS)
+ARROW: Final = (".arrow", ".feather")
+READABLE: Final = (".parquet", *ARROW, ".csv")
 """Suffixes of files that can be read."""
 
 
@@ -49,7 +41,7 @@ def find(source: str) -> Found:
     if path.is_dir():
         return chosen([File(file, str(file)) for file in sorted(path.rglob("*")) if file.is_file()], source, path)
     if path.exists():
-        return Found([File(path, str(path))]) if _suffix(path) in _FORMATS else _unknown(source, path)
+        return Found([File(path, str(path))]) if suffix(path) in READABLE else _unknown(source, path)
     names = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []  # noqa: PTH207 -- absolute too
     if not names:
         raise UsageError(source, "no file fits" if glob.has_magic(source) else "no such file", "Check the path.")
@@ -62,8 +54,8 @@ def chosen(files: Sequence[File], source: str, root: Path | None) -> Found:
     Raises:
         UsageError: there is none, or they are of several kinds.
     """
-    readable = [file for file in files if _suffix(file.path) in _FORMATS and not _passed_over(file.path, root)]
-    kinds = sorted({_suffix(file.path) for file in readable})
+    readable = [file for file in files if suffix(file.path) in READABLE and not _passed_over(file.path, root)]
+    kinds = sorted({suffix(file.path) for file in readable})
     if not kinds:
         raise UsageError(source, "it holds no file that can be read", f"Give files that end in {_listed(READABLE)}.")
     if len(kinds) > 1 and kinds != [".arrow", ".feather"]:
@@ -85,7 +77,8 @@ def _listed(names: Sequence[str], last: str = "or") -> str:
     return f" {last} ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
-def _suffix(path: Path) -> str:
+def suffix(path: Path) -> str:
+    """Return what tells the kind of a file."""
     return path.suffix.lower()
 
 
@@ -103,81 +96,37 @@ def read(
     Raises:
         DataError: one is damaged, lacks a column that others have, or a value is not of the declared type.
     """
-    if _suffix(found.files[0].path) == ".csv":
+    if suffix(found.files[0].path) == ".csv":
         return _read_csvs(found.files, declared, nulls)
-    return _read_columns(found, needed)
+    from stackwright.workflows.rows.column_files import read_columns  # brings pandas along: a fifth of a second
+
+    return read_columns(found, needed)
 
 
 def _read_csvs(files: Sequence[File], declared: Mapping[str, Type], nulls: Sequence[str]) -> Stream:
     def opened(file: File) -> Stream:
-        with _told(file):
+        with told(file):
             return read_csv(file, declared, nulls)
 
     schema = opened(files[0]).schema
     for file in files[1:]:
-        _same_columns(file, opened(file).schema.names, schema.names, files[0])
+        same_columns(file, opened(file).schema.names, schema.names, files[0])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in files:
-            with _told(file):
+            with told(file):
                 for batch in opened(file).batches:
                     yield batch.select(schema.names)
 
     return Stream(schema, batches())
 
 
-def _read_columns(found: Found, needed: Collection[str]) -> Stream:
-    files = found.files
-    format_ = _FORMATS[_suffix(files[0].path)]
-    schemas = [_inspect(file, format_) for file in files]
-    every = ds.dataset(
-        [str(file.path) for file in files],
-        format=format_,
-        partitioning=ds.partitioning(flavor="hive") if found.root else None,
-        partition_base_dir=str(found.root) if found.root else None,
-    )
-    schema = _united(files, schemas)
-    for field in every.schema:
-        schema = schema if field.name in schema.names else schema.append(field)
-    columns = [name for name in schema.names if name in needed] if needed and {*needed} <= {*schema.names} else None
-    asked = {*(columns or schema.names)}
-    for file, names in zip(files, (one.names for one in schemas), strict=True):
-        inside = [name for name in schemas[0].names if name in asked]
-        _same_columns(file, [name for name in names if name in asked], inside, files[0])
-    taken = schema if columns is None else pa.schema([schema.field(name) for name in columns], schema.metadata)
-    return Stream(taken, _scanned(files, every, schema, taken))
+def same_columns(file: File, names: Collection[str], expected: Collection[str], first: File) -> None:
+    """Hold the columns of a file to those of the first.
 
-
-def _scanned(files: Sequence[File], every: Any, schema: pa.Schema, taken: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for file, fragment in zip(files, every.get_fragments(), strict=True):
-        with _told(file):
-            yield from fragment.to_batches(
-                schema=schema, columns=taken.names, batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1
-            )
-
-
-def _inspect(file: File, format_: Any) -> pa.Schema:
-    with _told(file):
-        schema: pa.Schema = format_.inspect(str(file.path), pyarrow.fs.LocalFileSystem())
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
-        raise DataError(file.shown, f"column {twice[0]!r} is there twice", "Remove or rename one of them.")
-    return schema
-
-
-def _united(files: Sequence[File], schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """Return a schema that holds what each file holds."""
-    united = schemas[0]
-    for file, schema in zip(files[1:], schemas[1:], strict=True):
-        try:
-            united = pa.unify_schemas([united, schema], promote_options="permissive")
-        except pa.ArrowException as error:
-            found = f"its columns do not go with those of {files[0].shown} ({first_line(error)})"
-            raise DataError(file.shown, found, "Give a column the same type in every file.") from error
-    return united
-
-
-def _same_columns(file: File, names: Collection[str], expected: Collection[str], first: File) -> None:
+    Raises:
+        DataError: one of them has a column that the other lacks.
+    """
     for lacking, one, other in (({*expected} - {*names}, file, first), ({*names} - {*expected}, first, file)):
         if lacking:
             found = f"column {min(lacking)!r} is missing, and {other.shown} has it"
@@ -185,12 +134,16 @@ def _same_columns(file: File, names: Collection[str], expected: Collection[str],
 
 
 @contextmanager
-def _told(file: File) -> Iterator[None]:
-    """Name the file that cannot be read."""
+def told(file: File) -> Iterator[None]:
+    """Name the file that cannot be read.
+
+    Raises:
+        DataError: it is damaged.
+    """
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error) as error:
-        kind = ", as an Arrow file" if _FORMATS[_suffix(file.path)] is _ARROW else ""
+        kind = ", as an Arrow file" if suffix(file.path) in ARROW else ""
         todo = f"Was it cut off, or altered? Mend or export the file again{kind}."
         raise DataError(file.shown, f"cannot be read ({first_line(error)})", todo) from error
 
