@@ -784,18 +784,18 @@ def test_a_client_that_leaves_frees_its_place(server: Any, kit: Any) -> None:
 
 SHIFTED = """
 import datetime, os, pathlib
-from stackwright.workflows.live import serve
+from stackwright.workflows.live import application as live
 
 def clock():
     back = pathlib.Path(os.environ["SHIFT"]).exists()
     return datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1 if back else 0)
 
-class Shifted(serve.Stack):
+class Shifted(live.Stack):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, clock=clock, **options)
 
-serve.Stack = Shifted
-application = serve.application
+live.Stack = Shifted
+application = live.application
 """
 SERVE_SHIFTED = """
 import sys

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.outcome import Table
+from stackwright.workflows.versions.champions import trained_names
 from stackwright.workflows.versions.models import models as listed
 from stackwright.workflows.versions.models import promote, rollback
 from stackwright.workflows.versions.resolving import find

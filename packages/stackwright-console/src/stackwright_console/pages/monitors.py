@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.monitoring.decisions import decisions
 from stackwright.workflows.outcome import Table
+from stackwright.workflows.versions.champions import trained_names
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Link, Page, Section, State, to, with_cells
 from stackwright_console.pages import lists

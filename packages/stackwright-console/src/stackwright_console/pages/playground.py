@@ -7,8 +7,9 @@ from typing import Any
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.predict import predict
-from stackwright.workflows.live.scoring import scorer, trained_names
+from stackwright.workflows.live.scoring import scorer
 from stackwright.workflows.outcome import Table
+from stackwright.workflows.versions.champions import trained_names
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Field, Form, Page, Section, to
 from stackwright_console.pages.lists import asked_for_list

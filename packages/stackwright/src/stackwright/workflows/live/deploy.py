@@ -18,8 +18,9 @@ from stackwright.workflows.identity import who
 from stackwright.workflows.live import verification, verify
 from stackwright.workflows.live.endpoint import Endpoint
 from stackwright.workflows.live.endpoint_checks import Checked
-from stackwright.workflows.live.scoring import resolve, trained_names
+from stackwright.workflows.live.scoring import resolve
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.versions.champions import trained_names
 from stackwright.workflows.versions.evidence import evidence_of, gates_of
 from stackwright.workflows.versions.models import promote, remove, rollback
 from stackwright.workflows.versions.resolving import pointed

@@ -24,9 +24,9 @@ from stackwright.assembly.project import write_json
 from stackwright.assembly.requirements import pinned, unpublished
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.imaged import APPLICATION, CONTENT, FORMAT, MODELS, PORT, serving
-from stackwright.workflows.live.registry_source import champions, promoted
 from stackwright.workflows.live.serve import METRICS, PLAN
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.versions.champions import champions, promoted
 from stackwright_interfaces.errors import BlueprintError, ModelNotFound, ProjectError, UsageError
 from stackwright_interfaces.model import Manifest, ModelFormat
 from stackwright_interfaces.plugin import AdapterSpec, Capability

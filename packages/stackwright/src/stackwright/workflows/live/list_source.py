@@ -9,6 +9,7 @@ from stackwright.assembly.recommender_part import RecommenderPart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.registry_source import Registered
 from stackwright.workflows.recommending.loading import format_factory
+from stackwright.workflows.versions.champions import recommender_names
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.lists import ListOptions, LoadedLists, SessionReader
@@ -16,11 +17,6 @@ from stackwright_serving.probe import probe
 
 if TYPE_CHECKING:
     from stackwright.workflows.live.worker import Guard
-
-
-def names(stack: Stack) -> list[str]:
-    """Return the recommenders of the blueprint."""
-    return list(stack.blueprint.recommenders)
 
 
 class ListsFromRegistry(Registered):
@@ -33,7 +29,7 @@ class ListsFromRegistry(Registered):
     """
 
     def __init__(self, stack: Stack, guard: Guard, *, probe_seconds: float, stale: float) -> None:
-        super().__init__(stack, names, stack.project.state / "served_lists.json")
+        super().__init__(stack, recommender_names, stack.project.state / "served_lists.json")
         self._guard = guard
         self._probe_seconds = probe_seconds
         self._stale = stale

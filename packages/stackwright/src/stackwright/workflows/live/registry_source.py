@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.scoring import load, model_names, scorer_of
+from stackwright.workflows.live.scoring import load, scorer_of
 from stackwright.workflows.versions.challengers import challenger_of
-from stackwright_interfaces.errors import ModelNotFound, StackwrightError
-from stackwright_interfaces.model import ModelRef
+from stackwright.workflows.versions.champions import champions, model_names
+from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.registry import ModelVersion
 
 if TYPE_CHECKING:
@@ -27,22 +27,6 @@ REMEMBERED: Final = "remembered"
 """Generation of what was served last, while the registry cannot be asked."""
 
 log = logging.getLogger("stackwright.serving")
-
-
-def promoted(stack: Stack) -> dict[str, ModelVersion]:
-    """Return the champion of each model that has one: those of the blueprint, or all where it names none."""
-    return champions(stack, model_names(stack))
-
-
-def champions(stack: Stack, names: Iterable[str]) -> dict[str, ModelVersion]:
-    """Return the champion of each name that has one."""
-    found = {}
-    for name in names:
-        try:
-            found[name] = stack.registry.resolve(ModelRef(name, alias=stack.champion))
-        except ModelNotFound:
-            continue
-    return found
 
 
 class Registered:

@@ -8,6 +8,7 @@ from stackwright.assembly.model_part import is_data_service
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets import own_data
 from stackwright.workflows.datasets.request_store import RequestStore
+from stackwright.workflows.versions.champions import model_names
 from stackwright.workflows.versions.resolving import refuse_lists
 from stackwright_interfaces.errors import ModelError, ModelNotFound, UsageError
 from stackwright_interfaces.model import Manifest, ModelRef
@@ -35,18 +36,6 @@ def resolve(stack: Stack, ref: str | None) -> ModelVersion:
     except ModelNotFound as error:
         todo = error.todo or f"Run: stackwright train, then: stackwright promote {parsed.name}"
         raise ModelNotFound(error.where, error.found, todo) from error
-
-
-def model_names(stack: Stack) -> list[str]:
-    """Return the models of the blueprint; of a blueprint that names nothing, all that are published."""
-    if stack.blueprint.models or stack.blueprint.recommenders:
-        return list(stack.blueprint.models)
-    return sorted({version.name for version in stack.registry.history()[0]})
-
-
-def trained_names(stack: Stack) -> list[str]:
-    """Return the models and recommenders of the blueprint; of one that names nothing, all that are published."""
-    return list(stack.blueprint.trained) or model_names(stack)
 
 
 def _only(stack: Stack) -> str:

@@ -1,33 +1,23 @@
-"""Serving: the plan of an application that crosses into worker processes, and what each worker makes of it."""
+"""Serving: the plan of an application that crosses into worker processes."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import sys
 import threading
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from stackwright.assembly import serving_part
 from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.list_source import ListsFromRegistry
-from stackwright.workflows.live.list_source import names as list_names
-from stackwright.workflows.live.registry_source import RegistrySource, champions, promoted
-from stackwright.workflows.live.worker import Worker, identity, log_as, settle
+from stackwright.workflows.live.logs import identity, log_as
+from stackwright.workflows.versions.champions import champions, promoted, recommender_names
 from stackwright_interfaces.errors import ModelNotFound, ProjectError
 from stackwright_interfaces.server import App
 
-if TYPE_CHECKING:
-    from stackwright_serving.app import Application
-    from stackwright_serving.metrics import Metrics
-    from stackwright_serving.state import State
-
-FACTORY: Final = "stackwright.workflows.live.serve:application"
+FACTORY: Final = "stackwright.workflows.live.application:application"
 PLAN: Final = "STACKWRIGHT_PLAN"
 ENDS_WITH_STDIN: Final = "STACKWRIGHT_ENDS_WITH_STDIN"
 METRICS: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -42,7 +32,7 @@ def serve(stack: Stack) -> None:
         ProjectError: the project cannot be written.
         BlueprintError: a token cannot be read.
     """
-    if not promoted(stack) and not champions(stack, list_names(stack)):
+    if not promoted(stack) and not champions(stack, recommender_names(stack)):
         todo = "Run: stackwright train, then: stackwright promote NAME"
         raise ModelNotFound("registry", "no model of this blueprint is promoted", todo)
     settings = serving_part.settings(stack.blueprint.serving, stack.project.folder)
@@ -85,34 +75,3 @@ def _end_with_stdin() -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def application() -> Application:
-    """Return the application of the plan that the environment names. Opens nothing until its lifespan starts."""
-    from stackwright_serving.app import create_app
-
-    return create_app(_open, settle)
-
-
-def _open(opened: AsyncExitStack, metrics: Metrics) -> State:
-    plan: dict[str, Any] = json.loads(Path(os.environ[PLAN]).read_text(encoding="utf-8"))
-    stack = opened.enter_context(Stack(plan["project"], env=plan["env"], read_only=True))
-    return opened_state(stack, plan["blueprint"], opened, metrics)
-
-
-def opened_state(stack: Stack, blueprint: str, opened: AsyncExitStack, metrics: Metrics) -> State:
-    """Return what a worker answers with: the champions in the registry.
-
-    Args:
-        stack: opened for reading.
-        blueprint: digest of the plan the server was started with.
-        opened: closes what is opened here.
-        metrics: of the application.
-    """
-    worker = Worker(stack, blueprint, opened, metrics)
-    settings = worker.settings
-    source = RegistrySource(stack, worker.guarded, probe_seconds=settings.probe)
-    if not list_names(stack):
-        return worker.state(source)
-    lists = ListsFromRegistry(stack, worker.guarded, probe_seconds=settings.probe, stale=settings.stale_lists)
-    return worker.state(source, lists)

@@ -14,10 +14,11 @@ from stackwright.workflows.live import verification
 from stackwright.workflows.live.endpoint import Endpoint
 from stackwright.workflows.live.endpoint_checks import Checked, Expected, Held
 from stackwright.workflows.live.list_checks import ExpectedLists
-from stackwright.workflows.live.scoring import resolve, trained_names
+from stackwright.workflows.live.scoring import resolve
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.recommending.loading import load
 from stackwright.workflows.rows.arguments import parse_value
+from stackwright.workflows.versions.champions import trained_names
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import BlueprintError, ModelNotFound, ServerError
 from stackwright_interfaces.model import Manifest

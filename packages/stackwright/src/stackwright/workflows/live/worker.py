@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from stackwright.assembly import serving_part
-from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
+from stackwright.workflows.live.logs import identity, log_as
 from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
 
@@ -225,20 +225,3 @@ class JournalSink:
                 arm=answered.arm,
             )
         )
-
-
-def identity(stack: Stack, name: str, blueprint: str) -> dict[str, str]:
-    """Return what logs and traces say of a server.
-
-    Args:
-        name: of the service; without it the blueprint's.
-        blueprint: digest of the plan, whose beginning is the version.
-    """
-    return {"service.name": name or stack.blueprint.name, "service.version": blueprint.partition(":")[2][:12]}
-
-
-def log_as(fields: Mapping[str, str], level: str) -> None:
-    """Send the logs of this process to standard error, as JSON lines that hold these fields."""
-    from stackwright_serving.logs import configure
-
-    configure(logging.getLevelNamesMapping()[level.upper()], redact=redact, fields=fields)

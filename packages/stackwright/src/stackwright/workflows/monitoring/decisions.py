@@ -7,8 +7,8 @@ from typing import Any
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.versions.champions import trained_names
 from stackwright_interfaces.errors import UsageError
 from stackwright_journal.decisions import Event
 from stackwright_journal.records import rfc3339

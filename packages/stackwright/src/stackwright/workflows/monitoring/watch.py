@@ -19,7 +19,6 @@ from stackwright.assembly.locking import held
 from stackwright.assembly.secrets import redact
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright.workflows.live.scoring import trained_names
 from stackwright.workflows.monitoring.actions import perform
 from stackwright.workflows.monitoring.destinations import Notice, destinations, send
 from stackwright.workflows.monitoring.looking import looked_at
@@ -27,6 +26,7 @@ from stackwright.workflows.monitoring.looking_at_lists import looked_at_lists
 from stackwright.workflows.monitoring.rules import ended, rules_for
 from stackwright.workflows.monitoring.subject import champions
 from stackwright.workflows.outcome import Outcome, Table, finite
+from stackwright.workflows.versions.champions import trained_names
 from stackwright_interfaces.errors import MonitorError, StackwrightError
 from stackwright_journal.alert_rules import AlertRule
 from stackwright_journal.alerting import FAILED, SENDING, SENT, Situation, changes, due_action, due_notices

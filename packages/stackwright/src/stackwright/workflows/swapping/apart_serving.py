@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from stackwright.assembly.blueprint import Blueprint
 from stackwright.assembly.project import Project, write_json
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.live.serve import METRICS, PLAN, opened_state
+from stackwright.workflows.live.application import opened_state
+from stackwright.workflows.live.serve import METRICS, PLAN
 from stackwright.workflows.live.worker import settle
 from stackwright_interfaces.server import App
 

@@ -18,8 +18,6 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.live.endpoint import Endpoint, Reply
 from stackwright.workflows.live.endpoint_checks import Expected, Held, tensors
 from stackwright.workflows.live.list_checks import ExpectedLists
-from stackwright.workflows.live.list_source import names as list_names
-from stackwright.workflows.live.registry_source import champions, promoted
 from stackwright.workflows.live.verify import expectation, json_value
 from stackwright.workflows.swapping.answers import Answers
 from stackwright.workflows.swapping.apart_serving import planned
@@ -27,6 +25,7 @@ from stackwright.workflows.swapping.questions import ASKED, Questions, recorded
 from stackwright.workflows.swapping.scratch import Scratch
 from stackwright.workflows.swapping.trial import Workload, now
 from stackwright.workflows.training.usage import memory_below
+from stackwright.workflows.versions.champions import champions, promoted, recommender_names
 from stackwright_interfaces.errors import ModelNotFound, ServerError
 from stackwright_interfaces.plugin import Progress
 from stackwright_interfaces.server import App, Server
@@ -161,7 +160,7 @@ def record(stack: Stack) -> ServerWorkload:
     Raises:
         ModelNotFound: nothing is promoted.
     """
-    versions = {**promoted(stack), **champions(stack, list_names(stack))}
+    versions = {**promoted(stack), **champions(stack, recommender_names(stack))}
     if not versions:
         todo = "Run: stackwright train, then: stackwright promote NAME"
         raise ModelNotFound("registry", "no model of this blueprint is promoted", todo)
