@@ -1,4 +1,4 @@
-"""Wheels of two small adapters, each of which needs another version of one package: no environment can hold both."""
+"""Wheels of small adapters: two that need other versions of one package, and one of a vendor as it is published."""
 
 from __future__ import annotations
 
@@ -101,6 +101,29 @@ class Page(Monitor):
         return MonitorResult(page=out / "page.html", files=(out / "page.html",), findings={"rows": list(rows)})
 """
 
+DETECTOR: Final = """
+import json
+from importlib.metadata import version
+import pyarrow as pa
+from alibi_detect.cd import KSDrift
+from stackwright_interfaces.monitor import Monitor, MonitorResult
+
+class Tests(Monitor):
+    def __init__(self, config, context):
+        pass
+
+    def compare(self, reference, current, signature, out):
+        sides = [pa.table(side) for side in (reference, current)]
+        names = [field.name for field in signature.inputs]
+        learned, seen = (side.select(names).to_pandas().to_numpy() for side in sides)
+        found = KSDrift(learned, p_val=0.01).predict(seen, drift_type="feature", return_p_val=True)["data"]
+        out.mkdir(parents=True, exist_ok=True)
+        page = out / "page.html"
+        page.write_text(f"<html>alibi-detect {version('alibi-detect')}, numpy {version('numpy')}</html>")
+        drifted = {name: bool(far) for name, far in zip(names, found["is_drift"], strict=True)}
+        return MonitorResult(page=page, files=(page,), findings=drifted)
+"""
+
 
 def wheel(folder: Path, name: str, needs: str, offers: str, adapter: str, *, version: str = "0.1.0") -> None:
     """Write a wheel: https://packaging.python.org/en/latest/specifications/binary-distribution-format/."""
@@ -123,10 +146,14 @@ def wheel(folder: Path, name: str, needs: str, offers: str, adapter: str, *, ver
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both wheels."""
+    """A folder with all wheels."""
     folder = tmp_path_factory.mktemp("wheels")
     wheel(folder, "older", "iniconfig==2.0.0", TRAINS, TRAINER)
     wheel(folder, "newer", "iniconfig==2.1.0", '(spec(Monitor, MONITOR, "Page"),)', MONITOR)
+    numpy_1 = "pyarrow<26"  # later ones are built for numpy 2, and do not say so
+    wheel(
+        folder, "alibi", f"alibi-detect>=0.12\nRequires-Dist: {numpy_1}", '(spec(Monitor, MONITOR, "Tests"),)', DETECTOR
+    )
     return folder
 
 
