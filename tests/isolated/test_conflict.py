@@ -203,7 +203,16 @@ def test_check_explains_how_an_environment_differs_from_its_lock(
     ]
 
 
-def test_a_part_of_the_live_path_cannot_be_isolated(project: Path, tmp_path: Path) -> None:
-    (tmp_path / "blueprint.toml").write_text('name = "x"\nregistry = { adapter = "files", isolated = true }\n')
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ('registry = { adapter = "files", isolated = true }', "it is asked row by row, or by processes of their own"),
+        ('[feature_store]\nadapter = "feast"\nisolated = true', "answers in the process that serves, and calls"),
+    ],
+)
+def test_a_part_of_the_live_path_cannot_be_isolated(tmp_path: Path, part: str, why: str) -> None:
+    (tmp_path / "blueprint.toml").write_text(f'name = "x"\n{part}\n')
     (found,) = problems(run("check", "--project", tmp_path))
     assert "a part of this slot cannot be isolated" in found
+    assert why in found
+    assert "set it where it can be said: offline, trainer, monitor" in found

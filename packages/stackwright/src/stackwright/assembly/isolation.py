@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 SLOTS: Final = ("offline", "trainer", "monitor")
 """The slots whose parts may be isolated: those of the batch path."""
 
+_LIVE: Final = "it is asked row by row, or by processes of their own"
+_WHY: Final = {
+    "feature_store": "a whole feature store answers in the process that serves, and calls the functions of the project",
+}
+
 FACTORY: Final = "stackwright_isolated.parts:build"
 FACTORY_FROM_TEXT: Final = "stackwright_isolated.parts:build_from_text"
 
@@ -53,8 +58,8 @@ class Isolation:
             PluginError: its environment is not made, or offers no such adapter, or one written to another contract.
         """
         if slot.partition(":")[0] not in SLOTS:
-            todo = f"Take out isolated; of {', '.join(SLOTS)} it can be said."
-            raise BlueprintError(part.where, "a part of this slot cannot be isolated", todo)
+            todo = f"Take out isolated, and set it where it can be said: {', '.join(SLOTS)}."
+            raise BlueprintError(part.where, f"a part of this slot cannot be isolated: {_WHY.get(slot, _LIVE)}", todo)
         spec = self.offered(slot, part, provides, part.adapter)
         if spec is None:
             problems = self.environment(slot, part).description["problems"]
