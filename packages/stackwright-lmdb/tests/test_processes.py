@@ -109,8 +109,8 @@ def test_two_writing_processes_take_turns_and_the_newest_rows_stay(store: LMDBOn
 def test_a_writer_that_waits_in_vain_names_who_holds_the_lock(open_store: OpenStore, start: Start) -> None:
     holder = start(
         """
-from stackwright_lmdb.lock import WriterLock
-with WriterLock(folder / "online.lmdb").hold(10):
+from stackwright_interfaces.writer_lock import WriterLock
+with WriterLock(folder / "online.lmdb.writer").hold(10):
     print("held", flush=True)
     sys.stdin.readline()
 """

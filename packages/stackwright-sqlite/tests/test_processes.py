@@ -104,8 +104,8 @@ def test_a_writer_that_waits_in_vain_names_who_holds_the_lock(
 ) -> None:
     holder = start(
         """
-from stackwright_sqlite.lock import WriterLock
-with WriterLock(folder / "online.db").hold(10):
+from stackwright_interfaces.writer_lock import WriterLock
+with WriterLock(folder / "online.db.lock").hold(10):
     print("held", flush=True)
     sys.stdin.readline()
 """

@@ -11,10 +11,10 @@ from typing import TypeAlias, TypeVar
 import lmdb
 
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_lmdb import layout
 from stackwright_lmdb.environment import needed_length, shared_environment
 from stackwright_lmdb.failures import closed, translate, translate_os
-from stackwright_lmdb.lock import WriterLock
 from stackwright_lmdb.plugin import LMDBConfig
 
 _T = TypeVar("_T")
@@ -29,7 +29,8 @@ class Writer:
         self._shared.use()
         self._path = self._shared.path
         self._config = config
-        self._lock = WriterLock(self._path)
+        # LMDB has a lock of its own, which it waits for without end, and which does not tell who holds it.
+        self._lock = WriterLock(self._path.with_name(f"{self._path.name}.writer"))
         self._closed = False
 
     def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:

@@ -53,14 +53,6 @@ def translate(error: sqlite3.Error, path: Path) -> FeatureStoreError:
     return FeatureStoreError(str(path), f"{found} ({error})", todo)
 
 
-def translate_os(error: OSError, path: Path) -> FeatureStoreError:
-    """Return the error to raise for one of the file system's."""
-    found = f"cannot be made or locked ({error.strerror or error})"
-    return FeatureStoreError(
-        str(error.filename or path), found, "Check the folder, its rights and the room on the disk."
-    )
-
-
 def timed_out(path: Path) -> StoreTimeout:
     """Return the error for a read that took too long."""
     return StoreTimeout(

@@ -15,10 +15,10 @@ from typing import Final
 
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_sqlite import schema
 from stackwright_sqlite.connections import Connection, file_identity, open_to_write
 from stackwright_sqlite.failures import closed, primary_code, translate
-from stackwright_sqlite.lock import WriterLock
 from stackwright_sqlite.numbers import numbers_of
 from stackwright_sqlite.plugin import SQLiteConfig
 
@@ -35,7 +35,7 @@ class Writer:
     def __init__(self, path: Path, config: SQLiteConfig) -> None:
         self._path = path
         self._config = config
-        self._lock = WriterLock(path)
+        self._lock = WriterLock(path.with_name(f"{path.name}.lock"))
         self._process = os.getpid()
         self._threads = threading.Lock()
         self._connection: Connection | None = None

@@ -1,4 +1,4 @@
-"""One writer at a time, among threads and processes."""
+"""One writer of a file at a time, among threads and processes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Final
 
 from stackwright_interfaces.errors import FeatureStoreError
-from stackwright_sqlite.failures import translate_os
 
 _FIRST_PAUSE: Final = 0.001
 _LONGEST_PAUSE: Final = 0.05
 
 
 class WriterLock:
-    """An advisory lock on ``PATH.lock``; the kernel releases it when its holder dies."""
+    """An advisory lock, which the kernel releases when its holder dies.
+
+    Args:
+        path: the file of the lock; made, with its folder, where it is not there.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
+        self._path = path
 
     @contextmanager
     def hold(self, timeout: float) -> Iterator[None]:
@@ -37,7 +40,7 @@ class WriterLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise translate_os(error, self._path) from error
+            raise self._failed(error) from error
         try:
             self._wait(descriptor, timeout)
             yield
@@ -58,7 +61,7 @@ class WriterLock:
                 if time.monotonic() >= deadline:
                     raise self._held(descriptor, timeout) from None
             except OSError as error:
-                raise translate_os(error, self._path) from error
+                raise self._failed(error) from error
             else:
                 return
             time.sleep(pause)
@@ -68,3 +71,8 @@ class WriterLock:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
         found = f"process {holder} has been writing for more than {round(timeout, 1):g} s"
         return FeatureStoreError(str(self._path), found, "Wait for it or end it, or raise lock_timeout.")
+
+    def _failed(self, error: OSError) -> FeatureStoreError:
+        found = f"cannot be made or locked ({error.strerror or error})"
+        todo = "Check the folder, its rights and the room on the disk."
+        return FeatureStoreError(str(error.filename or self._path), found, todo)
