@@ -98,6 +98,15 @@ def test_a_rollback_does_not_go_back_to_a_retired_version(opened: Any) -> None:
         assert aliases(stack)["valuation@2"] == ["champion"]
 
 
+def test_a_rollback_goes_past_the_time_in_which_an_alias_was_removed(opened: Any) -> None:
+    with opened() as stack:
+        stack.promote("valuation@2")
+        stack.retire("valuation@2", drain=True)
+        stack.retire("valuation@2", undo=True)
+        stack.promote("valuation@2")
+        assert stack.rollback().data == {"model": "valuation@1", "before": 2}
+
+
 def test_evidence_of_the_gates_outlives_a_retirement(opened: Any) -> None:
     with opened() as stack:
         stack.retire("valuation@2")

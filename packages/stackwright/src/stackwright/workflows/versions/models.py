@@ -301,7 +301,7 @@ def _previous(moves: Sequence[Event], current: int | None) -> int | None:
     """Return the version that an alias pointed to before it came to point to the current one, roll-backs undone."""
     trail: list[int] = []
     for move in moves:
-        if move.after is None:
+        if move.after is None or trail[-1:] == [move.after]:  # removed, and put back where it was
             continue
         if len(trail) > 1 and trail[-2] == move.after:
             trail.pop()
