@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import stackwright
+from stackwright.workflows.scorecard import evidence
 from stackwright.workflows.scorecard.checks import CHECKS, SECTIONS
 from stackwright.workflows.scorecard.score import meaning_of
 from stackwright_interfaces.errors import ProjectError
@@ -166,6 +167,9 @@ def test_shadows_are_canaries_and_features_make_a_prediction_traceable(
             assert start < datetime.now(UTC)
             return iter(self.found)
 
+        def close(self) -> None:
+            """Nothing is open."""
+
     live = {"model": "valuation", "arm": "live", "features": {"area": 1.0}}
     monkeypatch.setattr(journal, "predictions", lambda stack: Records(live, {**live, "arm": "shadow"}))
     found = scored(served)
@@ -174,6 +178,9 @@ def test_shadows_are_canaries_and_features_make_a_prediction_traceable(
     monkeypatch.setattr(journal, "predictions", lambda stack: Records({**live, "features": {}}, {**live, "model": "x"}))
     found = scored(served)
     assert (points(found)["canaried"], points(found)["debuggable"]) == (0, 0)
+    monkeypatch.setattr(evidence, "_LOOKED_AT", 1)  # many of another model come first
+    monkeypatch.setattr(journal, "predictions", lambda stack: Records({**live, "model": "x"}, live, live))
+    assert told(scored(served), "canaried").startswith("of 1 predictions of the last 90 days")
 
 
 def test_of_several_models_the_worst_decides(work: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -104,12 +105,13 @@ class Evidence:
 
     @cached_property
     def logged(self) -> Logged:
-        """The predictions of the last ninety days, the first hundred thousand of them."""
-        records = journal.predictions(self.stack).records(start=self.stack.clock() - RECENT)
+        """The model's predictions of the last ninety days, the first hundred thousand of them."""
         arms: Counter[str] = Counter()
         traceable = 0
-        for record in islice(records, _LOOKED_AT):
-            if record["model"] == self.part.name:
+        with closing(journal.predictions(self.stack)) as reader:
+            records = reader.records(start=self.stack.clock() - RECENT)
+            mine = (record for record in records if record["model"] == self.part.name)
+            for record in islice(mine, _LOOKED_AT):
                 arms[str(record.get("arm", "live"))] += 1
                 traceable += bool(record.get("features"))
         return Logged(arms.total(), traceable, dict(arms))
