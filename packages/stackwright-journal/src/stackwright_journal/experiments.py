@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from stackwright_journal.measures import Ints, Measure
 
 Looks = Literal["planned", "running", "any"]
-LOOKS: Final[tuple[Looks, ...]] = ("planned", "running", "any")
 VERDICTS: Final = ("better", "worse", "undecided", "insufficient", "running", "invalid")
 FEWEST: Final = 30
 """Entities below which a bootstrap interval is not to be trusted, whatever a plan says."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Final, Literal
 
 from stackwright_numerics.drift import State
@@ -116,12 +115,6 @@ def state_of(loss: float, proven: float, limit: float) -> State:
     if loss >= limit and proven >= limit / 2:
         return "alarm"
     return "warn" if loss >= limit / 2 and proven > 0 else "ok"
-
-
-def difference_interval(one: Interval, two: Interval) -> Interval:
-    """Return the smallest and greatest difference ``one - two`` that two intervals allow."""
-    ends = [first - second for first, second in product(one, two)]
-    return min(ends), max(ends)
 
 
 def words(metric: str, found: Mapping[str, Any], n: int, of: str = "truths") -> str:
