@@ -38,6 +38,13 @@ def test_a_misspelt_scheme_is_put_right() -> None:
         open_storage("flie:///folder")
 
 
+@pytest.mark.parametrize("url", ["s3://[bucket/journal", "file://[/folder", "postgresql://u:sw[rd@host/db"])
+def test_a_url_that_cannot_be_read_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(UsageError, match="the URL cannot be read") as caught:
+        open_storage(url)
+    assert "sw[rd" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "url", ["file://another.machine/folder", "file:", "file:///folder?query", "file:///folder#part"]
 )

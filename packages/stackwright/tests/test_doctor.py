@@ -310,6 +310,11 @@ def test_a_server_that_cannot_be_reached_is_told_without_its_password(closed_por
     assert not found.ok
 
 
+def test_a_url_that_cannot_be_read_is_told_without_its_password() -> None:
+    found = network.reached(Remote("store", "postgresql://u:sw[rd@host/db"))
+    assert (found.found, found.ok) == ("its URL cannot be read", False)
+
+
 def test_a_server_whose_name_is_unknown_is_told() -> None:
     assert "redis.invalid:6379 cannot be reached" in network.reached(Remote("store", "redis://redis.invalid")).found
 

@@ -166,6 +166,13 @@ def test_a_source_may_be_named_by_an_environment_variable(
         ingest(stack, "homes", "env:NO_SUCH")
 
 
+@pytest.mark.parametrize("source", ["s3://[bucket/homes.csv", "postgresql://u:sw[rd@host/db", "file://[/homes.csv"])
+def test_a_url_that_cannot_be_read_is_told_without_its_password(stack: NotebookStack, source: str) -> None:
+    with pytest.raises(UsageError, match=r"://\.\.\.: the URL cannot be read") as caught:
+        ingest(stack, "homes", source)
+    assert "sw[rd" not in str(caught.value)
+
+
 def cut(path: Path, keep: float) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])

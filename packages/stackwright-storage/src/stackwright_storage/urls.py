@@ -36,6 +36,11 @@ def open_storage(url_or_path: str) -> Storage:
         found = f"no storage for the scheme {scheme!r}. Known: {', '.join(sorted(_OPENERS))}"
         todo = did_you_mean(scheme, _OPENERS) or "Name a folder, or begin with './' if it is a path."
         raise UsageError(f"storage {scheme}", found, todo)
+    try:
+        urlsplit(url_or_path)
+    except ValueError:
+        found = "the URL cannot be read"  # what is wrong with it may quote a password
+        raise UsageError(f"storage {scheme}", found, "Write brackets that belong to a name as %5B and %5D.") from None
     return _OPENERS[scheme](url_or_path)
 
 

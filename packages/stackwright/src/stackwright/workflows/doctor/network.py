@@ -37,7 +37,11 @@ class Remote:
 
 def reached(remote: Remote) -> Finding:
     """Connect to something, then ask it, which tells whether it lets this user in."""
-    address = _address(remote.url)
+    try:
+        address = _address(remote.url)
+    except ValueError:  # its words may quote a password
+        todo = "Write brackets of a user, a password or a name as %5B and %5D."
+        return Finding(remote.subject, "its URL cannot be read", todo)
     if address is not None:
         try:
             _connect(address)

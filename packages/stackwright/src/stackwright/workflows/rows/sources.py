@@ -112,10 +112,19 @@ def revealed(stack: Stack, source: str) -> str:
 
     Raises:
         BlueprintError: it is not set.
+        UsageError: it is a URL that cannot be read.
     """
-    if not source.startswith(_ENV):
-        return source
-    return Secret(env=source.removeprefix(_ENV)).reveal(f"source {source}", stack.project.folder)
+    text = source
+    if source.startswith(_ENV):
+        text = Secret(env=source.removeprefix(_ENV)).reveal(f"source {source}", stack.project.folder)
+    if scheme := _SCHEME.match(text):
+        try:
+            urlsplit(text)
+        except ValueError:
+            found = "the URL cannot be read"  # what is wrong with it may quote a password
+            todo = "Write brackets of a user, a password or a name as %5B and %5D."
+            raise UsageError(f"{scheme[0]}...", found, todo) from None
+    return text
 
 
 def _path(text: str) -> str:
