@@ -25,6 +25,7 @@ from stackwright.workflows.monitoring.rules import FIRST
 from stackwright.workflows.monitoring.watch import watch_on
 from stackwright_interfaces.monitor import Monitor
 from stackwright_journal.predictions import PredictionLog
+from stackwright_serving.model import LoadedModel
 
 WEEK = timedelta(days=7)
 BEGIN = FIRST + ((datetime(2027, 1, 4, tzinfo=UTC) - FIRST) // WEEK) * WEEK
@@ -401,6 +402,18 @@ def test_a_reporter_that_raises_anything_holds_nothing_back(
         found = stack.report()
     assert found.data["problems"] == {"evidently": "it failed (ZeroDivisionError: in a plugin)"}
     assert json.loads(Path(found.data["numbers"]).read_text())["data"]["n"] == 300
+
+
+def test_a_report_that_fails_leaves_no_model_open(life: Callable[..., Life], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise KeyError("odd")
+
+    weeks, closed, close = life().passes(), [], LoadedModel.close
+    monkeypatch.setattr(LoadedModel, "close", lambda model: closed.append(close(model)))
+    monkeypatch.setattr("stackwright.workflows.monitoring.report.see", broken)
+    with weeks.open() as stack, pytest.raises(KeyError):
+        stack.report()
+    assert len(closed) == 1
 
 
 def test_a_model_that_cannot_be_judged_is_a_problem_and_not_the_end(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -113,8 +114,7 @@ def _train(stack: Stack, version: ModelVersion, built: Rebuilt, folder: Path, *,
 def _golden(stack: Stack, version: ModelVersion, before: Path, after: Path, now: Manifest) -> Check:
     """Give the golden inputs of the published version to the one trained again."""
     columns, expected = golden.read(before, now.signature.inputs)
-    model = LoadedModel.load(after, stack.model_format(now.flavour), name=version.name)
-    given = model.predict(columns).value
-    model.close()
+    with closing(LoadedModel.load(after, stack.model_format(now.flavour), name=version.name)) as model:
+        given = model.predict(columns).value
     difference = float(np.max(np.abs(given - expected) / np.maximum(np.abs(expected), 1e-12), initial=0.0))
     return Check("golden predictions", difference <= TOLERANCE, f"differ by {difference:.3g} at most, relatively")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +18,7 @@ from stackwright.assembly.model_part import ModelPart
 from stackwright.assembly.monitor_part import ExperimentPart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright_interfaces.definitions import FeatureService, Target
+from stackwright.workflows.monitoring.subject import keys_of
 from stackwright_interfaces.errors import BlueprintError, UsageError
 from stackwright_interfaces.trainer import TaskKind
 from stackwright_journal.join import Joined, Maturity, join
@@ -31,14 +32,6 @@ Ints = NDArray[np.int64]
 
 MEAN = "mean:"
 _LEFT_OUT = ("request_id", "digest", "blueprint")
-
-
-def keys_of(service: FeatureService, target: Target) -> dict[str, str]:
-    """Return key of a target's entity → its name in requests."""
-    for selection in service.selections:
-        if selection.view.entity.name == target.entity.name:
-            return dict(zip(selection.view.entity.key_names, selection.key_sources, strict=True))
-    return {}
 
 
 @dataclass(frozen=True)
@@ -68,10 +61,9 @@ class Arms:
         """Read what was asked between two instants."""
         base = tuple(name for name in BASE if name not in _LEFT_OUT)
         wanted = Wanted(stack.service(part.service).request_keys, (), base, (IDENTITY, FALLBACKS), compact=True)
-        reader = journal.predictions(stack)
-        batches = reader.batches(wanted, model=part.name, span=Span(start, at, "asked_at"))
-        table = pa.concat_tables([wanted.schema.empty_table(), *(batch.table for batch in batches)])
-        reader.close()
+        with closing(journal.predictions(stack)) as reader:
+            batches = reader.batches(wanted, model=part.name, span=Span(start, at, "asked_at"))
+            table = pa.concat_tables([wanted.schema.empty_table(), *(batch.table for batch in batches)])
         mine = pc.is_in(table.column("arm").cast(pa.string()), value_set=pa.array(list(names), pa.string()))
         return cls(stack, part, names, unit, table.filter(mine).unify_dictionaries(), at)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -62,12 +63,9 @@ def report_lists(
     """
     part = stack.recommender(name)
     at = known_at or stack.clock()
-    reader = journal.lists(stack)
-    try:
-        until = min(end, at) if end is not None else known_at
+    until = min(end, at) if end is not None else known_at
+    with closing(journal.lists(stack)) as reader:
         found = reader.read(name, start=start, end=until, known_at=known_at)
-    finally:
-        reader.close()
     shown = seen_of(found)
     if not len(shown):
         todo = "Run: stackwright serve, and ask POST /recommend."
@@ -94,10 +92,8 @@ def _replay(stack: Stack, name: str, number: int, shown: ShownLists) -> dict[str
     """Return what a version would have earned."""
     version = resolve(stack, f"{name}@{number}")
     _, recommender = load(stack, version)
-    try:
+    with closing(recommender):
         order, failed = orders(recommender, shown)
-    finally:
-        recommender.close()
     lists = np.setdiff1d(np.arange(len(shown)), failed)
     chosen = np.zeros(len(shown), dtype=bool)
     chosen[lists] = True

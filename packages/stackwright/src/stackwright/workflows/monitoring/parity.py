@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -129,21 +130,17 @@ def compare(
     tolerance: float = TOLERANCE,
 ) -> Compared:
     """Make answers of a window again, and compare; see :func:`parity`."""
-    reader = journal.predictions(stack)
-    try:
+    with closing(journal.predictions(stack)) as reader:
         records = reader.some(rows, model=model, span=Span(start, end, "asked_at"))
-    finally:
-        reader.close()
     found = Compared()
     for (version, _), group in _groups(records, found).items():
-        try:
-            loaded, service = _version(stack, f"{model}@{version}")
-        except StackwrightError as error:
-            found.passed_over[str(error)] += len(group)
-            continue
-        with_model = _Again(stack, loaded, service, tolerance)
-        with_model(group, found)
-        loaded.close()
+        with ExitStack() as opened:
+            try:
+                loaded, service = _version(stack, f"{model}@{version}", opened)
+            except StackwrightError as error:
+                found.passed_over[str(error)] += len(group)
+                continue
+            _Again(stack, loaded, service, tolerance)(group, found)
     return found
 
 
@@ -172,8 +169,8 @@ def _unfit(record: Record) -> str:
     return "" if record.get("watermarks") else "answered without the store"
 
 
-def _version(stack: Stack, ref: str) -> tuple[LoadedModel, FeatureService]:
-    loaded = load(stack, resolve(stack, ref))
+def _version(stack: Stack, ref: str, opened: ExitStack) -> tuple[LoadedModel, FeatureService]:
+    loaded = opened.enter_context(closing(load(stack, resolve(stack, ref))))
     check_definitions(stack, loaded.manifest)
     service: FeatureService = stack.service(loaded.manifest.service)
     return loaded, service

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,20 @@ def report(
         return report_lists(stack, lists, start=start, end=end, known_at=known_at, challenger=challenger)
     if challenger is not None:
         raise UsageError("--replay", f"{name or 'the model'} is no recommender", "Run: stackwright experiment")
-    at = known_at or stack.clock()
     watched = Watched.of(stack, name)
+    with closing(watched.model):
+        return _report(stack, watched, start, end, known_at, position)
+
+
+def _report(
+    stack: Stack,
+    watched: Watched,
+    start: datetime | None,
+    end: datetime | None,
+    known_at: datetime | None,
+    position: int | None,
+) -> Outcome:
+    at = known_at or stack.clock()
     with suppress(StorageError):  # a journal that cannot be written to can still be read
         seal_all(journal.storage(stack), today=utc_day(stack.clock()))
     rows = reporters.ROWS if stack.blueprint.monitor.reports else 0
@@ -77,7 +89,6 @@ def report(
     write_json(files[0], {**numbers, "reports": found})
     links = {reporter: result.page.name for reporter, result in compared.items()}
     write_atomically(files[1], report_page.render(numbers, links).encode())
-    watched.model.close()
     skipped = {reporter: result.skipped for reporter, result in compared.items() if result.skipped}
     return _outcome(numbers, files, problems, skipped)
 

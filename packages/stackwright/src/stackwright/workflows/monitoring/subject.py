@@ -72,10 +72,15 @@ class Watched:
     @property
     def keys(self) -> dict[str, str]:
         """Key of the target's entity → its name in requests."""
-        for selection in self.service.selections:
-            if selection.view.entity.name == self.target.entity.name:
-                return dict(zip(selection.view.entity.key_names, selection.key_sources, strict=True))
-        return {}
+        return keys_of(self.service, self.target)
+
+
+def keys_of(service: FeatureService, target: Target) -> dict[str, str]:
+    """Return key of a target's entity → its name in requests."""
+    for selection in service.selections:
+        if selection.view.entity.name == target.entity.name:
+            return dict(zip(selection.view.entity.key_names, selection.key_sources, strict=True))
+    return {}
 
 
 Moves: TypeAlias = Sequence[tuple[datetime, int]]

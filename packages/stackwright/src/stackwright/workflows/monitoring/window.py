@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,22 +70,22 @@ def see(
         by: text features that are joined too.
         sample: rows to keep whole.
     """
-    reader, labels = journal.predictions(stack), journal.labels(stack, watched.target)
+    labels = journal.labels(stack, watched.target)
     counts = ReadCounts()
     counted, statuses = ColumnCounts(watched.histograms), dict[str, Counter[int]]()
     kept = Sample(sample)
     window = Span(start, min(end, at) if end else at, "asked_at")
-    for batch in _columns(reader, watched, window, counts):
-        mine = batch.table.filter(pc.equal(batch.table.column("version"), watched.version.version))
-        counted.add(mine)
-        kept.add(batch.table)
-        for name, tally in batch.statuses.items():
-            statuses.setdefault(name, Counter()).update(tally)
-    told = labels.read(known_at=at, position=position)
     early = None if start is None or back is None else start - back
-    everything = _everything(reader, watched, Span(early, window.end, "asked_at"), _named(labels, told), by)
+    with closing(journal.predictions(stack)) as reader:
+        for batch in _columns(reader, watched, window, counts):
+            mine = batch.table.filter(pc.equal(batch.table.column("version"), watched.version.version))
+            counted.add(mine)
+            kept.add(batch.table)
+            for name, tally in batch.statuses.items():
+                statuses.setdefault(name, Counter()).update(tally)
+        told = labels.read(known_at=at, position=position)
+        everything = _everything(reader, watched, Span(early, window.end, "asked_at"), _named(labels, told), by)
     joined = join(everything, told, watched.target, at=at, time="asked_at", keys=watched.keys)
-    reader.close()
     return Seen(
         joined=joined,
         counted=counted,
