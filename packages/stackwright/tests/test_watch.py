@@ -389,6 +389,16 @@ def test_a_destination_that_fails_is_tried_again_and_keeps_no_other_from_being_t
     assert len(received.mails) == 1
 
 
+def test_a_destination_that_has_no_address_is_told_of_and_keeps_no_other_from_being_told(
+    life: Callable[..., Life], received: Received, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_URL", f"{received.web}/services/T0/secret")
+    more = DESTINATIONS.format(web="http://127.0.0.1:port", mail=received.mail)
+    found = life(more=more).passes(noise=0.3).passes(noise=0.3).watch()
+    assert any("webhook cannot be told (nonnumeric port: 'port')" in problem for problem in found.data["problems"])
+    assert (len(received.posts), len(received.mails)) == (1, 1)
+
+
 def test_a_reporter_that_raises_anything_holds_nothing_back(
     life: Callable[..., Life], monkeypatch: pytest.MonkeyPatch
 ) -> None:

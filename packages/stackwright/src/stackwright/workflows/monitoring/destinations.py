@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import smtplib
 import ssl
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def send(stack: Stack, part: DestinationPart, notice: Notice) -> None:
     """
     try:
         _SENDERS[part.kind](stack, part, notice)
-    except (OSError, smtplib.SMTPException, ValueError, urllib.error.HTTPError) as error:
+    except (OSError, smtplib.SMTPException, http.client.HTTPException, ValueError) as error:
         raise MonitorError(part.where, redact(f"{part.kind} cannot be told ({error})"), "It is tried again.") from None
 
 
