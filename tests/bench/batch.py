@@ -1,10 +1,11 @@
-"""``batch``: scoring a table from Parquet to Parquet, beside the model alone on rows in memory, and a pandas script.
+"""``batch``: scoring a table from Parquet to Parquet, beside the model alone, a pandas script, and MLflow.
 
 The platform reads a folder of files, scores them part by part on all processors, checks the output and gives it its
 place; it is the whole command, start of the interpreter and loading of the model included. ``Booster.predict`` has its
 matrix in memory already, and its start is not counted. The script is what people write: pandas reads, a scikit-learn
-pipeline around ``LGBMRegressor`` predicts, pandas writes; its fit does not count. What a part costs beside its rows is
-told by as many rows in many small files. ``--quick`` takes few rows, once.
+pipeline around ``LGBMRegressor`` predicts, pandas writes; its fit does not count. MLflow loads the same model as a
+``pyfunc``, which predicts the frames that pandas reads, and pandas writes; what it imports does not count. What a part
+costs beside its rows is told by as many rows in many small files. ``--quick`` takes few rows, once.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import peers
 from harness import Measured, Row, in_turn, report
 from training import measured
 
@@ -99,6 +101,27 @@ for path in sorted(Path(sys.argv[2]).glob("*.parquet")):
     rows[["number", "prediction"]].to_parquet(out / path.name)
 """
 
+PYFUNC: Final = """
+import sys, time
+import lightgbm
+import mlflow.lightgbm
+import pandas as pd
+import pyarrow.parquet
+from pathlib import Path
+names = [f"x{number}" for number in range(30)]
+booster = lightgbm.Booster(model_file=sys.argv[2], params={"num_threads": int(sys.argv[4])})
+mlflow.lightgbm.save_model(booster, sys.argv[3] + "-model")
+out = Path(sys.argv[3])
+out.mkdir()
+started, busy = time.perf_counter(), time.process_time()
+model = mlflow.pyfunc.load_model(sys.argv[3] + "-model")
+for path in sorted(Path(sys.argv[1]).glob("*.parquet")):
+    rows = pd.read_parquet(path)
+    rows["prediction"] = model.predict(rows[names])
+    rows[["number", "prediction"]].to_parquet(out / path.name)
+print(time.perf_counter() - started, time.process_time() - busy)
+"""
+
 
 def main() -> None:
     """Run the benchmark."""
@@ -106,6 +129,7 @@ def main() -> None:
     from stackwright_interfaces.compute import cores
 
     program, threads = str(Path(sys.executable).parent / "stackwright"), str(cores())
+    mlflow, mlflow_version = peers.mlflow()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         rows, learned, out = folder / "rows", folder / "learned.parquet", folder / "out"
@@ -121,8 +145,9 @@ def main() -> None:
         ours = [program, "score", str(rows), str(out), "--keep", "number", "--json", *at]
         alone = [sys.executable, "-c", IN_MEMORY, str(rows), str(model), threads]
         script = [sys.executable, "-c", SCRIPT, str(learned), str(rows), str(folder / "theirs"), threads]
-        costs: dict[str, list[tuple[float, float]]] = {"ours": [], "alone": [], "script": []}
+        costs: dict[str, list[tuple[float, float]]] = {"ours": [], "alone": [], "script": [], "mlflow": []}
         busy: list[float] = []
+        busy_mlflow: list[float] = []
         few, many = folder / "one", folder / "many"
         for place_, size in ((few, SMALL_FILES * SMALL_ROWS), (many, SMALL_ROWS)):
             make = [
@@ -150,13 +175,21 @@ def main() -> None:
             costs["script"][-1] = cpu_all - fitting, memory_all
             return took - fitted
 
+        def by_mlflow() -> float:
+            with tempfile.TemporaryDirectory(dir=folder) as theirs:
+                pyfunc = [str(mlflow), "-c", PYFUNC, str(rows), str(model), f"{theirs}/out", threads]
+                _, printed = measured(pyfunc, costs["mlflow"])
+            took, cpu = map(float, printed.splitlines()[-1].split())
+            busy_mlflow.append(cpu)
+            return took
+
         def platform() -> float:
             took, printed = measured(ours, costs["ours"])
             assert json.loads(printed)["answered"] == ROWS
             return took
 
         works: dict[str, Callable[[], float]] = {
-            "ours": platform, "alone": in_memory, "script": by_script,
+            "ours": platform, "alone": in_memory, "script": by_script, "mlflow": by_mlflow,
         }  # fmt: skip
         found = in_turn(works, ROUNDS, warm=int(ROUNDS > 1))
         written = sum(path.stat().st_size for path in out.rglob("*.parquet")) / ROWS
@@ -165,6 +198,7 @@ def main() -> None:
     memory = {name: Measured.of([cost[1] for cost in values[-ROUNDS:]]) for name, values in costs.items()}
     booster = f"Booster.predict in memory, lightgbm {version('lightgbm')}"
     pandas = f"pandas {version('pandas')}, scikit-learn {version('scikit-learn')} script"
+    pyfunc = f"MLflow {mlflow_version} pyfunc"
     what = f"{ROWS:,} rows x 30, Parquet to Parquet"
     report(
         "batch-quick" if QUICK else "batch",
@@ -175,6 +209,9 @@ def main() -> None:
             Row(what, "s", found["ours"], pandas, found["script"], ratio_bar=1 / 3),
             Row("CPU time", "s", cpu["ours"], pandas, cpu["script"]),
             Row("peak memory", "MB", memory["ours"], pandas, memory["script"]),
+            Row(what, "s", found["ours"], pyfunc, found["mlflow"], ratio_bar=1 / 3),
+            Row("CPU time", "s", cpu["ours"], pyfunc, Measured.of(busy_mlflow[-ROUNDS:])),
+            Row("peak memory", "MB", memory["ours"], pyfunc, memory["mlflow"]),
             Row("CPU time of a part beside its rows", "ms", Measured.of([1000 * cost for cost in parts])),
         ],
         [
