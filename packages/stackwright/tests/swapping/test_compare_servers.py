@@ -62,9 +62,31 @@ def test_servers_that_are_right_differ_in_nothing(work: Path, tree: Tree, adapte
 
 
 @pytest.mark.nightly
+def test_a_server_that_does_not_start_is_a_finding(work: Path, crooked: Plugins, tree: Tree) -> None:
+    before = tree(work)
+    with stackwright.load(work, plugins=crooked, progress=lambda *_: None) as stack:
+        compared = stack.compare("server", "crooked", options={"vice": "failing"})
+    assert not compared.ok
+    assert "full of eels" in str(compared)
+    assert tree(work) == before
+
+
+@pytest.mark.nightly
+def test_a_proven_server_is_swapped_in(work: Path) -> None:
+    with stackwright.load(work, progress=lambda *_: None) as stack:
+        swapped = stack.swap("server", "bentoml", prove=True)
+    assert swapped.ok, str(swapped)
+    assert "cases of the conformance kit pass, and none of" in str(swapped)
+    assert 'adapter = "bentoml"' in (work / "blueprint.toml").read_text()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("adapter", ["uvicorn", "bentoml"])
 def test_an_interruption_ends_the_server_and_leaves_nothing_behind(
-    work: Path, tree: Tree, interruptible: list[str]
+    work: Path, tree: Tree, interruptible: list[str], adapter: str
 ) -> None:
+    blueprint = work / "blueprint.toml"
+    blueprint.write_text(blueprint.read_text().replace('"uvicorn"', f'"{adapter}"'))
     before = tree(work)
     command = [*interruptible, "compare", "server", "uvicorn", "--project", str(work)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)

@@ -20,13 +20,15 @@ HOSTED = "CROOKED_HOSTED"
 
 
 class CrookedServer(Server):
-    """``careless`` is its only vice."""
+    """Its vice is to be ``careless``, or to be ``failing`` before it is ready."""
 
     def __init__(self, config: CrookedConfig, context: Context) -> None:
         self._vice = config.vice
         self._server = UvicornServer(UvicornConfig(port=0), context)
 
     def serve(self, app: App, ready: Callable[[str], None]) -> None:
+        if self._vice == "failing":
+            raise RuntimeError("the server is full of eels")
         if self._vice == "careless":
             app = replace(app, factory="crooked_server:careless", environment={**app.environment, HOSTED: app.factory})
         self._server.serve(app, ready)

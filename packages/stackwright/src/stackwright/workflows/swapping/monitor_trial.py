@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from stackwright.workflows.swapping.answers import Answers
 from stackwright.workflows.swapping.scratch import Scratch
 from stackwright.workflows.swapping.trial import Workload, now, timed
 from stackwright.workflows.training.train import check_enough, takes
+from stackwright_interfaces.errors import MonitorError
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.monitor import Monitor
 from stackwright_interfaces.plugin import Progress
@@ -42,24 +44,31 @@ class MonitorWorkload(Workload):
     origin: str
 
     def run(self, scratch: Scratch, choice: Choice, answers: Answers, progress: Progress) -> None:
-        """Report on newer rows, on none, and on rows that are all null: a page must come of each."""
+        """Report on newer rows, of which a page must come, on none, and on rows that are all null."""
         monitor: Monitor = scratch.build(choice, now)
         empty = pa.table({name: pa.nulls(len(self.current), column.type) for name, column in _columns(self.current)})
-        asked = {"newer rows": self.current, "no rows": self.current.slice(0, 0), "rows that are all null": empty}
+        asked = {"no rows": self.current.slice(0, 0), "rows that are all null": empty}
         try:
-            for done, (case, rows) in enumerate(asked.items()):
-                progress(f"trial of {choice.spec.name}", done, len(asked))
-                out = scratch.folder / case.replace(" ", "_")
-                out.mkdir()
-                found = timed(answers, f"report on {case}", monitor.compare, self.reference, rows, self.signature, out)
-                made = found.page.is_file() and found.page.stat().st_size > 0
-                answers.add("report", case, **{"a page is made": made})
-                answers.told[f"columns found on, {case}"] = float(len(found.findings))
-                answers.told[f"columns skipped, {case}"] = float(len(found.skipped))
-                answers.told[f"bytes of the page, {case}"] = float(found.page.stat().st_size)
+            self._report(monitor, "newer rows", self.current, scratch.folder, answers)
+            for done, (case, rows) in enumerate(asked.items(), 1):
+                progress(f"trial of {choice.spec.name}", done, 1 + len(asked))
+                try:
+                    self._report(monitor, case, rows, scratch.folder, answers)
+                except MonitorError:
+                    answers.add("report", case, **{"a page is made": False})
         finally:
             monitor.close()
         progress(f"trial of {choice.spec.name}", 1, 1)
+
+    def _report(self, monitor: Monitor, case: str, rows: Any, folder: Path, answers: Answers) -> None:
+        out = folder / case.replace(" ", "_")
+        out.mkdir()
+        found = timed(answers, f"report on {case}", monitor.compare, self.reference, rows, self.signature, out)
+        size = found.page.stat().st_size if found.page.is_file() else 0
+        answers.add("report", case, **{"a page is made": size > 0})
+        answers.told[f"columns found on, {case}"] = float(len(found.findings))
+        answers.told[f"columns skipped, {case}"] = float(len(found.skipped))
+        answers.told[f"bytes of the page, {case}"] = float(size)
 
 
 def record(stack: Stack) -> MonitorWorkload:
