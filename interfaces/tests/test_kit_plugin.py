@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stackwright_interfaces.testing.matrix import CASES, page
+from stackwright_interfaces.testing.matrix import CASES, Found, Matrix
 
 SUITE = """
 import pytest
-
-from stackwright_interfaces.testing.matrix import CASES, page
 
 class Cases:
     store_name = ""
@@ -42,6 +40,8 @@ class TestB(Cases):
 class TestNameless(Cases):
     pass
 """
+
+WRITTEN = ("--matrix", "matrix.json")
 
 
 def kit(folder: Path, unmet: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -84,9 +84,19 @@ def test_the_matrix_tells_which_store_met_which_case(tmp_path: Path, processes: 
 
 
 def test_a_failure_is_in_the_matrix(tmp_path: Path) -> None:
-    kit(tmp_path, "{}", "--matrix", "matrix.json")
+    kit(tmp_path, "{}", *WRITTEN)
     found = json.loads((tmp_path / "matrix.json").read_text())
-    assert found["b"]["1"]["unmet"] == ["failed"] * 2
+    assert found["b"]["1"]["unmet"] == ["assert False"] * 2
+
+
+def test_what_says_nothing_about_a_store_is_neither_met_nor_unmet(tmp_path: Path) -> None:
+    kit(
+        tmp_path, '{"test_one": "it keeps no history"}\n    inapplicable = {"test_two": "it cannot be asked"}', *WRITTEN
+    )
+    found = json.loads((tmp_path / "matrix.json").read_text())
+    assert found["b"]["2"] == {"met": [], "unmet": []}
+    rows = {row[0]: row[2:] for row in Matrix.of(found, (1, 2)).rows}
+    assert rows == {"1": ("yes", "no"), "2": ("yes", "not applicable")}
 
 
 def test_one_case_can_be_asked_for(tmp_path: Path) -> None:
@@ -95,10 +105,11 @@ def test_one_case_can_be_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_every_case_and_says_why_one_is_not_met() -> None:
-    met = {str(case): {"met": ["test"], "unmet": []} for case in CASES}
+    met = {str(case): {"met": ["test"], "unmet": list[str]()} for case in CASES}
     broken = {**met, "2": {"met": ["test"], "unmet": ["it rounds"]}, "3": {"met": [], "unmet": ["it cannot"] * 2}}
     del broken["4"]
-    lines = page({"right": met, "broken": broken}).splitlines()
+    found: Found = {"right": met, "broken": broken}
+    lines = Matrix.of(found).page.splitlines()
     assert lines[0] == "| case | | broken | right |"
     assert [line.split(" | ")[-2:] for line in lines[2:6]] == [
         ["yes", "yes |"], ["1 of 2", "yes |"], ["no", "yes |"], ["not run", "yes |"],

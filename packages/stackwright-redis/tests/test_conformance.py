@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import pyarrow as pa
 import pytest
 import redis
 
 from stackwright_features.store import ComposedFeatureStore
-from stackwright_interfaces.definitions import FeatureView
-from stackwright_interfaces.feature_store import FeatureStore, OnlineStore, Watermark
+from stackwright_interfaces.feature_store import OnlineStore
 from stackwright_interfaces.testing.adapters import spec_of
-from stackwright_interfaces.testing.context import SettableClock, make_context
-from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.kits import cases_of
-from stackwright_memory.offline import MemoryOfflineStore
-from stackwright_memory.plugin import MemoryConfig
+from stackwright_interfaces.testing.kits import cases_of, composed_cases_of
 from stackwright_redis import plugin
-from stackwright_redis.online import RedisOnlineStore
 
 
 class Server(Protocol):
@@ -37,7 +29,7 @@ def rows_on(server: Server, prefix: str, view: str) -> Mapping[bytes, bytes]:
     return {key: value[1 + value[0] :] for key, value in found.items()}
 
 
-class TestRedisOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
+class OnTheServer:
     @pytest.fixture(autouse=True)
     def _on(self, server: Server) -> None:
         self.server = server
@@ -47,28 +39,9 @@ class TestRedisOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
         return rows_on(self.server, self.config(folder).prefix, view)
 
 
-class TestComposedOfMemoryAndRedis(FeatureStoreCases):
+class TestRedisOnlineStore(OnTheServer, cases_of(spec_of(plugin, OnlineStore))):
+    pass
+
+
+class TestRedisInAStore(OnTheServer, composed_cases_of(spec_of(plugin, OnlineStore), ComposedFeatureStore)):
     store_name = "redis"
-
-    durable = False
-
-    @pytest.fixture(autouse=True)
-    def _on(self, server: Server) -> None:
-        self.server = server
-        self.openings = 0
-
-    def open(self, folder: Path, clock: SettableClock) -> FeatureStore:
-        context = make_context(folder, clock)
-        self.offline = MemoryOfflineStore(MemoryConfig(), context)
-        # A prefix for each opening, since the history in memory forgets: what was online before it must not stay.
-        self.openings += 1
-        self.prefix, self.clock = f"{folder} {self.openings}", clock
-        online = RedisOnlineStore(plugin.RedisConfig(url=self.server.url, prefix=self.prefix), context)
-        return ComposedFeatureStore(self.offline, online, project=folder, clock=clock)
-
-    def raw_online(self, view: FeatureView) -> Mapping[bytes, bytes]:
-        return rows_on(self.server, self.prefix, view.ref)
-
-    def raw_offline(self, view: FeatureView) -> Sequence[Mapping[str, Any]]:
-        until = Watermark(self.offline.watermark(view).position, self.clock() + timedelta(days=10_000))
-        return [row for chunk in self.offline.changes(view, None, until) for row in pa.table(chunk).to_pylist()]

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from stackwright_features.store import ComposedFeatureStore
-from stackwright_interfaces.definitions import FeatureView
-from stackwright_interfaces.feature_store import FeatureStore, OnlineStore, Watermark
+from stackwright_interfaces.feature_store import OnlineStore
 from stackwright_interfaces.testing.adapters import spec_of
-from stackwright_interfaces.testing.context import SettableClock, make_context
-from stackwright_interfaces.testing.feature_store import FeatureStoreCases
-from stackwright_interfaces.testing.kits import cases_of
-from stackwright_memory.offline import MemoryOfflineStore
-from stackwright_memory.plugin import MemoryConfig
+from stackwright_interfaces.testing.kits import cases_of, composed_cases_of
 from stackwright_sqlite import plugin, schema
-from stackwright_sqlite.online import SQLiteOnlineStore
 
 
 def rows_in_the_file(path: Path, view: str) -> Mapping[bytes, bytes]:
@@ -33,27 +23,14 @@ def rows_in_the_file(path: Path, view: str) -> Mapping[bytes, bytes]:
         return rows | dict(raw.execute(schema.PAYLOADS_OF_OTHERS, (schema.table(view),)))
 
 
-class TestSQLiteOnlineStore(cases_of(spec_of(plugin, OnlineStore))):
+class InTheFile:
     def raw_rows(self, store: OnlineStore, folder: Path, view: str) -> Mapping[bytes, bytes]:
         return rows_in_the_file(self.config(folder).path, view)
 
 
-class TestComposedOfMemoryAndSQLite(FeatureStoreCases):
+class TestSQLiteOnlineStore(InTheFile, cases_of(spec_of(plugin, OnlineStore))):
+    pass
+
+
+class TestSQLiteInAStore(InTheFile, composed_cases_of(spec_of(plugin, OnlineStore), ComposedFeatureStore)):
     store_name = "sqlite"
-
-    durable = False
-
-    def open(self, folder: Path, clock: SettableClock) -> FeatureStore:
-        context = make_context(folder, clock)
-        self.offline = MemoryOfflineStore(MemoryConfig(), context)
-        # A file for each opening, since the history in memory forgets: what was online before it must not stay.
-        self.path, self.clock = folder / f"online-{len(list(folder.glob('online-*.db')))}.db", clock
-        online = SQLiteOnlineStore(plugin.SQLiteConfig(path=self.path), context)
-        return ComposedFeatureStore(self.offline, online, project=folder, clock=clock)
-
-    def raw_online(self, view: FeatureView) -> Mapping[bytes, bytes]:
-        return rows_in_the_file(self.path, view.ref)
-
-    def raw_offline(self, view: FeatureView) -> Sequence[Mapping[str, Any]]:
-        until = Watermark(self.offline.watermark(view).position, self.clock() + timedelta(days=10_000))
-        return [row for chunk in self.offline.changes(view, None, until) for row in pa.table(chunk).to_pylist()]

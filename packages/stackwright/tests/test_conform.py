@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from servers import PostgresServer, RedisServer
 
 from stackwright.assembly.blueprint import BlueprintProblems
 from stackwright.workflows.adapters.conformance import conform, find
@@ -102,6 +104,76 @@ def test_the_declaration_of_an_adapter_says_what_it_cannot_meet_and_what_says_no
     told = {case.name: (case.result, case.reason) for case in found.cases}
     assert told["test_an_equal_token_is_not_stored_again"] == ("expected failure", "it forgets")
     assert told["test_an_empty_payload_is_not_absence"] == ("not applicable", "it has none")
+
+
+def test_half_of_a_store_meets_the_cases_of_a_whole_one(shelf: Written) -> None:
+    shelf(told="durable = False")
+    found = conform(find("shelf"), only="newer")
+    assert found.ok, found.outcome
+    assert [(number, met) for number, _, met in found.matrix] == [("26", "yes"), ("33", "yes")]
+    assert "a newer null wins over an older value" in str(found.outcome)
+
+
+@pytest.mark.nightly
+def test_a_case_of_a_whole_store_that_is_not_met_is_told_with_its_number_and_reason(shelf: Written) -> None:
+    shelf({**STORE, "drop": "return 0"}, told="durable = False")
+    found = conform(find("shelf"), only="test_a_deleted_key_is_gone")
+    assert not found.ok
+    assert found.matrix == (("41", "a deletion reaches both paths, and a replay does not undo it", "no"),)
+    assert [note[:15] for note in found.notes] == ["shelf, case 41:"]
+    assert "a deleted key is gone on both paths" in str(found.outcome)
+
+
+@pytest.mark.nightly
+def test_a_declaration_may_speak_of_the_cases_of_the_half_and_of_the_whole_store(shelf: Written) -> None:
+    told = {"test_a_newer_null_wins_over_an_older_value": "one", "test_an_equal_token_is_not_stored_again": "other"}
+    shelf(told=f"inapplicable = {told}")
+    whole = conform(find("shelf"), only="test_a_newer_null")
+    assert [(case.result, case.reason) for case in whole.cases] == [("not applicable", "one")]
+    assert [met for _, _, met in whole.matrix] == ["not applicable"]
+    (half,) = conform(find("shelf"), only="test_an_equal_token").cases
+    assert half.reason == "other"
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("adapter", "slot"), [("duckdb", "offline"), ("sqlite", "online"), ("memory", "offline")])
+def test_every_case_of_a_whole_store_is_shown(adapter: str, slot: str) -> None:
+    found = conform(find(adapter, slot))
+    assert found.ok, found.outcome
+    assert [(int(number), met) for number, _, met in found.matrix] == [(case, "yes") for case in range(1, 46)]
+
+
+BY_NIGHT = pytest.param("", marks=[pytest.mark.nightly, pytest.mark.timeout(900)])
+
+
+@pytest.mark.parametrize("only", ["newer", BY_NIGHT])
+def test_nothing_is_left_on_a_redis_server(start_redis: Callable[..., RedisServer], only: str) -> None:
+    server = start_redis("--appendonly", "no")
+    found = conform(find("redis", "online"), {"url": server.url}, only=only)
+    assert found.ok, found.outcome
+    assert found.matrix
+    with server.raw() as raw:
+        assert raw.keys() == []
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_nothing_is_left_on_a_postgresql_server(start_postgres: Callable[[], PostgresServer]) -> None:
+    server = start_postgres()
+    found = conform(find("postgres", "online"), {"url": server.url()})
+    assert found.ok, found.outcome
+    assert found.matrix
+    with psycopg.connect(server.url()) as raw:
+        assert raw.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("adapter", ["python", "onnx"])
+def test_a_trainer_of_what_a_project_holds_brings_it_along(adapter: str) -> None:
+    found = conform(find(adapter, "trainer"))
+    assert found.ok, found.outcome
+    assert found.counts["passed"] > 30
 
 
 @pytest.mark.nightly

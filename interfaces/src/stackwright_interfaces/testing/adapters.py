@@ -7,13 +7,15 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Final, get_type_hints
+
+import pytest
 
 from stackwright_interfaces.contracts import in_force
 from stackwright_interfaces.feature_store import SupportsComputing, SupportsReaders, SupportsSQL
@@ -91,13 +93,14 @@ def filled(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {key: put_in(value) for key, value in options.items()}
 
 
-class AdapterCases:
-    """Subclass it in a test module, under a name that starts with ``Test``.
+class AdapterKit:
+    """Base of cases on an adapter: how it is configured and built, and that nothing of it is left on a server.
 
     Attributes:
         spec: the spec under test.
         options: options of the adapter, laid over its defaults. In a text ``{folder}`` stands for the folder of the
             test, ``{name}`` for a word that no other test has: what keeps tests apart on a server that they share.
+        files: path → content of what must lie in the folder of each test: code of a project, or a model.
         unmet: name of a test → why this adapter cannot meet it. Such a test must fail.
         inapplicable: name of a test, or of a class of cases → why it says nothing about this adapter. It is skipped.
         opener: ``"package.module:callable"`` that opens a storage by URL or path, for an adapter that keeps objects in
@@ -106,6 +109,7 @@ class AdapterCases:
 
     spec: ClassVar[AdapterSpec]
     options: ClassVar[Mapping[str, Any]] = {}
+    files: ClassVar[Mapping[str, str | bytes]] = {}
     unmet: ClassVar[Mapping[str, str]] = {}
     inapplicable: ClassVar[Mapping[str, str]] = {}
     opener: ClassVar[str] = ""
@@ -114,18 +118,38 @@ class AdapterCases:
         """Return a configuration that keeps whatever it stores apart from that of other folders.
 
         Paths are resolved against the folder, as the engine resolves them against a project; a path that must be given
-        and is not has the name of its option. Override it where this and :attr:`options` do not do.
+        and is not has the name of its option. Override it where this, :attr:`options` and :attr:`files` do not do.
         """
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
         return configured(self.spec, self.options, folder)
 
     def build(self, folder: Path, clock: Callable[[], datetime] | None = None) -> Any:
         """Build the adapter as the engine does; again with the same folder, it finds what it left there."""
+        vars(self).setdefault("_folders", {})[folder] = None
         return load_factory(self.spec)(self.config(folder), make_context(folder, clock, self.storage))
 
     def storage(self, url: str) -> Storage:
         """Open a storage for the adapter."""
         open_storage: Callable[[str], Storage] = load(self.opener) if self.opener else no_storage
         return open_storage(url)
+
+    def tidy(self, folder: Path) -> None:
+        """Remove what the adapter of a folder keeps on a server; override it where the contract alone cannot."""
+
+    @pytest.fixture(autouse=True)
+    def _left_tidy(self) -> Iterator[None]:
+        """Remove what a test leaves where ``{name}`` keeps it apart; folders are removed by themselves."""
+        yield
+        if "{name}" in str(self.options):
+            for folder in list(vars(self).get("_folders", ())):
+                self.tidy(folder)
+
+
+class AdapterCases(AdapterKit):
+    """Subclass it in a test module, under a name that starts with ``Test``."""
 
     def test_the_configuration_is_a_dataclass(self) -> None:
         assert isinstance(self.spec.config, type)

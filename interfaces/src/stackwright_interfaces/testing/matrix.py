@@ -1,16 +1,17 @@
 """The cases of the feature store's specification, and which store meets which: a page made of a kit's run.
 
 ``pytest --matrix matrix.json`` writes what the kit found; ``python -m stackwright_interfaces.testing.matrix
-matrix.json`` prints the page.
+matrix.json`` prints the page. ``stackwright conform`` shows the same of one store.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 CASES: Final[Mapping[int, str]] = {
     1: "a row at the label time matches",
@@ -61,35 +62,71 @@ CASES: Final[Mapping[int, str]] = {
 }
 
 
-def page(found: Mapping[str, Mapping[str, Mapping[str, list[str]]]]) -> str:
-    """Return the page, as Markdown.
+Found = dict[str, dict[str, dict[str, list[str]]]]
+"""Store → case → tests that were ``met``, and reasons of those that were ``unmet``."""
+
+
+def note(found: Found, store: str, cases: Iterable[int], test: str, reason: str | None) -> None:
+    """Note what became of a test.
 
     Args:
-        found: store → case → tests that were ``met``, and reasons of those that were ``unmet``.
+        found: where.
+        store: the store that was tried.
+        cases: what the test states.
+        test: its name.
+        reason: why it is not met; empty where it is, ``None`` where it says nothing of this store.
     """
-    stores = sorted(found)
-    notes: list[str] = []
-    lines = [f"| case | | {' | '.join(stores)} |", f"|---|---|{'---|' * len(stores)}"]
-    for case, title in CASES.items():
-        cells = [_cell(found[store].get(str(case)), f"{store}, case {case}", notes) for store in stores]
-        lines.append(f"| {case} | {title} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *notes]).rstrip() + "\n"
+    for case in cases:
+        cell = found.setdefault(store, {}).setdefault(str(case), {"met": [], "unmet": []})
+        if reason is not None:
+            cell["unmet" if reason else "met"].append(reason or test)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Which store meets which case.
+
+    Args:
+        stores: their names.
+        rows: a case each: its number, what it says, and a cell a store.
+        notes: why cases are not met, a line each.
+    """
+
+    stores: list[str]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, found: Found, cases: Iterable[int] = CASES) -> Matrix:
+        """Make it of what was found."""
+        made = cls(sorted(found), [], [])
+        for case in cases:
+            cells = [_cell(found[store].get(str(case)), f"{store}, case {case}", made.notes) for store in made.stores]
+            made.rows.append((str(case), CASES[case], *cells))
+        return made
+
+    @property
+    def page(self) -> str:
+        """The page, as Markdown."""
+        head = [f"| case | | {' | '.join(self.stores)} |", f"|---|---|{'---|' * len(self.stores)}"]
+        lines = [f"| {' | '.join(row)} |" for row in self.rows]
+        return "\n".join([*head, *lines, "", *(f"- {note}" for note in self.notes)]).rstrip() + "\n"
 
 
 def _cell(tests: Mapping[str, list[str]] | None, where: str, notes: list[str]) -> str:
     if tests is None:
         return "not run"
-    reasons = sorted({*tests["unmet"]})
-    if not reasons:
-        return "yes"
-    notes.append(f"- {where}: {'; '.join(reasons)}")
-    return f"{len(tests['met'])} of {len(tests['met']) + len(tests['unmet'])}" if tests["met"] else "no"
+    met, unmet = tests["met"], tests["unmet"]
+    if not unmet:
+        return "yes" if met else "not applicable"
+    notes.append(f"{where}: {'; '.join(sorted({*unmet}))}")
+    return f"{len(met)} of {len(met) + len(unmet)}" if met else "no"
 
 
 def main(path: str) -> None:
     """Print the page of a file that ``pytest --matrix`` wrote."""
-    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    sys.stdout.write(page(found))
+    found: Found = json.loads(Path(path).read_text(encoding="utf-8"))
+    sys.stdout.write(Matrix.of(found).page)
 
 
 if __name__ == "__main__":

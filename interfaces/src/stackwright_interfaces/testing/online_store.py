@@ -18,7 +18,7 @@ An adapter's whole test module, where it has a look past the store::
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from threading import Thread
@@ -37,6 +37,7 @@ from stackwright_interfaces.testing.child import work_in_a_child
 
 VIEW: Final = "pricing/listing@1"
 OTHER: Final = "__watermarks"
+ALIKE: Final = ("listing@1", "listing@10")
 
 
 def token(event: int, created: int = 0, content: int = 0) -> bytes:
@@ -47,6 +48,13 @@ def token(event: int, created: int = 0, content: int = 0) -> bytes:
 def row(key: bytes, event: int, payload: bytes = b"payload", *, created: int = 0, content: int = 0) -> OnlineRow:
     """Return an online row."""
     return OnlineRow(key, token(event, created, content), payload)
+
+
+def drop(store: OnlineStore, views: Iterable[str]) -> None:
+    """Drop views, and close the store."""
+    for view in views:
+        store.drop(view)
+    store.close()
 
 
 class OnlineStoreCases(AdapterCases):
@@ -66,6 +74,10 @@ class OnlineStoreCases(AdapterCases):
     def raw_rows(self, store: OnlineStore, folder: Path, view: str) -> Mapping[bytes, bytes]:
         """Return key → payload of a view; override it with a look past the store, at its file or server."""
         return {found.key: found.payload for found in store.scan(view)}
+
+    def tidy(self, folder: Path) -> None:
+        """Drop every view that the cases write to."""
+        drop(self.open(folder), (VIEW, OTHER, *ALIKE))
 
     def in_a_child(
         self, folder: Path, *, rows: Sequence[OnlineRow] = (), keys: Sequence[bytes] = ()
@@ -242,9 +254,10 @@ class OnlineStoreCases(AdapterCases):
         assert store.read([VIEW, OTHER], [[], [b"k"]]) == [[], [None]]
 
     def test_views_do_not_mix(self, store: OnlineStore) -> None:
-        store.write("listing@1", [row(b"k", 9, b"first")])
-        assert store.write("listing@10", [row(b"k", 1, b"tenth")]) == [True]
-        assert store.read(["listing@1", "listing@10"], [[b"k"], [b"k"]]) == [[b"first"], [b"tenth"]]
+        first, tenth = ALIKE
+        store.write(first, [row(b"k", 9, b"first")])
+        assert store.write(tenth, [row(b"k", 1, b"tenth")]) == [True]
+        assert store.read(ALIKE, [[b"k"], [b"k"]]) == [[b"first"], [b"tenth"]]
 
     def test_keys_and_payloads_are_any_bytes(self, store: OnlineStore) -> None:
         keys = [b"\x00", b"\x00\x00", b"a", b"a\x00", b"A", b"\xff\xfe", b"'; DROP", b"k" * 500, "ключ".encode()]

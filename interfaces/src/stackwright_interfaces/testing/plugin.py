@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from stackwright_interfaces import testing
+from stackwright_interfaces.testing.outcomes import Gathering
 
 _KITS = [kit.name for kit in pkgutil.iter_modules(testing.__path__, f"{testing.__name__}.") if kit.name != __name__]
 
@@ -40,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "case(number): the case of the feature store's specification that a test states")
     path: str | None = config.getoption("--matrix")
     if path is not None and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Matrix(Path(path)))
+        config.pluginmanager.register(_Writing(Path(path)))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -76,27 +77,15 @@ def _expect(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.skip(reason=reason))
 
 
-class _Matrix:
-    """Gathers what each store met, from whichever process ran its tests, and writes it at the end."""
+class _Writing(Gathering):
+    """Writes it at the end; what an earlier run wrote of other stores stays."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.found: dict[str, dict[str, dict[str, list[str]]]] = {}
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test that passed, or why it did not."""
-        if report.when != "call" and report.passed:
-            return
-        for name, about in report.user_properties:
-            if name != "matrix" or not isinstance(about, dict):
-                continue
-            reason = getattr(report, "wasxfail", None) or ("" if report.passed else "failed")
-            for case in about["cases"]:
-                cell = self.found.setdefault(about["store"], {}).setdefault(str(case), {"met": [], "unmet": []})
-                cell["unmet" if reason else "met"].append(reason or report.nodeid.rpartition("::")[2])
+        super().__init__()
+        self._path = path
 
     def pytest_sessionfinish(self) -> None:
-        """Write the file; what an earlier run wrote of other stores stays."""
-        known = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        """Write the file."""
+        known = json.loads(self._path.read_text(encoding="utf-8")) if self._path.exists() else {}
         text = json.dumps({**known, **self.found}, indent=1, sort_keys=True)
-        self.path.write_text(text + "\n", encoding="utf-8")
+        self._path.write_text(text + "\n", encoding="utf-8")

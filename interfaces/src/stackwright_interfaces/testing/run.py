@@ -3,10 +3,12 @@
 :func:`main` takes a pickled dictionary, the fields of a :class:`Request`, on standard input, works in the current
 folder, and writes a JSON object a line to standard output:
 
-- ``{"cases": [...]}``, the names of the tests, in the order in which they run;
-- ``{"begun": name}`` before each of them;
-- ``{"case": name, "result": ..., "reason": ..., "detail": ..., "seconds": ...}`` after it: ``"passed"``, ``"failed"``,
-  ``"expected failure"`` or ``"not applicable"``;
+- ``{"cases": [...]}``, the tests as ``"Class::name"``, in the order in which they run;
+- ``{"begun": test}`` before each of them;
+- ``{"case": test, "result": ..., "reason": ..., "detail": ..., "seconds": ..., "numbers": [...]}`` after it:
+  ``"passed"``, ``"failed"``, ``"expected failure"`` or ``"not applicable"``, and of a whole store the cases of its
+  specification that the test states;
+- ``{"matrix": {"stores": [...], "rows": [...], "notes": [...]}}`` in the end, where such a case was run;
 - ``{"error": [class, where, found, todo]}`` where nothing can be run.
 
 Whatever the tests and the adapter print goes to standard error.
@@ -29,6 +31,8 @@ from hypothesis import Phase
 
 from stackwright_interfaces.errors import StackwrightError, UsageError
 from stackwright_interfaces.plugin import AdapterSpec
+from stackwright_interfaces.testing.matrix import Matrix
+from stackwright_interfaces.testing.outcomes import Gathering, outcome, stated
 
 _PHASES: Final = (Phase.explicit, Phase.generate, Phase.shrink)
 """Explaining a failure takes many times as long as finding it."""
@@ -36,7 +40,7 @@ _PHASES: Final = (Phase.explicit, Phase.generate, Phase.shrink)
 _MODULE: Final = """
 from stackwright_interfaces.testing import run
 
-TestConformance = run.requested()
+globals().update(run.requested())
 """
 
 _asked: list[Request] = []
@@ -50,32 +54,43 @@ class Request:
         spec: the adapter.
         attributes: of the class of cases; see :func:`stackwright_interfaces.testing.kits.cases_of`.
         only: run the tests alone whose names contain this.
+        composer: ``"package.module:callable"`` that makes a whole store of two halves; half of a store then meets the
+            cases of a whole one too.
     """
 
     spec: AdapterSpec
     attributes: Mapping[str, Any]
     only: str = ""
+    composer: str = ""
 
 
-def requested() -> type:
-    """Return the cases of the request; pytest has taken the kits in hand by now.
+def requested() -> dict[str, type]:
+    """Return the classes of cases of the request; pytest has taken the kits in hand by now.
 
     Raises:
         UsageError: an option that the adapter needs is not given.
-        PluginError: there is no kit, or the adapter's declaration cannot be imported.
+        PluginError: there is no kit, the adapter's declaration cannot be imported, or nothing is installed that could
+            stand beside half of a store.
     """
-    from stackwright_interfaces.testing.adapters import AdapterCases, missing
-    from stackwright_interfaces.testing.kits import cases_of
+    from stackwright_interfaces.testing.adapters import AdapterCases, load, missing
+    from stackwright_interfaces.testing.feature_store import FeatureStoreCases
+    from stackwright_interfaces.testing.kits import cases_of, composed_cases_of, is_half
 
     (request,) = _asked
-    cases = cases_of(request.spec, **request.attributes)
+    cases: Any = cases_of(request.spec, **request.attributes)
     configured = getattr(cases, "config", None) is AdapterCases.config
     absent = missing(request.spec, cases.options) if configured else []
     needed = [name for name in absent if request.spec.config.__annotations__.get(name) not in ("Path", Path)]
     if needed:
         todo = "Add: " + " ".join(f"--set {name}=..." for name in needed)
         raise UsageError(f"adapter {request.spec.name!r}", f"{' and '.join(needed)} must be given", todo)
-    return cases
+    found = {"TestConformance": cases}
+    if request.composer and is_half(request.spec):
+        found["TestInAStore"] = composed_cases_of(request.spec, load(request.composer), **request.attributes)
+    for whole in found.values():
+        if issubclass(whole, FeatureStoreCases):
+            whole.store_name = request.spec.name
+    return found
 
 
 def main() -> None:
@@ -93,10 +108,11 @@ def main() -> None:
     sys.exit(pytest.main([*options, "test_conformance.py"], plugins=[_Reporter(report, _asked[0])]))
 
 
-class _Reporter:
+class _Reporter(Gathering):
     """Writes down what becomes of each test."""
 
     def __init__(self, report: TextIO, request: Request) -> None:
+        super().__init__()
         self._report = report
         self._request = request
         self._phases: list[pytest.TestReport] = []
@@ -124,16 +140,19 @@ class _Reporter:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell what will be run."""
-        self._tell(cases=[item.name for item in session.items])
+        self._tell(cases=[_name(item.nodeid) for item in session.items])
 
     def pytest_sessionfinish(self) -> None:
-        """Tell what need not be met."""
+        """Tell what need not be met, and which cases of a whole store are."""
         from stackwright_interfaces.testing.kits import undeclared
 
         for name, capability in undeclared(self._request.spec):
             if self._request.only in name:
-                reason = f"it does not declare {capability.value}"
-                self._tell(case=name, result="not applicable", reason=reason, detail="", seconds=0.0)
+                told = {"result": "not applicable", "reason": f"it does not declare {capability.value}"}
+                self._tell(case=f"TestConformance::{name}", **told, detail="", seconds=0.0, numbers=[])
+        if self.found:
+            tried = sorted({int(case) for cases in self.found.values() for case in cases})
+            self._tell(matrix=vars(Matrix.of(self.found, tried)))
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Tell that a test begins."""
@@ -141,6 +160,7 @@ class _Reporter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what became of setting up, running and clearing away."""
+        super().pytest_runtest_logreport(report)
         self._phases.append(report)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -148,25 +168,13 @@ class _Reporter:
         phases, self._phases = self._phases, []
         told = next((phase for phase in phases if phase.failed), None)
         told = told or next((phase for phase in phases if phase.skipped), phases[-1])
-        result, reason = _outcome(told)
+        result, reason = outcome(told)
         detail = "\n".join([told.longreprtext, *(text for _, text in told.sections)]) if told.failed else ""
         seconds = sum(phase.duration for phase in phases)
-        self._tell(case=_name(nodeid), result=result, reason=reason, detail=detail, seconds=seconds)
+        numbers = [case for about in stated(told) for case in about["cases"]]
+        self._tell(case=_name(nodeid), result=result, reason=reason, detail=detail, seconds=seconds, numbers=numbers)
 
 
 def _name(nodeid: str) -> str:
-    return nodeid.partition("::TestConformance::")[2]
-
-
-def _outcome(report: pytest.TestReport) -> tuple[str, str]:
-    """Return what became of a test, and why in one line."""
-    if report.passed:
-        return "passed", ""
-    if report.skipped:
-        expected = getattr(report, "wasxfail", None)
-        skipped = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
-        skipped = skipped.removeprefix("Skipped: ")
-        return ("not applicable", skipped) if expected is None else ("expected failure", str(expected))
-    crash = getattr(report.longrepr, "reprcrash", None)
-    message = str(report.longrepr) if crash is None else str(crash.message)
-    return "failed", message.strip().partition("\n")[0]
+    """Return ``"Class::name"`` of a test."""
+    return nodeid.partition("::")[2]

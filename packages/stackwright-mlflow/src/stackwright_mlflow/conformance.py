@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from stackwright_mlflow.server import Server
+from stackwright_mlflow.tracking import Tracking
+
 
 class MlflowConformance:
     """An experiment and a prefix a test, on the server that is given."""
@@ -25,3 +28,14 @@ class MlflowConformance:
         for event in events:
             if event.kind == "alias":
                 copied.record(event, expected=event.before)
+
+    def tidy(self: Any, folder: Path) -> None:
+        """Delete the registered models of a folder, and put its experiments into MLflow's bin."""
+        config = self.config(folder)
+        server = Server(config)
+        found = server.get("registered-models/search", filter=f"name LIKE '{config.prefix}%'", max_results=1000)
+        for model in found.get("registered_models", ()):
+            server.post("registered-models/delete", method="DELETE", name=model["name"])
+        tracking = Tracking(server)
+        for experiment in tracking.experiments(f"name LIKE '{config.experiment}%'"):
+            tracking.delete_experiment(experiment.id)

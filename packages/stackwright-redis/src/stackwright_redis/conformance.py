@@ -27,3 +27,9 @@ class RedisStreamConformance:
         with redis.Redis.from_url(config.url) as client:
             for event in events:
                 client.xadd(config.stream, {"json": json.dumps(event)})
+
+    def tidy(self: Any, folder: Path) -> None:
+        """Remove the stream of a folder, and what readers committed."""
+        config = self.config(folder)
+        with redis.Redis.from_url(config.url) as client:
+            client.unlink(config.stream, f"{config.stream}:{config.reader}:taken")

@@ -72,6 +72,7 @@ def test_a_server_that_does_not_start_is_a_finding(work: Path, crooked: Plugins,
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(900)
 def test_a_proven_server_is_swapped_in(work: Path) -> None:
     with stackwright.load(work, progress=lambda *_: None) as stack:
         swapped = stack.swap("server", "bentoml", prove=True)

@@ -17,7 +17,8 @@ from stackwright.assembly import options as adapter_options
 from stackwright.assembly.blueprint import BlueprintProblems, Part
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS
-from stackwright.workflows.adapters.kit_run import FAILED, NOT_RUN, PATIENCE, RESULTS, Case, run_kit
+from stackwright.workflows.adapters.kit_run import FAILED, NOT_RUN, PASSED, PATIENCE, RESULTS, Case, run_kit
+from stackwright.workflows.adapters.package import COMPOSER
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright_interfaces import storage
 from stackwright_interfaces.errors import AdapterNotInstalled, PluginError, UsageError, did_you_mean
@@ -58,12 +59,17 @@ class Conformance:
         slot: the slot it fills.
         contract: the version of its contract that it was written to.
         cases: what became of each test.
+        matrix: of the feature store's specification, a case each: its number, what it says, and whether a whole store
+            meets it that is the adapter or stands on it.
+        notes: why cases of it are not met, a line each.
     """
 
     adapter: str
     slot: str
     contract: int
     cases: tuple[Case, ...] = field(repr=False)
+    matrix: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
@@ -87,9 +93,15 @@ class Conformance:
             "contract": self.contract,
             "counts": self.counts,
             "cases": [vars(case) for case in self.cases],
+            "matrix": [{"case": int(number), "says": says, "met": met} for number, says, met in self.matrix],
         }
-        rows = [_row(list(cases)) for _, cases in groupby(self.cases, lambda case: case.title)]
-        return Outcome(title, data, (Table(("case", "result", "reason"), rows),), ok=self.ok)
+        listed = [case for case in self.cases if not (self.matrix and case.numbers and case.result == PASSED)]
+        rows = [_row(list(cases)) for _, cases in groupby(listed, lambda case: case.title)]
+        tables = (
+            Table(("case", "result", "reason"), rows),
+            Table(("case of a whole store", "", self.adapter), self.matrix),
+        )
+        return Outcome(title, data, tables, self.notes, ok=self.ok)
 
 
 def conform(
@@ -100,7 +112,7 @@ def conform(
     patience: float = PATIENCE,
     progress: Progress = lambda *_: None,
 ) -> Conformance:
-    """Put an installed adapter through the kit of its slot.
+    """Put an installed adapter through the kit of its slot; half of a feature store also through that of a whole one.
 
     The kit writes and deletes. Paths that are not absolute lie in folders that it makes and removes; on a server it
     shares with others, tests are kept apart by what the adapter declares (``AdapterSpec.conformance``), or by
@@ -124,9 +136,10 @@ def conform(
     if problems := adapter_options.wrong(part, spec):
         raise BlueprintProblems(problems)
     attributes = {"options": adapter_options.given(part, spec, Path.cwd()), "opener": STORAGE.factory}
-    cases = tuple(run_kit({"spec": spec, "attributes": attributes, "only": only}, patience, progress))
+    request = {"spec": spec, "attributes": attributes, "only": only, "composer": ":".join(COMPOSER)}
+    ran = run_kit(request, patience, progress)
     slot = next((slot for slot, contract in SLOTS.items() if contract is spec.provides), spec.name)
-    return Conformance(spec.name, slot, spec.contract, cases)
+    return Conformance(spec.name, slot, spec.contract, ran.cases, ran.matrix, ran.notes)
 
 
 def find(name: str, slot: str | None = None, plugins: Plugins | None = None) -> AdapterSpec:

@@ -47,6 +47,7 @@ class Case:
         reason: why it is not ``"passed"``, in one line.
         detail: of one that failed, the traceback.
         seconds: how long it took.
+        numbers: of a whole store, the cases of its specification that the test states.
     """
 
     name: str
@@ -54,6 +55,12 @@ class Case:
     reason: str = ""
     detail: str = ""
     seconds: float = 0.0
+    numbers: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, case: str, *told: Any, **more: Any) -> Case:
+        """Return the case of a test, ``"Class::name"``."""
+        return cls(case.partition("::")[2], *told, **more)
 
     @property
     def title(self) -> str:
@@ -61,8 +68,23 @@ class Case:
         return self.name.partition("[")[0].removeprefix("test_").replace("_", " ")
 
 
-def run_kit(request: Mapping[str, Any], patience: float, progress: Progress) -> Iterator[Case]:
-    """Run what a request of :mod:`stackwright_interfaces.testing.run` asks for; give what became of each test.
+@dataclass(frozen=True)
+class Ran:
+    """What a kit told.
+
+    Args:
+        cases: what became of each test.
+        matrix: of the feature store's specification, a case each: its number, what it says, and whether it is met.
+        notes: why cases of it are not met, a line each.
+    """
+
+    cases: tuple[Case, ...]
+    matrix: tuple[tuple[str, str, str], ...]
+    notes: tuple[str, ...]
+
+
+def run_kit(request: Mapping[str, Any], patience: float, progress: Progress) -> Ran:
+    """Run what a request of :mod:`stackwright_interfaces.testing.run` asks for.
 
     Args:
         patience: seconds that one case may take; one that takes longer has failed, and ends the run.
@@ -75,11 +97,12 @@ def run_kit(request: Mapping[str, Any], patience: float, progress: Progress) -> 
     with temporary as folder, _start(request, Path(folder)) as child:
         watch = _Watch(child, Path(folder) / _LOG, patience)
         try:
-            yield from watch.cases(progress)
+            cases = tuple(watch.cases(progress))
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)  # whatever the tests left running ends with them
             watch.reader.join()
+    return Ran(cases, tuple(map(tuple, watch.matrix["rows"])), tuple(watch.matrix["notes"]))
 
 
 def _start(request: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
@@ -110,6 +133,7 @@ class _Watch:
         self._log = log
         self._patience = patience
         self._end = ""
+        self.matrix: dict[str, list[Any]] = {"rows": [], "notes": []}
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self.reader = Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -130,12 +154,13 @@ class _Watch:
         total = len(left)
         while told := self._next(self._patience):
             begun = told.get("begun", begun)
+            self.matrix = told.get("matrix", self.matrix)
             if "case" in told:
-                left = [name for name in left if name != told["case"]]
+                left = [test for test in left if test != told["case"]]
                 progress("conformance cases", total - len(left), total)
-                yield Case(told["case"], told["result"], told["reason"], told["detail"], told["seconds"])
-        for name in left:
-            yield Case(name, FAILED, self._end, self._tail) if name == begun else Case(name, NOT_RUN, self._end)
+                yield Case.of(**told)
+        for test in left:
+            yield Case.of(test, FAILED, self._end, self._tail) if test == begun else Case.of(test, NOT_RUN, self._end)
 
     def _next(self, patience: float) -> dict[str, Any] | None:
         """Return what the child tells; ``None`` where it has ended, or tells nothing for so many seconds."""

@@ -13,6 +13,7 @@ from stackwright.assembly.plan import SLOTS
 from stackwright.workflows.adapters import texts
 from stackwright.workflows.adapters.contract_source import ContractSource, Method
 from stackwright_interfaces.compute import Inline
+from stackwright_interfaces.feature_store import OfflineStore, OnlineStore
 from stackwright_interfaces.model import ModelFormat, Predictor
 from stackwright_interfaces.recommender import FittedRecommender, Recommender, RecommenderFormat
 from stackwright_interfaces.trainer import FittedModel
@@ -38,6 +39,9 @@ class _Slot:
     set_up: tuple[str, ...] = ()
     sends: bool = False
 
+
+COMPOSER: Final = ("stackwright_features.store", "ComposedFeatureStore")
+"""Module and name of what makes a whole feature store of two halves."""
 
 _OF_TABLES: Final = _Slot(options=("url: str = field(repr=False)",), given={"url": "none://"})
 _SLOTS: Final[Mapping[str, _Slot]] = {
@@ -124,6 +128,11 @@ class AdapterPackage:
         self._classes = [*self._adapters, *(_class(camel, contract) for contract in self._words.returned)]
 
     @property
+    def _is_half(self) -> bool:
+        """Whether it is half of a feature store, which meets the cases of a whole one too."""
+        return SLOTS[self.slot] in (OfflineStore, OnlineStore)
+
+    @property
     def open_methods(self) -> list[str]:
         """What is left to write, as ``Class.method``."""
         return [f"{each.name}.{method.name}" for each in self._classes for method in each.open_methods]
@@ -145,8 +154,15 @@ class AdapterPackage:
     def _pyproject(self) -> str:
         major, minor = version("stackwright-interfaces").split(".")[:2]
         bounds = f">={major}.{minor},<{major}.{int(minor) + 1}"
+        needed = ("interfaces[testing]", *(("features", "memory") if self._is_half else ()))
+        testing = ", ".join(f'"stackwright-{name}{bounds}"' for name in needed)
         return texts.PYPROJECT.format(
-            distribution=self.distribution, module=self._module, name=self.name, slot=self.slot, bounds=bounds
+            distribution=self.distribution,
+            module=self._module,
+            name=self.name,
+            slot=self.slot,
+            bounds=bounds,
+            testing=testing,
         )
 
     def _readme(self) -> str:
@@ -198,6 +214,11 @@ class AdapterPackage:
         tests = [
             f"Test{each.name} = cases_of(spec_of(plugin, {each.base.__name__}){given})\n" for each in self._adapters
         ]
+        if self._is_half:
+            (half,) = self._adapters
+            imports |= {("stackwright_interfaces.testing.kits", "composed_cases_of"), COMPOSER}
+            composed = f"composed_cases_of(spec_of(plugin, {half.base.__name__}), {COMPOSER[1]})"
+            tests.append(f"Test{half.name}InAStore = {composed}\n")
         return texts.TESTS.format(name=self.name, imports=texts.imports(imports, self._module), tests="".join(tests))
 
 

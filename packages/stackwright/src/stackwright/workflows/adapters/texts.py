@@ -60,7 +60,7 @@ requires-python = ">=3.11"
 dependencies = ["stackwright-interfaces{bounds}"]
 
 [project.optional-dependencies]
-testing = ["stackwright-interfaces[testing]{bounds}"]
+testing = [{testing}]
 
 [project.entry-points.stackwright]
 {name} = "{module}.plugin"
