@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stackwright_interfaces.model import Manifest, Predictor, Signature, describe_files
 from stackwright_interfaces.testing.context import make_context
-from stackwright_interfaces.testing.trainer_rows import SIGNATURE, Homes
+from stackwright_interfaces.testing.trainer_rows import SIGNATURE
+from stackwright_onnx import conformance
 from stackwright_onnx.format import OnnxFormat
 from stackwright_onnx.plugin import OnnxFormatConfig
 
@@ -41,45 +42,6 @@ def make(
     return content
 
 
-def linear(kind: int = DOUBLE, rows: Any = None, *, sigmoid: bool = False) -> bytes:
-    """Return a linear model of homes, over the matrix: missing areas filled, a column for each place."""
-    homes = Homes.make(400, seed=1)
-    matrix = homes.inputs("matrix")
-    middle = np.nanmean(matrix, axis=0)
-    middle[2] = -1.0
-    filled = np.where(np.isnan(matrix), middle, matrix)
-    design = np.column_stack([filled[:, [0, 1, 3]], filled[:, [2]] == [[0.0, 1.0, 2.0]], np.ones(len(filled))])
-    weight = np.linalg.lstsq(design, homes.price, rcond=None)[0]
-    if sigmoid:
-        weight[-1] -= np.median(homes.price)
-        weight /= 20
-    number = np.float64 if kind == DOUBLE else np.float32
-    constants = {
-        "middle": middle.astype(number),
-        "plain": np.array([0, 1, 3]),
-        "place": np.array([2]),
-        "codes": np.array([[0, 1, 2]], dtype=number),
-        "slope": weight[:3, None].astype(number),
-        "shift": weight[3:6, None].astype(number),
-        "base": weight[6:].astype(number),
-    }
-    nodes = [
-        ("IsNaN", ["rows"], ["missing"], {}),
-        ("Where", ["missing", "middle", "rows"], ["filled"], {}),
-        ("Gather", ["filled", "plain"], ["numbers"], {"axis": 1}),
-        ("Gather", ["filled", "place"], ["where"], {"axis": 1}),
-        ("Equal", ["where", "codes"], ["same"], {}),
-        ("Cast", ["same"], ["one_hot"], {"to": kind}),
-        ("MatMul", ["numbers", "slope"], ["first"], {}),
-        ("MatMul", ["one_hot", "shift"], ["second"], {}),
-        ("Add", ["first", "second"], ["both"], {}),
-        ("Add", ["both", "base"], ["price" if not sigmoid else "raw"], {}),
-    ]
-    if sigmoid:
-        nodes.append(("Sigmoid", ["raw"], ["price"], {}))
-    return make(nodes, {"rows": (kind, [rows, 4])}, {"price": (kind, [rows, 1])}, constants)
-
-
 Load = Callable[..., Predictor]
 
 
@@ -103,7 +65,7 @@ def load(tmp_path: Path) -> Load:
 
 @pytest.fixture
 def homes_model() -> Callable[..., bytes]:
-    return linear
+    return conformance.homes_model
 
 
 @pytest.fixture

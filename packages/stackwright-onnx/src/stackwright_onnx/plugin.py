@@ -41,6 +41,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=OnnxConfig,
             factory="stackwright_onnx.trainer:OnnxTrainer",
+            conformance="stackwright_onnx.conformance:OnnxConformance",
             description="Brings in an ONNX model that was trained elsewhere.",
         ),
         AdapterSpec(

@@ -51,6 +51,7 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             contract=CONTRACT,
             config=PythonConfig,
             factory="stackwright_python.trainer:PythonTrainer",
+            conformance="stackwright_python.conformance:PythonConformance",
             capabilities=frozenset({Capability.RANKING, Capability.TIME_TO_EVENT}),
             description="A class of the project with train and get_parameters.",
         ),
