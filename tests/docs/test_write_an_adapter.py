@@ -26,7 +26,7 @@ def install(folder: Path, environment: dict[str, str]) -> None:
     environment["PYTHONPATH"] = os.pathsep.join([str(folder / "src"), environment.get("PYTHONPATH", "")])
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_every_step_of_the_page_gives_what_it_says(tmp_path: Path) -> None:
     environment = {**os.environ}
     ran = []
