@@ -33,6 +33,7 @@ CONTRACTS = (
     "listening",
     "model",
     "monitor",
+    "online_rows",
     "pipelines",
     "plugin",
     "project",
@@ -47,6 +48,7 @@ CONTRACTS = (
     "types",
     "upkeep",
     "views",
+    "writer_lock",
 )
 
 IMPORTS = """

@@ -62,20 +62,5 @@ def name_at(view: Prefixes, place: bytes) -> bytes:
     return view.names + place[len(view.long) :]
 
 
-def pack(order: bytes, payload: bytes) -> bytes:
-    """Return the value of a row; a token has at most 255 bytes."""
-    return bytes((len(order),)) + order + payload
-
-
-def order_of(value: bytes) -> bytes:
-    """Return the order token of a value."""
-    return value[1 : 1 + value[0]]
-
-
-def payload_of(value: bytes) -> bytes:
-    """Return the payload of a value."""
-    return value[1 + value[0] :]
-
-
 def _digest(key: bytes) -> bytes:
     return blake2b(key, digest_size=32).digest()

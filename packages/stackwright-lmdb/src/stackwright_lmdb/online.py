@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+from stackwright_interfaces.online_rows import ReadOnlyStore
 from stackwright_interfaces.plugin import Context
 from stackwright_lmdb.plugin import LMDBConfig
 from stackwright_lmdb.reading import Reading
 from stackwright_lmdb.writing import Writer
 
 
-class LMDBReader(OnlineStore):
+class LMDBReader(ReadOnlyStore):
     """A read-only handle. Usable from many threads and in forked children."""
 
     def __init__(self, path: Path, config: LMDBConfig) -> None:
-        self._path = path
+        super().__init__(str(path))
         self._reading = Reading(path, config)
 
     def read(
@@ -30,29 +30,9 @@ class LMDBReader(OnlineStore):
         """Give every row of a view; each 500 rows are of one moment."""
         return self._reading.scan(view)
 
-    def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
-    def drop(self, view: str, keys: Iterable[bytes] | None = None) -> int:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
     def close(self) -> None:
         """Close the file if no other handle of this process uses it."""
         self._reading.close()
-
-    def _refusal(self, view: str) -> FeatureStoreError:
-        where = f"{self._path}, view {view!r}"
-        return FeatureStoreError(where, "this handle is read-only", "Write through the store that made it.")
 
 
 class LMDBOnlineStore(OnlineStore):

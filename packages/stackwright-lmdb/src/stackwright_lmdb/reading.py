@@ -11,9 +11,10 @@ from typing import Final
 import lmdb
 
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.online_rows import order_of, payload_of
 from stackwright_lmdb.environment import shared_environment
 from stackwright_lmdb.failures import closed, timed_out, translate
-from stackwright_lmdb.layout import LONGEST, Prefixes, name_at, order_of, payload_of, place_of, prefixes
+from stackwright_lmdb.layout import LONGEST, Prefixes, name_at, place_of, prefixes
 from stackwright_lmdb.plugin import LMDBConfig
 
 CHUNK: Final = 256

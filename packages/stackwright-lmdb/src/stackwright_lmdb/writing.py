@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import lmdb
 
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.online_rows import greatest, order_of, pack
 from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_lmdb import layout
 from stackwright_lmdb.environment import needed_length, shared_environment
@@ -37,7 +38,7 @@ class Writer:
         """Store rows, as :meth:`OnlineStore.write` says, all in one transaction."""
         if not rows:
             return []
-        places = _greatest(rows)
+        places = greatest(rows)
         prefix = layout.prefixes(view)
         with self._turn():
             taken = self._transact(lambda transaction: _put(transaction, prefix, rows, places))
@@ -110,16 +111,6 @@ class Writer:
             os.truncate(self._path, needed)
 
 
-def _greatest(rows: Sequence[OnlineRow]) -> dict[bytes, int]:
-    """Return key → place of the row with the greatest token, the first of equals."""
-    places: dict[bytes, int] = {}
-    for place, row in enumerate(rows):
-        best = places.setdefault(row.key, place)
-        if row.order > rows[best].order:
-            places[row.key] = place
-    return places
-
-
 def _put(
     transaction: _Transaction, prefix: layout.Prefixes, rows: Sequence[OnlineRow], places: dict[bytes, int]
 ) -> set[int]:
@@ -129,8 +120,8 @@ def _put(
         row = rows[places[key]]
         place = layout.place_of(prefix, key)
         before = transaction.get(place)
-        if before is None or row.order > layout.order_of(before):
-            transaction.put(place, layout.pack(row.order, row.payload))
+        if before is None or row.order > order_of(before):
+            transaction.put(place, pack(row.order, row.payload))
             taken.add(places[key])
             if before is None and not place.startswith(prefix.short):
                 transaction.put(layout.name_of(prefix, key), key)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+from stackwright_interfaces.online_rows import ReadOnlyStore
 from stackwright_interfaces.plugin import Context
 from stackwright_postgres.address import Address
 from stackwright_postgres.plugin import PostgresConfig
@@ -14,12 +14,12 @@ from stackwright_postgres.reading import Reading
 from stackwright_postgres.writing import Writer
 
 
-class PostgresReader(OnlineStore):
+class PostgresReader(ReadOnlyStore):
     """A read-only handle with connections of its own, on which the server refuses to write."""
 
     def __init__(self, config: PostgresConfig) -> None:
         address = Address(config)
-        self._where = address.where
+        super().__init__(address.where)
         self._reading = Reading(address, config, Pool(address, config, read_only=True))
 
     def read(
@@ -32,29 +32,9 @@ class PostgresReader(OnlineStore):
         """Give every row of a view, ordered by key."""
         return self._reading.scan(view)
 
-    def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
-    def drop(self, view: str, keys: Iterable[bytes] | None = None) -> int:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
     def close(self) -> None:
         """Close the connections of this process."""
         self._reading.close()
-
-    def _refusal(self, view: str) -> FeatureStoreError:
-        where = f"{self._where}, view {view!r}"
-        return FeatureStoreError(where, "this handle is read-only", "Write through the store that made it.")
 
 
 class PostgresOnlineStore(OnlineStore):

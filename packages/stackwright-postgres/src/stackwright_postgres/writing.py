@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import psycopg
 
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.online_rows import greatest
 from stackwright_postgres import failures
 from stackwright_postgres.address import Address
 from stackwright_postgres.plugin import PostgresConfig
@@ -40,7 +41,7 @@ class Writer:
         stored = [False] * len(rows)
         if not rows:
             return stored
-        places = _greatest(rows)
+        places = greatest(rows)
         chunks = list(_chunks([rows[places[key]] for key in sorted(places)]))
         for key in self._run(lambda session, deadline: self._upsert(session, view.encode(), chunks, deadline)):
             stored[places[key]] = True
@@ -131,16 +132,6 @@ def _transaction(session: Session, deadline: float) -> Iterator[None]:
     except BaseException:
         session.close()
         raise
-
-
-def _greatest(rows: Sequence[OnlineRow]) -> dict[bytes, int]:
-    """Return key → place of the row with the greatest token, the first of equals."""
-    places: dict[bytes, int] = {}
-    for place, row in enumerate(rows):
-        best = places.setdefault(row.key, place)
-        if row.order > rows[best].order:
-            places[row.key] = place
-    return places
 
 
 def _chunks(rows: Sequence[OnlineRow]) -> Iterator[list[OnlineRow]]:

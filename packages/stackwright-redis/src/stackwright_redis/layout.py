@@ -84,18 +84,3 @@ def command_ending(*parts: bytes, rest: bytes, count: int) -> bytes:
     """Return a command that begins with parts and ends with ``count`` packed arguments."""
     begin = b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
     return b"*%d\r\n%b%b" % (len(parts) + count, begin, rest)
-
-
-def pack(order: bytes, payload: bytes) -> bytes:
-    """Return the value of a row; a token has at most 255 bytes."""
-    return bytes((len(order),)) + order + payload
-
-
-def order_of(value: bytes) -> bytes:
-    """Return the order token of a value."""
-    return value[1 : 1 + value[0]]
-
-
-def payload_of(value: bytes) -> bytes:
-    """Return the payload of a value."""
-    return value[1 + value[0] :]

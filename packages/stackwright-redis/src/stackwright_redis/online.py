@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+from stackwright_interfaces.online_rows import ReadOnlyStore
 from stackwright_interfaces.plugin import Context
 from stackwright_redis.plugin import RedisConfig
 from stackwright_redis.reading import Server
 from stackwright_redis.writing import Writer
 
 
-class RedisReader(OnlineStore):
+class RedisReader(ReadOnlyStore):
     """A read-only handle with connections of its own. Usable from many threads and in forked children."""
 
     def __init__(self, config: RedisConfig) -> None:
         self._server = Server(config)
+        super().__init__(self._server.where)
 
     def read(
         self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
@@ -28,29 +29,9 @@ class RedisReader(OnlineStore):
         """Give every row of a view that is there from beginning to end, and others perhaps."""
         return self._server.scan(view)
 
-    def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
-    def drop(self, view: str, keys: Iterable[bytes] | None = None) -> int:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
     def close(self) -> None:
         """Close the connections of this process."""
         self._server.close()
-
-    def _refusal(self, view: str) -> FeatureStoreError:
-        where = f"{self._server.where}, view {view!r}"
-        return FeatureStoreError(where, "this handle is read-only", "Write through the store that made it.")
 
 
 class RedisOnlineStore(OnlineStore):

@@ -10,8 +10,9 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.online_rows import order_of, payload_of
 from stackwright_redis.failures import damaged, translate
-from stackwright_redis.layout import arguments, command, command_ending, order_of, payload_of
+from stackwright_redis.layout import arguments, command, command_ending
 from stackwright_redis.plugin import RedisConfig
 from stackwright_redis.pool import Pool
 

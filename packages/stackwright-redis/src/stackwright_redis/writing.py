@@ -13,8 +13,9 @@ from typing import Any, Final
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.online_rows import greatest, pack
 from stackwright_redis.failures import translate
-from stackwright_redis.layout import DROP, WRITE, Script, command, pack
+from stackwright_redis.layout import DROP, WRITE, Script, command
 from stackwright_redis.reading import Server
 
 ROWS: Final = 200
@@ -100,14 +101,9 @@ class Writer:
 
 def _batches(rows: Sequence[OnlineRow]) -> Iterator[list[int]]:
     """Give the places of the rows that are to be written, of each key only the greatest, in batches."""
-    places: dict[bytes, int] = {}
-    for place, row in enumerate(rows):
-        best = places.setdefault(row.key, place)
-        if row.order > rows[best].order:
-            places[row.key] = place
     batch: list[int] = []
     size = 0
-    for place in places.values():
+    for place in greatest(rows).values():
         length = len(rows[place].key) + len(rows[place].payload)
         if batch and (len(batch) == ROWS or size + length > BYTES):
             yield batch

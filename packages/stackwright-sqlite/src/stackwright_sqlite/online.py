@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+from stackwright_interfaces.online_rows import ReadOnlyStore
 from stackwright_interfaces.plugin import Context
 from stackwright_sqlite.plugin import SQLiteConfig
 from stackwright_sqlite.reading import Reading
 from stackwright_sqlite.writing import Writer
 
 
-class SQLiteReader(OnlineStore):
+class SQLiteReader(ReadOnlyStore):
     """A read-only handle. Usable from many threads and in forked children; each opens its own connection."""
 
     def __init__(self, path: Path, config: SQLiteConfig) -> None:
-        self._path = path
+        super().__init__(str(path))
         self._reading = Reading(path, config)
 
     def read(
@@ -30,29 +30,9 @@ class SQLiteReader(OnlineStore):
         """Give every row of a view, ordered by key."""
         return self._reading.scan(view)
 
-    def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
-    def drop(self, view: str, keys: Iterable[bytes] | None = None) -> int:  # noqa: ARG002 -- of the contract
-        """Refuse.
-
-        Raises:
-            FeatureStoreError: always.
-        """
-        raise self._refusal(view)
-
     def close(self) -> None:
         """Close the connections of this process."""
         self._reading.close()
-
-    def _refusal(self, view: str) -> FeatureStoreError:
-        where = f"{self._path}, view {view!r}"
-        return FeatureStoreError(where, "this handle is read-only", "Write through the store that made it.")
 
 
 class SQLiteOnlineStore(OnlineStore):

@@ -15,6 +15,7 @@ from typing import Final
 
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.online_rows import greatest
 from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_sqlite import schema
 from stackwright_sqlite.connections import Connection, file_identity, open_to_write
@@ -47,7 +48,7 @@ class Writer:
         if not rows:
             return stored
         table = schema.table(view)
-        places = _greatest(rows)
+        places = greatest(rows)
         with self._transaction() as connection:
             for statement in schema.create(table):
                 connection.execute(statement)
@@ -177,16 +178,6 @@ def _count(connection: Connection, statement: str, *arguments: str) -> int:
     """Run a statement, and return how many rows it changed."""
     changed: int = connection.execute(statement, arguments).rowcount
     return changed
-
-
-def _greatest(rows: Sequence[OnlineRow]) -> dict[bytes, int]:
-    """Return key → place of the row with the greatest token, the first of equals."""
-    places: dict[bytes, int] = {}
-    for place, row in enumerate(rows):
-        best = places.setdefault(row.key, place)
-        if row.order > rows[best].order:
-            places[row.key] = place
-    return places
 
 
 @cache
