@@ -158,6 +158,8 @@ def test_modules_that_others_have_imported_stay_as_they_were(project: Project) -
         ("import nothing_of_this_name", r"my_model\.py:1: ModuleNotFoundError: .* Install it"),
         ("x = 1\nimport helpers", r"helpers\.py:2: ZeroDivisionError: .* Correct the line"),
         ("def f(:", r"my_model\.py:1: SyntaxError: "),
+        ("price = 1\nx = prise", r"my_model\.py:2: NameError: .* Did you mean 'price'"),
+        ("x = prise", r"my_model\.py:1: NameError: .* Correct the line"),
         ("raise SystemExit(3)", r"my_model\.py:1: SystemExit: 3"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from stackwright.assembly import blueprint as blueprints
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import plan
-from stackwright.cli.main import joined, parser
+from stackwright.cli.parsing import joined, parser
 from stackwright_interfaces.definitions import Definitions
 
 ROOT = Path(__file__).parents[2]

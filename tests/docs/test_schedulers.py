@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackwright.cli.main import parser
+from stackwright.cli.parsing import parser
 
 RECIPES = Path(__file__).parents[2] / "docs" / "schedulers"
 COMMAND = re.compile(r"stackwright ([^'\"&\n]+)")

@@ -23,6 +23,7 @@ from stackwright_interfaces.checks import (
     repeated,
     require,
 )
+from stackwright_interfaces.errors import did_you_mean
 from stackwright_interfaces.pipelines import Computation, Expectation, Frame, Schedule, computed
 from stackwright_interfaces.types import Field, Kind, Type
 from stackwright_interfaces.views import AT, Aggregate, Entity, FeatureView, Selection, Source, Window, reference
@@ -151,7 +152,8 @@ class FeatureService:
         for step in self.transforms:
             unknown = [name for name in step.inputs if name not in known]
             found = f"transform {step.name!r} reads {', '.join(map(repr, unknown))}"
-            require(not unknown, where, found, f"Known at that point: {', '.join(sorted(known))}.")
+            near = did_you_mean(unknown[0], known) if unknown else ""
+            require(not unknown, where, found, near or f"Known at that point: {', '.join(sorted(known))}.")
             known.add(step.name)
 
     def _check_request_keys(self, where: str) -> None:

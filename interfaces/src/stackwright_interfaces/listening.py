@@ -56,7 +56,7 @@ def listening(host: str, port: int, backlog: int) -> Iterator[socket.socket]:
 def _remedy(error: Exception) -> str:
     match error:
         case OSError(errno=errno.EADDRINUSE):
-            return "Stop what listens there, or set another port: [server] port = 0 takes a free one."
+            return "Stop what listens there, or take another port: --port 0, or [server] port = 0, takes a free one."
         case OverflowError():
             return "Set [server] port to a port from 0 to 65535."
         case PermissionError():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import stackwright_metaflow.flow
-from stackwright.cli.main import parser
+from stackwright.cli.parsing import parser
 
 FLOW = Path(stackwright_metaflow.flow.__file__)
 

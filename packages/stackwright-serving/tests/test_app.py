@@ -113,7 +113,7 @@ def test_a_full_log_is_counted_and_stops_nothing(world: Any) -> None:
         ("{}", 422, "row 0: field 'listing_id' is missing"),
         ('{"listing_id": null}', 422, "row 0: field 'listing_id' is null"),
         ('{"listing_id": 5}', 422, "row 0: field 'listing_id' is a whole number"),
-        ('{"listing_id": "L1", "rooms": true}', 422, "row 0: field 'rooms' is a boolean. Send a int64"),
+        ('{"listing_id": "L1", "rooms": true}', 422, "row 0: field 'rooms' is a boolean. Send a value of type int64"),
         ('{"listing_id": "L1", "rooms": 9223372036854775808}', 422, "field 'rooms'"),
         ('{"listing_id": "L1", "rooms": 1.5}', 422, "field 'rooms' is a number"),
         ('{"rows": [{"listing_id": "L1"}, {"listing_id": "L1", "colour": 1}]}', 422, "row 1: unknown field 'colour'"),

@@ -259,7 +259,7 @@ def test_an_empty_body_of_lines_gives_no_predictions(send: Ask) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "status", "part"),
     [
-        ("50,flat\n", "text/csv; header=absent", 422, "row 0: field 'rooms' is 'flat'. Send a int64"),
+        ("50,flat\n", "text/csv; header=absent", 422, "row 0: field 'rooms' is 'flat'. Send a value of type int64"),
         ("50,flat,3\n60\n", "text/csv", 422, "row 1: has 1 values where 3 are needed"),
         ("much,flat,3\n", "text/csv", 422, "row 0: field 'area' is 'much'"),
         ("nan,flat,3\n", "text/csv", 422, "row 0: field 'area' is 'nan'"),

@@ -99,6 +99,13 @@ def test_the_help_names_every_verb_with_what_it_does(run: Any) -> None:
         assert f"{verb.name} {verb.summary}" in told
 
 
+def test_a_line_that_names_no_verb_is_answered_with_the_help(run: Any) -> None:
+    ran = run()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == run("--help").out
+    assert "Begin: stackwright new DIR --blueprint realtime --sample" in ran.err
+
+
 def test_the_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from stackwright.cli.main import main\n"
@@ -142,13 +149,15 @@ def test_a_mistake_ends_the_process_with_1_and_without_a_traceback(tmp_path: Pat
 
 
 def test_all_problems_of_a_blueprint_are_told_at_once_and_the_exit_code_is_1(project: Any, run: Any) -> None:
-    folder = project(blueprint='nme = "a"\nregistry = "fils"\n')
+    folder = project(blueprint='nme = "a"\nregistry = "fils"\n[compute]\nadapter = "local"\nworker = 2\n')
     ran = run("check", "--project", folder)
     assert ran.code == 1
-    assert ran.out.startswith("2 problems\n")
+    assert ran.out.startswith("4 problems\n")
     assert [problem["found"] for problem in run("check", "--project", folder, "--json").json["problems"]] == [
         "unknown key 'nme'",
         "name is missing",
+        "no adapter named 'fils'. Installed: files, mlflow.",
+        "unknown key 'worker'",
     ]
 
 
@@ -191,6 +200,10 @@ def test_features_are_found_by_name_tag_owner_entity_and_text(filled: Path, run:
     assert found("visits_30d") == ["visits@1:visits_30d"]
     assert found("no such thing") == []
     assert len(found()) == 5
+
+
+def test_where_nothing_is_applied_no_feature_is_found_and_that_is_told(project: Any, run: Any) -> None:
+    assert run("features", "--project", project(blueprint='name = "a"\n')).out.endswith("Run: stackwright apply\n")
 
 
 def test_a_table_shows_numbers_short_and_nothing_as_a_dash(filled: Path, run: Any) -> None:

@@ -98,7 +98,7 @@ def with_shelf(project: Any, shelf: Any) -> Callable[..., list[Finding]]:
     def look(*requires: str, module: str = "") -> list[Finding]:
         plugins = shelf(*requires, module=module)
         with Stack(project(blueprint='name = "m"\nregistry = "shelf"\n'), plugins=plugins) as stack:
-            return list(installed.parts(Places(stack).choices.values(), plugins))
+            return list(installed.parts(Places(stack).choices.values(), plugins, stack.progress))
 
     return look
 
@@ -131,14 +131,14 @@ def test_every_problem_is_told_at_once_and_ends_with_1(project: Any, run: Any) -
     ran = run("doctor", "--project", folder)
     assert ran.code == 1
     told = [line for line in ran.out.splitlines() if line.startswith("PROBLEM")]
-    assert ran.out.startswith(f"{len(told)} problems, ")
+    assert ran.out.startswith(f"{len(told)} problem")
     assert sum("environment variable PLACE_OF_JOURNAL is not set" in line for line in told) == 1
 
 
 def test_a_blueprint_that_is_not_toml_is_one_problem(project: Any, run: Any) -> None:
     ran = run("doctor", "--project", project(blueprint="name ="))
     assert ran.code == 1
-    assert ran.out.startswith("1 problems, ")
+    assert ran.out.startswith("1 problem, ")
 
 
 def test_an_adapter_that_is_not_installed_is_told_with_what_installs_it(project: Any, run: Any) -> None:

@@ -270,7 +270,19 @@ MISTAKES = [
     Mistake("a rollback to nothing", "rollback", ("valuation@champion", "no earlier version")),
     Mistake("a rollback of an unknown model", "rollback house", ("house",)),
     Mistake("no KEY=VALUE", "predict 0001", ("'0001'", "not KEY=VALUE"), code=2),
-    Mistake("a key that is missing", "predict rooms=2", ("'home_id' is missing",)),
+    Mistake("a key that is missing", "predict rooms=2", ("'home_id' is missing. Given: rooms", "Add: home_id=...")),
+    Mistake(
+        "a key with another name",
+        "predict hom_id=0001 rooms=2",
+        ("'hom_id'", "is no key of the model", "'home_id'"),
+        code=2,
+    ),
+    Mistake(
+        "a time that is none",
+        "ingest homes homes.csv",
+        ("'2024-13-45' in row 0, which is no time in ISO 8601", "Source(time_format="),
+        prepare=writes("homes.csv", HOMES.replace("2024-01-01T00:00:00Z", "2024-13-45")),
+    ),
     Mistake("a request field that is missing", "predict home_id=0001", ("'rooms' is missing",)),
     Mistake("a value of another type", "predict home_id=0001 rooms=two", ("'rooms' holds 'two'", "int64")),
     Mistake("a number that is too large", f"predict home_id=0001 rooms={10**30}", ("rooms",)),
@@ -368,14 +380,12 @@ def test_a_mistake_is_one_line_on_standard_error(project: Path, run: Any) -> Non
     [
         ("predict home_id=0001 rooms=2 --at yesterday", "'yesterday' is no ISO 8601 time"),
         ("ingest homes", "the following arguments are required: SOURCE"),
-        ("promot valuation", "invalid choice: 'promot'"),
         ("predict home_id=0001 rooms=2 --at 0001-01-01T00:00:00+23:59", "is no ISO 8601 time"),
         ("serve --port high", "invalid int value: 'high'"),
         ("backfill daily --from 2026-01-01 --to 2026-01-02 --step nan", "'nan' is no number of seconds above 0"),
         ("watch --every -1", "'-1' is no number of seconds above 0"),
         ("worth --days 1e10", "'1e10' is no number of days above 0, at most 36525"),
         ("parity --rows 0", "'0' is no whole number from 1"),
-        ("", "the following arguments are required: VERB"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_answered_with_the_usage(line: str, told: str, run: Any) -> None:
@@ -383,3 +393,30 @@ def test_a_line_that_cannot_be_read_is_answered_with_the_usage(line: str, told: 
     assert ran.code == 2
     assert ran.err.startswith("usage: stackwright")
     assert told in ran.err
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("promot valuation", "stackwright: there is no verb 'promot'. Did you mean 'promote'?"),
+        ("frobnicate", "stackwright: there is no verb 'frobnicate'. See: stackwright --help"),
+        ("serve --prot 80", "stackwright serve: it takes no '--prot' here. Did you mean '--port'?"),
+        ("serve --prot=80", "stackwright serve: it takes no '--prot' here. Did you mean '--port'?"),
+        ("check --envv staging", "stackwright check: it takes no '--envv' here. Did you mean '--env'?"),
+        ("check --fix", "stackwright check: it takes no '--fix' here. See: stackwright check --help"),
+        ("new avm", "--blueprint: none is named. Installed: batch, realtime, recommender."),
+        ("new avm --blueprint realtme", "--blueprint: no blueprint named 'realtme'. Did you mean 'realtime'?"),
+        (
+            "up --project nowhere",
+            "nowhere: is no project, and no sample is asked for to go the whole way on. Add: --sample.",
+        ),
+    ],
+)
+def test_a_mistyped_line_is_answered_with_what_was_meant(
+    line: str, told: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = run(*line.split())
+    assert ran.code in (1, 2)
+    assert ran.err.startswith(told)
+    assert list(tmp_path.iterdir()) == []

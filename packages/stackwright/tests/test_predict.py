@@ -131,7 +131,7 @@ def test_values_may_be_given_as_what_they_are(stack: Any) -> None:
     assert stack.predict(home_id="0007", rooms=3, at=AT).data["prediction"] == expected
     with pytest.raises(WrongType, match="'rooms'"):
         stack.predict(home_id="0007", rooms=3.5, at=AT)
-    with pytest.raises(UsageError, match=r"argument 'room': is no key of the model. Known: home_id, rooms"):
+    with pytest.raises(UsageError, match=r"argument 'room': is no key of the model. Did you mean 'rooms'"):
         stack.predict(home_id="0007", rooms=3, room=3)
 
 

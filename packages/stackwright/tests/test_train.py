@@ -12,7 +12,7 @@ import pyarrow.csv
 import pytest
 
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright_interfaces.errors import BlueprintError, StorageError, TrainingError
+from stackwright_interfaces.errors import BlueprintError, PromotionRefused, StorageError, TrainingError
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_serving.model import LoadedModel
@@ -213,10 +213,24 @@ def test_a_red_model_is_published_and_told_but_is_no_success(copies: Any) -> Non
     with copies.open(gates={**QUICK, "baseline": {"min_gain": 0.99}}) as stack:
         outcome = stack.train()
         assert stack.models().data["models"][0]["gates"] == "red: baseline"
-        assert not stack.train().ok
     assert not outcome.ok
     assert outcome.data["gates"] == {"baseline": False}
-    assert outcome.notes == ("Red: baseline. It cannot be promoted.",)
+    assert outcome.notes == ("Red: baseline. It cannot be promoted. Mend that, then: stackwright train valuation",)
+
+
+def test_what_a_red_gate_asked_for_is_judged_anew_by_the_same_training(copies: Any) -> None:
+    folder = copies.copy(gates={**QUICK, "servable": True})
+    for path in (folder / "data").glob("online.db*"):
+        path.unlink()
+    with copies.load(folder) as stack:
+        assert stack.train().data["gates"] == {"servable": False}
+        with pytest.raises(PromotionRefused, match="run: stackwright materialize"):
+            stack.promote("valuation")
+        stack.materialize()
+        again = stack.train()
+        assert (again.data["model"], again.data["gates"]) == ("valuation@1", {"servable": True})
+        assert stack.promote("valuation").data["changed"]
+        assert not stack.train().data["changed"]
 
 
 def test_a_model_must_be_named_where_the_blueprint_has_several(copies: Any) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from threading import RLock
-from traceback import extract_tb
+from traceback import extract_tb, walk_tb
 from types import ModuleType
 from typing import Final
 
@@ -113,7 +113,7 @@ class Project:
         """
         said = error.msg if isinstance(error, SyntaxError) else error  # its place is told already
         todo = "Install it, or correct the import." if isinstance(error, ModuleNotFoundError) else "Correct the line."
-        return ProjectError(self.place(error, otherwise), f"{type(error).__name__}: {said}", todo)
+        return ProjectError(self.place(error, otherwise), f"{type(error).__name__}: {said}", _near(error) or todo)
 
     def place(self, error: BaseException, otherwise: str) -> str:
         """Return file and line of the project's code where an error came up, or a text where none of it did."""
@@ -128,6 +128,16 @@ class Project:
             for name, module in list(sys.modules.items())
             if name != "__main__" and not name.startswith(_NOT_OWN) and self.owns(_file_of(module))
         }
+
+
+def _near(error: BaseException) -> str:
+    """Return the name that an unknown one was probably meant to be; nothing where none is near."""
+    if not isinstance(error, NameError) or error.name is None or error.__traceback__ is None:
+        return ""
+    *_, (frame, _line) = walk_tb(error.__traceback__)
+    return did_you_mean(
+        error.name, [name for name in {**frame.f_globals, **frame.f_locals} if not name.startswith("__")]
+    )
 
 
 def _file_of(module: ModuleType) -> str | None:

@@ -43,7 +43,11 @@ def running(path: Path, project: Path) -> Iterator[ModuleType]:
 def _failure(error: BaseException, path: Path, project: Project) -> DefinitionError:
     where = project.shown(path)
     if isinstance(error, OSError) and error.__traceback__ is not None and not path.is_file():
-        return DefinitionError(where, "the file is not there", "Name the file that holds the definitions.")
+        return DefinitionError(
+            where,
+            "the file is not there",
+            "Write the definitions there; a new project of stackwright new DIR --blueprint realtime shows how.",
+        )
     failure = project.failure(error, where)
     if isinstance(error, StackwrightError):
         return DefinitionError(f"{failure.where}: {error.where}", error.found, error.todo)

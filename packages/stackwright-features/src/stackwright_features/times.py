@@ -155,7 +155,11 @@ def _parsed(texts: Any, target: Any, place: _Place) -> Any:
         try:
             text.cast(target)
         except pa.ArrowInvalid as error:
-            raise place.wrong(text.as_py(), row, f"{DECLARED} in ISO 8601, or declare time_format") from error
+            found = (
+                f"column {place.name!r} holds {text.as_py()!r} in row {place.first + row}, which is no time in ISO 8601"
+            )
+            todo = 'Convert it, or say how times are written: Source(time_format="%d.%m.%Y"), say.'
+            raise WrongType(place.where, found, todo) from error
     raise AssertionError("a column fails to parse, and none of its texts does")
 
 

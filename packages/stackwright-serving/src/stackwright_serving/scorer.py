@@ -88,7 +88,8 @@ class Scorer:
             PredictionError: a row cannot be predicted.
         """
         if self._features is None:
-            raise FeatureStoreError("blueprint.toml [feature_store]", "the slot is empty", "Send the features.")
+            found = "there is no online store to look keys up in"
+            raise FeatureStoreError("blueprint.toml [feature_store]", found, "Send the features, or add: online = ...")
         rows = self._features.read(self.model.manifest.service, keys, request, at=at, timeout=timeout)
         incomplete = _incomplete(rows, self.model.inputs)
         if self._refuse_missing:

@@ -133,7 +133,9 @@ def _from_text(text: str, field: Field | None, place: int) -> Any:
         case Kind.FLOAT64 if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
             return float(text)
         case Kind.BOOL | Kind.INT64 | Kind.FLOAT64:
-            raise InvalidValue(f"row {place}", f"field {field.name!r} is {text[:40]!r}", f"Send a {field.type}.")
+            raise InvalidValue(
+                f"row {place}", f"field {field.name!r} is {text[:40]!r}", f"Send a value of type {field.type}."
+            )
     return text
 
 

@@ -68,10 +68,10 @@ def _value(row: Mapping[str, Any], place: int, field: Field, *, required: bool) 
     if value is _ABSENT:
         if field.has_default:
             return field.default
-        raise InvalidValue(f"row {place}", f"field {field.name!r} is missing", f"Send a {field.type}.")
+        raise InvalidValue(f"row {place}", f"field {field.name!r} is missing", f"Send a value of type {field.type}.")
     if value is None:
         if required:
-            raise InvalidValue(f"row {place}", f"field {field.name!r} is null", f"Send a {field.type}.")
+            raise InvalidValue(f"row {place}", f"field {field.name!r} is null", f"Send a value of type {field.type}.")
         return None
     return check_value(value, field, place)
 
@@ -102,7 +102,7 @@ def check_value(value: Any, field: Field, where: str | int) -> Any:
     if kind in (Kind.LIST, Kind.VECTOR, Kind.DECIMAL):
         found = f"field {field.name!r} is a {field.type}"
         raise InvalidValue(place, found, "Such values are read from the store alone.")
-    raise InvalidValue(place, f"field {field.name!r} is {_kind(value)}", f"Send a {field.type}.")
+    raise InvalidValue(place, f"field {field.name!r} is {_kind(value)}", f"Send a value of type {field.type}.")
 
 
 def _float(value: float, field: Field, where: str | int) -> float:

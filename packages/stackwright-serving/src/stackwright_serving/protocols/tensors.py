@@ -222,5 +222,5 @@ def _model_column(values: Any, field: Field, where: str) -> Any:
         bad |= values >= _INT64
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise InvalidValue(f"{where} row {row}", f"is {values[row]}", f"Send a {field.type}.")
+        raise InvalidValue(f"{where} row {row}", f"is {values[row]}", f"Send a value of type {field.type}.")
     return column

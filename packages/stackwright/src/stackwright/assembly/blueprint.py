@@ -67,8 +67,8 @@ class CataloguePart:
     """``[catalogue]``: what teams share.
 
     Args:
-        url: of the storage that holds the shared catalogue, or a path.
-        namespace: the team's own; views named ``namespace/...`` are published there.
+        url: storage of the shared catalogue: a path, ``file:`` or ``s3:``.
+        namespace: the team's own; views named ``NAMESPACE/...`` are published there.
     """
 
     url: str
@@ -82,7 +82,8 @@ class DeployPart:
     Args:
         after: the environment whose verified version is taken; empty is the blueprint as it stands.
         url: where the environment's server answers.
-        alias: the alias that says which version the environment runs.
+        alias: the alias that says which version the environment runs: what is served, promoted and rolled back there.
+            Environments that share a registry need one each.
         p99_ms: milliseconds that all but a hundredth of the answers may take; 0 judges none.
         wait: seconds the servers are given to take up a version.
         token: sent to the server as a bearer token.
@@ -101,7 +102,7 @@ class StreamPart:
     """``[streams.NAME]``.
 
     Args:
-        source: where events come from, and its options.
+        source: where events come from: a part, whose keys stand in the section itself.
         view: name or ``name@version`` of the view they feed.
     """
 
@@ -126,6 +127,23 @@ class Blueprint:
 
     Args:
         env: the environment that is laid over it; empty for the blueprint as it stands.
+        name: name of the stack.
+        use_case: ``realtime``, ``batch`` or ``recommender``: which slots must be filled; may be left out.
+        feature_store: ``offline`` and ``online``, a part each; or one part for a whole store.
+        models: ``[models.NAME]``, a model.
+        recommenders: ``[recommenders.NAME]``, a recommender.
+        registry: where published models lie, a part.
+        compute: where the trials of a search and the parts of a job run, a part.
+        server: what hosts the application, a part.
+        serving: tokens, limits, logs and traces of the application.
+        monitor: reporters, limits, rules, who is told.
+        journal: ``path`` in it: folder of the prediction and label logs (default ``journal``), ``s3:``,
+            ``postgresql:``, or a secret that holds such an address.
+        catalogue: what teams share.
+        streams: ``[streams.NAME]``, a stream of events that feeds a view.
+        deploy: how versions come into an environment.
+        jobs: ``[jobs.NAME]``, a table that is scored again and again.
+        hooks: in which order plugins are asked.
     """
 
     path: Path
@@ -180,7 +198,7 @@ def read(path: Path, env: str = "") -> Blueprint:
     chosen = overlaid({**document, SECTION: environments}, env)
     blueprint = reader.blueprint(reader.substitute(chosen, reader.top))
     if reader.problems:
-        raise BlueprintProblems(reader.problems)
+        raise BlueprintProblems(reader.problems, blueprint)
     return blueprint
 
 

@@ -125,7 +125,9 @@ class Plugins:
         """
         known = {spec.name: spec for plugin in self.all() for spec in plugin.blueprints}
         if name not in known:
-            raise PluginError("--blueprint", f"no blueprint named {name!r}", f"Installed: {', '.join(sorted(known))}.")
+            found = f"no blueprint named {name!r}" if name else "none is named"
+            todo = did_you_mean(name, known) or f"Installed: {', '.join(sorted(known))}."
+            raise PluginError("--blueprint", found, todo)
         return known[name]
 
     def sample(self, name: str) -> SampleSpec:

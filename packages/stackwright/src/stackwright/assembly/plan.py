@@ -131,6 +131,15 @@ def selected(blueprint: Blueprint, plugins: Plugins, isolation: Isolation) -> di
     return {slot: choice for slot, choice in choices.items() if choice is not None}
 
 
+def of_parts(blueprint: Blueprint, plugins: Plugins, isolation: Isolation) -> list[Problem]:
+    """Return what is wrong with the parts that a blueprint names: adapters that are not there, and their options."""
+    problems: list[Problem] = []
+    for slot, part in _parts(blueprint):
+        if part.adapter:
+            _choose(slot, part, plugins, isolation, problems)
+    return problems
+
+
 def _parts(blueprint: Blueprint) -> Iterable[tuple[str, Part]]:
     for slot in ("feature_store", "offline", "online", "registry", "compute", "server"):
         part = getattr(blueprint, slot)

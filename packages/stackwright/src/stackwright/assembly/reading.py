@@ -33,10 +33,16 @@ class Problem:
 
 
 class BlueprintProblems(BlueprintError):
-    """All problems of a blueprint at once."""
+    """All problems of a blueprint at once.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Args:
+        problems: what is wrong.
+        blueprint: what could be read of it all the same.
+    """
+
+    def __init__(self, problems: Sequence[Problem], blueprint: Any = None) -> None:
         self.problems = tuple(problems)
+        self.blueprint = blueprint
         super().__init__("", "\n".join(map(str, self.problems)))
 
     def __str__(self) -> str:

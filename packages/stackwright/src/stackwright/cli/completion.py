@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from stackwright.cli.main import joined, parser
+from stackwright.cli.parsing import joined, parser
 from stackwright.cli.verbs import VERBS
 from stackwright_interfaces.errors import StackwrightError
 

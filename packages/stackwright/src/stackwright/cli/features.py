@@ -199,14 +199,51 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
 
 
 FEATURES = (
-    Verb("apply", "put the definitions of features.py in force", _apply),
-    Verb("ingest", "add rows of files or of a database to a view", _ingest, _ingest_options),
+    Verb(
+        "apply",
+        "put the definitions of features.py in force",
+        _apply,
+        description=(
+            "Run features.py in a process of its own and put what it defines in force. A changed meaning under an "
+            "unchanged version is refused."
+        ),
+    ),
+    Verb(
+        "ingest",
+        "add rows of files or of a database to a view",
+        _ingest,
+        _ingest_options,
+        description=(
+            "Add rows of files or of a database to a view: all of them, or where anything is wrong none. Rows that "
+            "are there already are counted, not added twice."
+        ),
+    ),
     Verb("push", "add events to a view and bring them online at once", _push, _push_options),
     Verb("backfill", "compute a view for a span of the past", _backfill, _backfill_options),
     Verb("tick", "drain streams, run the scheduled views that are due", _tick, _tick_options),
-    Verb("statistics", "show what the last ingestion into a view held", _statistics, _statistics_options),
-    Verb("quarantine", "show, export or let go rows that were set aside", _quarantine, _quarantine_options),
-    Verb("materialize", "bring new rows online", _materialize, _materialize_options),
+    Verb(
+        "statistics",
+        "show what the last ingestion into a view held",
+        _statistics,
+        _statistics_options,
+        description=(
+            "Show what the last ingestion into a view held, column by column, and how it differs from the ones before."
+        ),
+    ),
+    Verb(
+        "quarantine",
+        "show, export or let go rows that were set aside",
+        _quarantine,
+        _quarantine_options,
+        description="Show, export or let go rows that were set aside because an expectation did not hold of them.",
+    ),
+    Verb(
+        "materialize",
+        "bring new rows online",
+        _materialize,
+        _materialize_options,
+        description="Bring online what was ingested or became due, so that the server and predict read it.",
+    ),
     Verb("features", "search the features by name, tag, owner, entity or text", _features, _features_options),
     Verb("training-set", "join labels with features into a Parquet file", _training_set, _training_set_options),
     Verb("delete-entity", "remove an entity from history and online", _delete_entity, _delete_entity_options),

@@ -240,7 +240,16 @@ def _up_options(parser: argparse.ArgumentParser) -> None:
 LIVE = (
     Verb("predict", "predict once, by the live path, without a server", _predict, _predict_options),
     Verb("recommend", "recommend: one list, or with --to the lists of all users", _recommend, _recommend_options),
-    Verb("serve", "serve the promoted models over HTTP", _serve, _serve_options),
+    Verb(
+        "serve",
+        "serve the promoted models over HTTP",
+        _serve,
+        _serve_options,
+        description=(
+            "Serve the promoted models over HTTP until interrupted, by the adapter that [server] names. What is "
+            "promoted meanwhile is taken up within seconds."
+        ),
+    ),
     Verb("image", "write the context of a container image that serves the promoted models", _image, _image_options),
     *DELIVERY,
     Verb(
@@ -252,5 +261,14 @@ LIVE = (
     Verb("job", "run a job of the blueprint: a table scored into its outputs, as of a day", _job, _job_options),
     Verb("label", "add ground truth, whenever it comes", _label, _label_options),
     Verb("report", "monitor a window: HTML and JSON", _report, _report_options),
-    Verb("up", "the whole way, from nothing to a live, monitored model", _up, _up_options),
+    Verb(
+        "up",
+        "the whole way, from nothing to a live, monitored model",
+        _up,
+        _up_options,
+        description=(
+            "Take a project the whole way on its sample data: features, history, labels, training, gates, promotion, "
+            "serving, late labels, report. What was done before and has not changed is passed over."
+        ),
+    ),
 )

@@ -15,9 +15,11 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def _doctor(options: Options) -> Outcome:
+    from stackwright.progress import shown
     from stackwright.workflows.doctor.examination import doctor
 
-    return doctor(options.project, options.env)
+    with shown(quiet=options.json) as progress:
+        return doctor(options.project, options.env, progress=progress)
 
 
 def _version(_options: Options) -> Outcome:

@@ -11,9 +11,9 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from stackwright.cli.parsing import joined, parsed, parser
 from stackwright.cli.verb import Verb
 from stackwright.cli.verbs import VERBS
 from stackwright_interfaces.errors import StackwrightError, UsageError
@@ -25,36 +25,17 @@ _COLLECT_EVERY: Final = 50_000
 """Objects made between two collections: modules live to the end, and by default they are searched over and over."""
 
 
-def parser(only: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser of the whole command line.
-
-    Args:
-        only: the one verb to know; parsing a line needs no other.
-    """
-    top = argparse.ArgumentParser(
-        prog="stackwright",
-        description="Machine-learning stacks, built from parts.",
-        epilog="stackwright VERB --help says more about a verb.",
-    )
-    top.add_argument("--version", action="store_true", help="the same as the verb version")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in (verb for verb in VERBS if only in (None, verb.name)):
-        sub = verbs.add_parser(verb.name, help=verb.summary, description=verb.description or verb.summary)
-        verb.configure(sub)
-        sub.add_argument("--json", action="store_true", help="print the result as JSON")
-        if verb.in_project:
-            sub.add_argument("--project", type=Path, default=Path(), metavar="DIR", help="the project (default: here)")
-            environment = "lay [env.NAME] over the blueprint (default: $STACKWRIGHT_ENV)"
-            sub.add_argument("--env", metavar="NAME", help=environment)
-    return top
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return the exit code."""
     gc.set_threshold(_COLLECT_EVERY)
     given = joined(sys.argv[1:] if arguments is None else arguments)
-    only = next((verb.name for verb in VERBS if [verb.name] == [*given[:1]]), None)
-    options = parser(only).parse_args(given)
+    if not given:
+        sys.stderr.write(parser().format_help())
+        return 2
+    try:
+        options = parsed(given)
+    except UsageError as error:
+        return _fail(error, as_json="--json" in given)
     try:
         outcome = _run(next(verb for verb in VERBS if verb.name == options.verb), options)
     except StackwrightError as error:
@@ -66,14 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return 0 if outcome is None or outcome.ok else 1
-
-
-def joined(given: Sequence[str]) -> list[str]:
-    """Return a command line with a verb of two words (``models show``) as one, and ``--version`` as the verb."""
-    if given[:1] == ["--version"]:
-        return ["version", *given[1:]]
-    both = " ".join(given[:2])
-    return [both, *given[2:]] if any(verb.name == both for verb in VERBS) else list(given)
 
 
 def _run(verb: Verb, options: argparse.Namespace) -> Outcome | None:

@@ -72,10 +72,31 @@ def _scorecard(options: Options) -> Outcome:
 
 
 MODELLING = (
-    Verb("train", "build the training set, fit, judge and publish a model", _train, _train_options),
+    Verb(
+        "train",
+        "build the training set, fit, judge and publish a model",
+        _train,
+        _train_options,
+        description=(
+            "Build the training set, fit, run the gates and publish a version; with the same data and settings as the"
+            " newest version, nothing is done. The exit code is 1 where a gate is red."
+        ),
+    ),
     Verb("runs", "list training runs", _runs, one_model),
     Verb("models", "list published models", _models, one_model),
-    Verb("promote", "point an alias to a version whose gates are green", _promote, _promote_options),
-    Verb("rollback", "point an alias back to where it was", _rollback, _rollback_options),
+    Verb(
+        "promote",
+        "point an alias to a version whose gates are green",
+        _promote,
+        _promote_options,
+        description="Point an alias to a version whose gates are green. Servers that run take it up within seconds.",
+    ),
+    Verb(
+        "rollback",
+        "point an alias back to where it was",
+        _rollback,
+        _rollback_options,
+        description="Point an alias back to where it was. Servers that run follow within seconds.",
+    ),
     Verb("scorecard", "score the project by Google's ML Test Score, from what was measured", _scorecard, one_model),
 )

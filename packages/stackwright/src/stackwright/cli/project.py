@@ -24,7 +24,9 @@ def _new(options: Options) -> Outcome:
 
 def _new_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="the project folder to make")
-    parser.add_argument("--blueprint", required=True, metavar="NAME", help="the blueprint to start from")
+    parser.add_argument(
+        "--blueprint", default="", metavar="NAME", help="the blueprint to start from: realtime, batch, recommender, ..."
+    )
     parser.add_argument("--sample", action="store_true", help="add the blueprint's sample data")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the sample")
 

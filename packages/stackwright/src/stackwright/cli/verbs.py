@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from stackwright.cli.console import CONSOLE
 from stackwright.cli.features import FEATURES
 from stackwright.cli.lineage import LINEAGE
@@ -14,8 +17,18 @@ from stackwright.cli.project import PROJECT
 from stackwright.cli.swapping import SWAPPING
 from stackwright.cli.verb import Verb
 
-__all__ = ["VERBS", "Verb"]
+__all__ = ["GROUPS", "VERBS", "Verb"]
 
-VERBS: tuple[Verb, ...] = (
-    *PROJECT, *FEATURES, *MODELLING, *LINEAGE, *LIVE, *MONITORING, *SWAPPING, *CONSOLE, *PLUGINS, *MACHINE,
-)  # fmt: skip
+GROUPS: Final[Mapping[str, tuple[Verb, ...]]] = {
+    "a project": PROJECT,
+    "features": FEATURES,
+    "models": MODELLING,
+    "what came from what": LINEAGE,
+    "models in use": LIVE,
+    "looking after them": MONITORING,
+    "exchanging parts": SWAPPING,
+    "a page of all": CONSOLE,
+    "writing plugins": PLUGINS,
+    "this machine": MACHINE,
+}
+VERBS: Final = tuple(verb for group in GROUPS.values() for verb in group)

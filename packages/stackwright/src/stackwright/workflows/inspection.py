@@ -8,11 +8,11 @@ from typing import Any
 
 from stackwright.assembly.blueprint import BlueprintProblems, Problem
 from stackwright.assembly.discovery import Plugins
-from stackwright.assembly.plan import SLOTS
+from stackwright.assembly.plan import SLOTS, of_parts
 from stackwright.assembly.project import write_atomically
 from stackwright.assembly.stack import Stack
 from stackwright.assembly.unmet import unmet
-from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.outcome import Outcome, Table, counted
 from stackwright_interfaces.contracts import in_force, older, refusal
 from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.plugin import AdapterSpec
@@ -67,8 +67,11 @@ def check(folder: Path, env: str | None = None) -> Outcome:
             raise BlueprintProblems(lacking)
         problems = [vars(problem) for problem in drifted(stack, explain=True)]
     except BlueprintProblems as error:
-        found = [vars(problem) for problem in error.problems]
-        return Outcome(f"{len(found)} problems\n{error}", {"problems": found}, ok=False)
+        problems = [vars(problem) for problem in error.problems]
+        if error.blueprint is not None:
+            problems += [vars(problem) for problem in of_parts(error.blueprint, stack.plugins, stack.isolation)]
+        text = "\n".join(str(Problem(**problem)) for problem in problems)
+        return Outcome(f"{counted(len(problems), 'problem')}\n{text}", {"problems": problems}, ok=False)
     except StackwrightError as error:
         return Outcome(
             str(error), {"problems": [{"where": error.where, "found": error.found, "todo": error.todo}]}, ok=False

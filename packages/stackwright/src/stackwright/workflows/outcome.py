@@ -84,3 +84,8 @@ def show(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(map(show, value)) or "-"
     return str(value)
+
+
+def counted(number: int, what: str) -> str:
+    """Return how many there are of something whose plural ends with an s."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -33,7 +33,7 @@ from stackwright.workflows.training.train import newest
 from stackwright.workflows.up_lists import ListWay
 from stackwright.workflows.up_steps import Steps, Way
 from stackwright_interfaces.catalogue import meaning
-from stackwright_interfaces.errors import DataError, ProjectError
+from stackwright_interfaces.errors import DataError, ProjectError, UsageError
 from stackwright_interfaces.plugin import Progress, Sample
 
 DAYS: Final = 40
@@ -63,8 +63,12 @@ def up(
 
     Raises:
         ProjectError: the project has no sample to run on.
+        UsageError: there is no project, and none with a sample is to be made.
         PromotionRefused: a gate is red.
     """
+    if not sample and not (folder / blueprints.FILE).exists():
+        lacking = "is no project, and no sample is asked for to go the whole way on"
+        raise UsageError(str(folder), lacking, "Add: --sample. A project of your own: stackwright new")
     started = time.monotonic()
     steps = Steps(say)
 
@@ -80,7 +84,7 @@ def up(
     project = Project.find(folder, env)
     found = load_sample(project)
     if found is None:
-        todo = "Bring your own: apply, ingest, label, train, promote, serve. Or name a new folder with --sample."
+        todo = "Bring your own: apply, ingest, label, train, promote, serve. Or make one in a new folder: --sample"
         raise ProjectError(str(folder), "the project has no sample data to go the whole way on", todo)
     with Stack(project.folder, env=env, progress=progress) as stack:
         way = ListWay if stack.blueprint.recommenders and not stack.blueprint.models else _Way

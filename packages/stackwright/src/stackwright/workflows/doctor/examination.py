@@ -14,11 +14,17 @@ from stackwright.workflows.doctor.finding import Finding
 from stackwright.workflows.doctor.places import Places
 from stackwright.workflows.doctor.variables import variables
 from stackwright.workflows.inspection import drifted
-from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.outcome import Outcome, Table, counted
 from stackwright_interfaces.errors import ProjectError, StackwrightError
+from stackwright_interfaces.plugin import Progress
 
 
-def doctor(folder: Path, env: str | None = None, plugins: Plugins | None = None) -> Outcome:
+def doctor(
+    folder: Path,
+    env: str | None = None,
+    plugins: Plugins | None = None,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Outcome:
     """Look at the machine and at the project in a folder, if there is one; change nothing.
 
     Adapters of the blueprint are imported, each in a process of its own; servers that it names are connected to, and
@@ -32,7 +38,7 @@ def doctor(folder: Path, env: str | None = None, plugins: Plugins | None = None)
         findings += [*machine.disks([folder]), machine.clock([Path(__file__)])]
         findings.append(Finding("project", f"{folder.absolute()} is none: the machine alone was looked at"))
     else:
-        with Stack(folder, env=env, plugins=plugins, make=False) as stack:
+        with Stack(folder, env=env, plugins=plugins, progress=progress, make=False) as stack:
             findings += [*variables(project), machine.clock([project.blueprint, *project.state.glob("*.json")])]
             findings += _new(_blueprint(stack), findings)
             findings += _parts(stack)
@@ -43,7 +49,8 @@ def _outcome(findings: list[Finding]) -> Outcome:
     problems = [finding for finding in findings if not finding.ok]
     rows = [("ok" if each.ok else "PROBLEM", each.subject, each.found, each.todo) for each in findings]
     table = Table(("", "what", "found", "to do"), rows)
-    title = f"{len(problems)} problems, {len(findings) - len(problems)} well" if problems else "No problem found"
+    well = len(findings) - len(problems)
+    title = f"{counted(len(problems), 'problem')}, {well} well" if problems else "No problem found"
     return Outcome(title, {"findings": [each.to_json() for each in findings]}, (table,), ok=not problems)
 
 
@@ -76,6 +83,6 @@ def _parts(stack: Stack) -> Iterator[Finding]:
     yield from state.files(folders[1:])
     yield from state.locks(folders[1:])
     if places is not None:
-        yield from installed.parts(places.choices.values(), stack.plugins)
+        yield from installed.parts(places.choices.values(), stack.plugins, stack.progress)
         yield from (network.port(stack.project, *port) for port in places.ports)
         yield from map(network.reached, places.remotes)

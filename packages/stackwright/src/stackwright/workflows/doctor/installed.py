@@ -13,8 +13,10 @@ from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.plan import SLOTS, Choice
 from stackwright.assembly.vendors import misfits, vendors, version
 from stackwright.workflows.doctor.finding import Finding
+from stackwright_interfaces.plugin import Progress
 
-_IMPORT_SECONDS: Final = 60.0
+_IMPORT_SECONDS: Final = 180.0
+_TAKES_LONG: Final = f"it takes more than {_IMPORT_SECONDS:.0f} s"
 _AT_ONCE: Final = 2
 
 
@@ -48,12 +50,15 @@ def plugins(installed: Plugins) -> Iterator[Finding]:
     yield Finding("plugins", f"{ready} adapters of {len({plugin.origin for plugin in found})} distributions")
 
 
-def parts(choices: Iterable[Choice], installed: Plugins) -> Iterator[Finding]:
+def parts(choices: Iterable[Choice], installed: Plugins, progress: Progress) -> Iterator[Finding]:
     """Look at the adapters of a blueprint: are the versions there that each is tested with, can they be imported?"""
-    chosen = {choice.spec.factory: choice for choice in choices}.values()
+    chosen = list({choice.spec.factory: choice for choice in choices}.values())
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for found in pool.map(lambda choice: list(_part(choice, installed)), chosen):
-            yield from found
+        looking = pool.map(lambda choice: list(_part(choice, installed)), chosen)
+        for done, choice in enumerate(chosen):
+            progress(f"import {choice.spec.name}", done, len(chosen))
+            yield from next(looking)
+    progress("imports", len(chosen), len(chosen))
 
 
 def _part(choice: Choice, installed: Plugins) -> Iterator[Finding]:
@@ -70,7 +75,8 @@ def _part(choice: Choice, installed: Plugins) -> Iterator[Finding]:
     needed = vendors(plugin.distribution)
     failed = _import(spec.factory.partition(":")[0], [vendor.name for vendor in needed])
     if failed:
-        todo = f"Install what it names, or run: pip install --force-reinstall {plugin.origin}"
+        again = "Look again, for the first import is the longest" if failed == _TAKES_LONG else "Install what it names"
+        todo = f"{again}, or run: pip install --force-reinstall {plugin.origin}"
         yield Finding(subject, f"cannot be imported: {failed}", todo)
         return
     ours = [f"{vendor.name} {vendor.installed}" for vendor in needed if not vendor.name.startswith("stackwright")]
@@ -83,7 +89,7 @@ def _import(module: str, distributions: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_IMPORT_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"it takes more than {_IMPORT_SECONDS:.0f} s"
+        return _TAKES_LONG
     if done.returncode < 0:
         return f"the process was ended by signal {-done.returncode}"
     return done.stderr.strip().rpartition("\n")[2] if done.returncode else ""

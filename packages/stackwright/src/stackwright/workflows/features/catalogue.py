@@ -131,7 +131,8 @@ def search(stack: Stack, words: Sequence[str] = ()) -> Outcome:
     headings = ["feature", "type", "entity", "owner", "used by", "description"]
     headings += ["state"] if stack.blueprint.catalogue else []
     rows = [tuple(entry[heading] for heading in headings) for entry in found]
-    return Outcome(f"{len(found)} features", {"features": found}, (Table(headings, rows),))
+    notes = () if stack.definitions.views else ("Nothing is applied. Run: stackwright apply",)
+    return Outcome(f"{len(found)} features", {"features": found}, (Table(headings, rows),), notes)
 
 
 def _offered(stack: Stack, elsewhere: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from stackwright.workflows.live.scoring import scorer
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows.arguments import parse_value
 from stackwright_interfaces.definitions import FeatureService
-from stackwright_interfaces.errors import MissingColumn, UsageError
+from stackwright_interfaces.errors import MissingColumn, UsageError, did_you_mean
 from stackwright_interfaces.types import Field
 from stackwright_serving import explaining
 from stackwright_serving.scorer import Scored, Scorer
@@ -41,11 +41,13 @@ def predict(
     """
     used = scorer(stack, model)
     service: FeatureService = used.service or stack.service(used.model.manifest.service)
+    known = [field.name for field in (*service.request_keys, *service.request)]
+    for name in pairs:
+        if name not in known:
+            todo = did_you_mean(name, known) or f"Known: {', '.join(known)}."
+            raise UsageError(f"argument {name!r}", "is no key of the model", todo)
     keys = {field.name: [_read(pairs, field)] for field in service.request_keys}
     request = {field.name: [_read(pairs, field)] for field in service.request}
-    for name in pairs:
-        if name not in {**keys, **request}:
-            raise UsageError(f"argument {name!r}", "is no key of the model", f"Known: {', '.join([*keys, *request])}.")
     scored = used.by_keys(keys, request, at=at)
     outcome = _one(used, scored, pairs)
     return _explained(outcome, used, scored, at or stack.clock()) if explain else outcome
@@ -55,7 +57,8 @@ def _read(pairs: Mapping[str, Any], field: Field) -> Any:
     if field.name not in pairs:
         if field.has_default:
             return field.default
-        raise MissingColumn.of("arguments", field.name, list(pairs))
+        given = ", ".join(pairs) or "nothing"
+        raise MissingColumn("arguments", f"{field.name!r} is missing. Given: {given}", f"Add: {field.name}=...")
     value = pairs[field.name]
     return parse_value(value, field) if isinstance(value, str) else value
 

@@ -326,7 +326,9 @@ def outcome_of(stack: Stack, version: ModelVersion, title: str, *, changed: bool
         "gates": {gate["name"]: bool(gate["passed"]) for gate in gates},
     }
     notes = (
-        (f"Red: {', '.join(red)}. It cannot be promoted.",) if red else (f"Next: stackwright promote {version.ref}",)
+        (f"Red: {', '.join(red)}. It cannot be promoted. Mend that, then: stackwright train {version.name}",)
+        if red
+        else (f"Next: stackwright promote {version.ref}",)
     )
     return Outcome(title, data, tables, notes, ok=not red)
 

@@ -62,11 +62,15 @@ def evidence_of(events: Sequence[Event], version: ModelVersion) -> Mapping[str, 
 
 
 def trained_on(stack: Stack, name: str, key: str) -> ModelVersion | None:
-    """Return the newest version whose evidence has this key, a retired one only where there is no other.
+    """Return the newest version that such a training would make again, a retired one only where there is no other.
 
-    A training that was cut off has no evidence.
+    A training that was cut off has no evidence. One with a red gate is worth another: what the gate found may be mended
+    where no key looks, features that were not online say.
     """
     versions, events = stack.registry.history(name)
     found = [version for version in reversed(versions) if evidence_of(events, version).get("key") == key]
-    in_use = (version for version in found if retirement_of(events, version) is None)
-    return next(in_use, found[0] if found else None)
+    in_use = [version for version in found if retirement_of(events, version) is None]
+    if in_use:
+        passed = all(gate["passed"] for gate in evidence_of(events, in_use[0])["gates"])
+        return in_use[0] if passed else None
+    return found[0] if found else None
