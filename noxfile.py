@@ -167,6 +167,13 @@ def lock(session: nox.Session) -> None:
 
 
 @nox.session
+def reference(session: nox.Session) -> None:
+    """Write the pages of ``docs/reference``, which are made from the code."""
+    install(session)
+    session.run("python", "docs/site/reference.py")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into ``site/``, where ``index.html`` opens in a browser, offline: ``nox -s docs``."""
     install(session)

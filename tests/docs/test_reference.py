@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import json
+import pkgutil
+import re
 from pathlib import Path
 
 import pytest
 
-from stackwright.assembly.blueprint import (
-    Blueprint,
-    CataloguePart,
-    DataPart,
-    DeployPart,
-    DestinationPart,
-    ExperimentPart,
-    HooksPart,
-    JobPart,
-    ModelPart,
-    MonitorPart,
-    RulePart,
-    RulesPart,
-    TunePart,
-)
+from stackwright import assembly
+from stackwright.assembly.blueprint import Blueprint
 from stackwright.assembly.discovery import Plugins
 from stackwright.assembly.gate_options import GATE_OPTIONS, LIST_GATE_OPTIONS
-from stackwright.assembly.recommender_part import (
-    HoldoutPart,
-    InteractionsPart,
-    ItemsPart,
-    ListPart,
-    RecommenderPart,
-    SessionPart,
-)
-from stackwright.cli.main import parser
+from stackwright.assembly.recommender_part import TablePart
+from stackwright.cli.parsing import parser
 from stackwright.cli.verbs import VERBS
 from stackwright_interfaces import errors, plugin
 from stackwright_interfaces.feature_store import FeatureStore, OfflineStore, OnlineStore
@@ -50,27 +33,39 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
+def headings(name: str) -> list[str]:
+    return [line.strip("# `") for line in page(name).splitlines() if line.startswith("## ")]
+
+
 def section(text: str, heading: str) -> str:
     _, _, rest = text.partition(f"\n## {heading}\n")
     assert rest, f"no section {heading!r}"
     return rest.partition("\n## ")[0]
 
 
+def test_the_reference_is_what_the_code_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "site"))
+    kept = importlib.import_module("reference").kept()
+    stale = [name for name, text in kept.items() if (DOCS.parent / name).read_text(encoding="utf-8") != text]
+    assert stale == [], "Run: python docs/site/reference.py"
+
+
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
 def test_every_verb_is_documented_with_every_option(verb: object) -> None:
     name = verb.name  # type: ignore[attr-defined]
-    text = section(page("verbs.md"), f"`{name}`")
+    text = section(page("reference/verbs.md"), f"`{name}`")
     actions = next(item for item in parser()._actions if isinstance(item, argparse._SubParsersAction))
     for action in actions.choices[name]._actions:
         if action.dest not in ("help", "json", "project", "env"):
             written = action.option_strings[0] if action.option_strings else str(action.metavar)
-            assert f"`{written}" in text, f"{name} {written}"
-            assert str(action.help) in text, f"{name} {written}"
+            (row,) = [line for line in text.splitlines() if re.match(rf"\| `\[?{re.escape(written)}\b", line)]
+            assert str(action.help) in row
 
 
 def test_no_verb_is_documented_that_does_not_exist() -> None:
-    headings = [line.strip("# `") for line in page("verbs.md").splitlines() if line.startswith("## ")]
-    assert headings == [verb.name for verb in VERBS]
+    names = [verb.name for verb in VERBS]
+    assert headings("reference/verbs.md") == names
+    assert headings("verbs.md") == [name for name in names if name in headings("verbs.md")]
 
 
 def test_the_first_page_names_every_verb() -> None:
@@ -78,67 +73,41 @@ def test_the_first_page_names_every_verb() -> None:
     assert [verb.name for verb in VERBS if f"`{verb.name}`" not in table] == []
 
 
-@pytest.mark.parametrize(
-    ("part", "hidden"),
-    [
-        (Blueprint, {"path", "offline", "online", "models"}),
-        (ModelPart, {"name", "place"}),
-        (MonitorPart, set()),
-        (RulePart, set()),
-        (DestinationPart, {"where"}),
-        (ExperimentPart, {"where"}),
-        (CataloguePart, set()),
-        (TunePart, set()),
-        (RulesPart, set()),
-        (DataPart, set()),
-        (DeployPart, set()),
-        (HooksPart, set()),
-        (JobPart, {"name", "place"}),
-        (RecommenderPart, {"name", "place"}),
-        (InteractionsPart, set()),
-        (ItemsPart, set()),
-        (HoldoutPart, set()),
-        (ListPart, set()),
-        (SessionPart, set()),
-        (Settings, set()),
-    ],
-    ids=[
-        "blueprint",
-        "model",
-        "monitor",
-        "rule",
-        "destination",
-        "experiment",
-        "catalogue",
-        "tune",
-        "rules",
-        "data",
-        "deploy",
-        "hooks",
-        "job",
-        "recommender",
-        "interactions",
-        "items",
-        "holdout",
-        "list",
-        "session",
-        "serving",
-    ],
-)
-def test_every_blueprint_key_is_documented(part: type, hidden: set[str]) -> None:
-    text = page("blueprint.md")
-    for key in part.__dataclass_fields__:
-        if key not in hidden:
-            assert f"`{key}`" in text or f"`[{key}" in text, key
+UNWRITTEN = {
+    "Blueprint": {"path", "env", "offline", "online"},
+    "DestinationPart": {"where"},
+    "ExperimentPart": {"where"},
+}
+"""Fields that say where a part was read."""
+
+
+def parts() -> list[type]:
+    """Every class that a section of a blueprint is read into."""
+    modules = [
+        importlib.import_module(f"{assembly.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(assembly.__path__)
+    ]
+    found = {item for module in modules for name, item in vars(module).items() if re.fullmatch(r"[A-Z]\w+Part", name)}
+    return sorted({Blueprint, Settings, *found} - {TablePart}, key=lambda part: part.__name__)
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda part: part.__name__)
+def test_every_blueprint_key_is_documented(part: type) -> None:
+    sections = re.split(r"^#{2,3} ", page("reference/blueprint.md"), flags=re.MULTILINE)
+    documented = [set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) for text in sections]
+    unwritten = UNWRITTEN.get(part.__name__, {"name", "place"})
+    assert set(part.__dataclass_fields__) - unwritten in documented  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
-    ("heading", "gates"), [("Gates", GATE_OPTIONS), ("`[recommenders.NAME]`", LIST_GATE_OPTIONS)], ids=["rows", "lists"]
+    ("heading", "gates"),
+    [("Gates of a model", GATE_OPTIONS), ("Gates of a recommender", LIST_GATE_OPTIONS)],
+    ids=["rows", "lists"],
 )
 def test_every_gate_is_documented_with_its_options_and_defaults(
     heading: str, gates: dict[str, dict[str, object]]
 ) -> None:
-    text = section(page("blueprint.md"), heading)
+    text = section(page("reference/blueprint.md"), heading)
     for gate, options in gates.items():
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{gate}`")]
         for option, value in options.items():
@@ -148,7 +117,7 @@ def test_every_gate_is_documented_with_its_options_and_defaults(
 
 
 def test_every_hook_and_capability_is_documented() -> None:
-    text = page("plugins.md")
+    text = page("reference/hooks.md")
     hooks = [
         name for name, item in vars(plugin).items() if name.startswith("stackwright_") and inspect.isfunction(item)
     ]
@@ -165,8 +134,8 @@ def test_every_error_stands_in_the_tree_at_the_top_of_its_module() -> None:
 
 
 def test_every_error_is_documented_with_the_status_it_has_over_http() -> None:
-    rows = [line.split(" | ") for line in page("errors.md").splitlines() if line.startswith("| `")]
-    documented = {row[0].strip("| `"): int(row[1]) for row in rows}
+    rows = re.findall(r"^\| `(\w+)`.*? \| (\d+) \|", page("reference/errors.md"), re.MULTILINE)
+    documented = {name: int(status) for name, status in rows}
     classes = {name: item for name, item in vars(errors).items() if inspect.isclass(item)}
     tree = {name: item for name, item in classes.items() if issubclass(item, errors.StackwrightError)}
     assert documented == {name: status_of(item("where", "found")) for name, item in tree.items()}

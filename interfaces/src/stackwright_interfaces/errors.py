@@ -42,7 +42,7 @@ from typing import Self
 
 
 class StackwrightError(Exception):
-    """Base of the tree.
+    """Base of the tree: catch it to catch all.
 
     Args:
         where: the place the user can look at (file and key, command and option, view and column).
@@ -69,23 +69,38 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 class UsageError(StackwrightError):
-    """A call or command line that cannot be carried out as written."""
+    """A call or command line that cannot be carried out as written.
+
+    What helps: ``stackwright VERB --help``.
+    """
 
 
 class ProjectError(StackwrightError):
-    """A project folder, its files or its locks."""
+    """A project folder, its files or its locks cannot be used.
+
+    What helps: name a project with ``--project``; free space, allow writing.
+    """
 
 
 class BlueprintError(StackwrightError):
-    """A blueprint with an unknown key, a wrong value or a name that fits nothing."""
+    """A blueprint with an unknown key, a wrong value, or a slot that is needed and empty.
+
+    What helps: ``stackwright check`` tells every problem at once.
+    """
 
 
 class PluginError(StackwrightError):
-    """A plugin or adapter that cannot be used."""
+    """A plugin is broken, offered twice, or written to another contract.
+
+    What helps: ``stackwright plugins`` names its distribution; upgrade it.
+    """
 
 
 class AdapterNotInstalled(PluginError):
-    """A blueprint names an adapter that no installed distribution provides."""
+    """A blueprint names an adapter that no installed distribution provides.
+
+    What helps: the ``pip install`` line of the message.
+    """
 
     @classmethod
     def named(cls, where: str, name: str, installed: Iterable[str]) -> Self:
@@ -98,11 +113,17 @@ class AdapterNotInstalled(PluginError):
 
 
 class DefinitionError(StackwrightError):
-    """An entity, view, transform, service or target that does not hold together."""
+    """An entity, view, transform, service or target that does not hold together.
+
+    What helps: mend ``features.py`` at the place named, then ``stackwright apply``.
+    """
 
 
 class UnknownName(DefinitionError):
-    """A definition that was asked for by name and does not exist."""
+    """A definition that was asked for by name and is not applied.
+
+    What helps: the names of the message; ``stackwright features``.
+    """
 
     @classmethod
     def of(cls, kind: str, name: str, known: Iterable[str]) -> Self:
@@ -115,15 +136,24 @@ class UnknownName(DefinitionError):
 
 
 class VersionRequired(DefinitionError):
-    """A definition changed its meaning under an unchanged version."""
+    """A definition changed its meaning under an unchanged version.
+
+    What helps: raise its version: what learned from the old one keeps it.
+    """
 
 
 class DataError(StackwrightError):
-    """Rows or tables that cannot be taken as they are."""
+    """Rows or tables that cannot be taken as they are; nothing of them was.
+
+    What helps: mend the rows named, and send all again.
+    """
 
 
 class MissingColumn(DataError):
-    """A table or request lacks a column that is needed."""
+    """A table or request lacks a column that is needed.
+
+    What helps: add it, or name the column that holds it with ``Source(rename=...)``.
+    """
 
     @classmethod
     def of(cls, where: str, name: str, present: Iterable[str]) -> Self:
@@ -134,7 +164,10 @@ class MissingColumn(DataError):
 
 
 class WrongType(DataError):
-    """A column or value has another type than declared."""
+    """A column or value has another type than declared.
+
+    What helps: convert the data, or declare the type it has.
+    """
 
     @classmethod
     def of(cls, where: str, name: str, found: str, expected: str) -> Self:
@@ -147,7 +180,10 @@ class WrongType(DataError):
 
 
 class StorageError(StackwrightError):
-    """A storage operation failed."""
+    """A storage operation failed.
+
+    What helps: the place named: its path, its permissions, its credentials.
+    """
 
 
 class ObjectNotFound(StorageError):
@@ -155,56 +191,99 @@ class ObjectNotFound(StorageError):
 
 
 class PreconditionFailed(StorageError):
-    """The stored object is not in the state that the caller asked for."""
+    """The stored object is not in the state that the caller asked for: another process was first.
+
+    What helps: read it again and repeat.
+    """
 
 
 class FeatureStoreError(StackwrightError):
-    """A feature store failed; the data given to it was right."""
+    """A feature store failed; the data given to it was right.
+
+    What helps: see that it runs and can be reached; nothing of ours need be started again.
+    """
 
 
 class StoreTimeout(FeatureStoreError):
-    """A read did not end before its deadline."""
+    """A read did not end before its deadline.
+
+    What helps: the store's load; the deadline.
+    """
 
 
 class TrainingError(StackwrightError):
-    """A model cannot be fitted with this data or these parameters."""
+    """A model cannot be fitted with this data or these parameters.
+
+    What helps: more labels; the parameter named.
+    """
 
 
 class ModelError(StackwrightError):
-    """A model cannot be loaded or used."""
+    """A model cannot be loaded or used.
+
+    What helps: train it again, or roll back.
+    """
 
 
 class ArtifactError(ModelError):
-    """A model folder is incomplete, altered or not allowed, and was refused before it was parsed."""
+    """A model folder is incomplete, altered or not allowed, and was refused before it was parsed.
+
+    What helps: publish it again; never mend it by hand.
+    """
 
 
 class PredictionError(ModelError):
-    """A model was asked for something it cannot predict, or answered with nonsense."""
+    """A model failed, answered with nonsense, or refuses a row by its policy.
+
+    What helps: the request; ``missing = "refuse"`` is such an answer, over HTTP 404 where nothing is stored of an
+    entity, and 422 for any other row that is refused.
+    """
 
 
 class RegistryError(StackwrightError):
-    """A registry operation failed."""
+    """A registry operation failed.
+
+    What helps: the place named.
+    """
 
 
 class ModelNotFound(RegistryError):
-    """No such model, version or alias."""
+    """No such model, version or alias.
+
+    What helps: ``stackwright models``.
+    """
 
 
 class VersionConflict(RegistryError):
-    """Another digest already holds this version number."""
+    """Another digest already holds this version number.
+
+    What helps: publish again: it gets the next number.
+    """
 
 
 class AliasConflict(RegistryError):
-    """The alias no longer points to where the caller believed."""
+    """The alias no longer points to where the caller believed: somebody else moved it first.
+
+    What helps: look at ``stackwright models``, then decide again.
+    """
 
 
 class PromotionRefused(RegistryError):
-    """The evidence does not allow the promotion."""
+    """A gate is red, or evidence is missing or of another digest.
+
+    What helps: the gate's reason; ``--force --reason`` goes past it, on record.
+    """
 
 
 class ServerError(StackwrightError):
-    """A server cannot start, or ended without being asked to."""
+    """A server cannot start, or ended without being asked to.
+
+    What helps: its last words, which stand in the message.
+    """
 
 
 class MonitorError(StackwrightError):
-    """A report cannot be made."""
+    """A report cannot be made.
+
+    What helps: the reporter named.
+    """

@@ -15,9 +15,10 @@ class Settings:
     """Settings of the application. Every limit holds for one worker process.
 
     Args:
-        tokens: bearer tokens that open predictions and what is told of models; several, so that one can be replaced
-            while clients still send the other. Without any they are open to everyone who reaches the address.
-        admin_tokens: bearer tokens that open what operators ask. Without any that is closed to everyone.
+        tokens: bearer tokens that open predictions and what is told of models, each a secret of 16 characters or more;
+            several, so that one can be replaced while clients still send the other. Without any they are open to
+            everyone who reaches the address.
+        admin_tokens: bearer tokens that open ``/admin`` and ``/jobs``. Without any these are closed to everyone.
         max_head: bytes of a request's headers.
         max_body: bytes of a request's body, also of one that it unpacks to.
         max_rows: rows of a request.
@@ -42,8 +43,8 @@ class Settings:
         access_log: log every request; without it those alone that the server failed at.
         service: name of the service in logs and traces; without it the blueprint's.
         traces: address of an OpenTelemetry receiver for OTLP over HTTP, ``http://localhost:4318`` say; empty exports
-            nothing.
-        trace_headers: headers for it.
+            nothing. Needs ``stackwright-serving[otel]``.
+        trace_headers: headers for it, secrets among them.
         trace_share: share of the traces that begin here which are exported; others follow their parent's choice.
 
     Raises:

@@ -22,14 +22,16 @@ class JobPart:
     """``[jobs.NAME]``.
 
     Args:
-        source: keys, or whole feature rows: a path below the project, ``s3://``, a database, or ``env:NAME``.
-        out: one output or several: a path, ``s3://``, or ``{ url = "...", into = "TABLE" }`` for a database.
-        model: NAME, NAME@VERSION or NAME@ALIAS; empty is the champion of the only model.
+        source: keys, or whole feature rows: a path below the project, ``s3:``, a database, or ``env:NAME`` for a secret
+            address.
+        out: one output or several, of folders one at most: a file, a folder, ``s3:``, or
+            ``{ url = "...", into = "TABLE" }`` for a database.
+        model: NAME, NAME@VERSION or NAME@ALIAS; a name alone is its champion, empty the only model's.
         table: the table to read, where the source is a database.
         query: a SELECT to read, instead.
         keep: columns of the source that are written; none named writes all.
-        zone: whose days these are: without an instant, a job asks for the beginning of the present day there.
-        journal: the predictions enter the journal.
+        zone: IANA zone of its days: without ``--at`` a run asks for the beginning of the present day there.
+        journal: its predictions enter the journal, as live ones do.
     """
 
     name: str

@@ -30,10 +30,12 @@ class TunePart:
         trials: parameter sets tried, the trainer's defaults first; 0 searches nothing.
         timeout: seconds after which no trial is begun, and those under way end; 0 sets no limit.
         pruning: end a trial early that is worse than the median of those before.
-        metric: what is compared; empty takes the mean absolute error of the transformed target, of classes the
-            logarithmic loss, of a ranking ``ndcg``, of times ``c_index``.
-        folds: consecutive periods that a trial is judged on, each by a fit on what was known before it.
-        gap: days that training rows must be older than a period, beyond what their labels' observation demands.
+        metric: what is compared: ``mape``, ``mdape``, ``mae``, ``rmse``, ``ppe5``, ``ppe10``, ``ppe20``; of classes
+            ``log_loss``, ``auc``, ``ece``; of a ranking ``ndcg``, ``map``, ``mrr``, ``recall``, ``precision``; of times
+            ``c_index``. Empty takes the mean absolute error of the transformed target, ``log_loss``, ``ndcg`` or
+            ``c_index``.
+        folds: consecutive newer periods that a trial is judged on, each by a fit on what was known before it.
+        gap: days that training rows must be older than a period; what was not yet observed then is left out anyway.
     """
 
     trials: int = 0
@@ -49,16 +51,17 @@ class DataPart:
     """``data`` of a model: rows from elsewhere than the feature store.
 
     Args:
-        source: a file, a folder, ``s3:``, a database, or ``env:NAME`` for a secret address.
-        target: the column that is predicted.
-        time: the column that says when each row was; without it, rows count as of no order, and are shuffled.
+        source: a file, a folder, a pattern, ``s3:``, a database, or ``env:NAME`` for a secret address.
+        target: the column that is predicted: numbers, or true and false.
+        time: the column that says when each row was; without it the rows are shuffled, and those kept back are rows at
+            random.
         observed: the column that says when the truth became known; without it, at once.
         table: the table of a database.
         query: a SELECT for a database, instead.
         inputs: the columns that the model reads; none named takes all others.
         group: of a ranking, the column that says in which list a row was shown.
         position: of a ranking, the column that says at which place, from 1.
-        censored: of a time to event, the column that says that the event was still to come after the duration.
+        censored: of a time to event, the column that is true where the event was still to come after the duration.
     """
 
     source: str
@@ -78,29 +81,30 @@ class ModelPart:
     """``[models.NAME]``.
 
     Args:
-        service: ``name@version`` of the feature service.
-        target: name of the target.
-        trainer: the trainer and its options.
-        data: rows to learn from instead of a service's and target's.
-        task: regression, classification, ranking or time to event.
-        k: of a ranking, the places that count.
-        horizons: of a time to event, days within which the chance of the event is answered too.
+        service: ``name@version`` of the feature service it reads; not with ``data``.
+        target: name of the target it predicts; not with ``data``.
+        trainer: who fits it.
+        data: rows to learn from instead of those of ``service`` and ``target``.
+        task: ``regression``, ``classification``, ``ranking`` or ``time_to_event``.
+        k: of a ranking, how many of the first places count.
+        horizons: of a time to event, days; the chance that the event comes within each is answered too.
         quantiles: of a regression, shares; the value below which each share of truths is expected is answered too.
-        transform: of the target before the fit, undone in the answer: ``none`` or ``log``.
-        gates: gate → its options; gates not named run with their defaults, ``false`` turns one off.
+        transform: ``log`` fits the logarithm of the target and answers in its unit; else ``none``.
+        gates: gate → its options, ``"warn"``, or ``false`` to turn it off; gates not named run with their defaults.
         holdout: share of the newest rows that is kept back to judge the model.
-        refit: once every gate let it pass, fit again on all rows, the newest too, and publish that fit.
+        refit: once no gate refuses the model, fit it again on all rows, the newest too, with the same parameters, and
+            publish that.
         level: scale answers by the recent median error of forward predictions, as a moving market needs.
         interval: nominal coverage of prediction intervals; 0 gives none.
-        interval_half_life: days after which an older residual counts half for the intervals; 0 counts all alike.
+        interval_half_life: errors this many days older count half for the intervals; 0 counts all alike.
         tune: the search for parameters before the fit.
         trials: short for ``tune = { trials = ... }``.
         seed: seed of every random choice.
         half_life: rows this many days older weigh half; 0 weighs all rows alike.
-        where: rules on columns of the training set; rows outside ``[low, high]`` are not learned from.
+        where: column → ``[low, high]``; rows outside are not learned from, and not judged by.
         rules: selection, outliers and answer, which travel with the model.
-        missing: what the answer is for an entity without features: ``predict`` or ``refuse``.
-        output: what the predictions of a whole table must be like.
+        missing: ``refuse`` answers an entity without features with an error; ``predict`` answers it.
+        output: what its predictions of a whole table must be like before anyone sees them.
     """
 
     name: str

@@ -46,19 +46,25 @@ class RulePart:
     """``[monitor.rules.NAME]``: what is watched in each window, from where on it alarms, and what is done then.
 
     Args:
-        watch: a metric, or ``performance``, ``data``, ``psi``, ``ks``, ``missing``, ``new``, ``outside``, ``parity``,
-            ``fallbacks`` or ``silence``; of lists, one of ``OF_LISTS``.
-        limit: from where on it alarms; ``None`` takes the usual one.
-        kind: how the loss of a metric is counted; empty takes the usual way.
-        against: ``training``, of lists ``start``; ``previous`` or a number; empty takes the usual.
-        basis: ``matured`` or ``estimated``.
+        watch: a metric (``mdape``, ``auc``, ``ndcg``, ...); ``performance``: all that the task is judged by; ``psi``,
+            ``ks``, ``missing``, ``new`` or ``outside`` of the columns, or ``data``: all five; ``parity``;
+            ``fallbacks``: answers that lacked something; ``silence``: no prediction at all; of lists ``ctr``,
+            ``coverage``, ``novelty``, ``cold_items``, ``cold_users``, ``stale`` and ``empty`` too.
+        limit: the loss or value that alarms; half of it warns. Without it, the usual one.
+        kind: how a loss is counted: ``ratio`` (``value / expected - 1``), ``drop`` (``1 - value / expected``), ``rise``
+            (of the absolute value) or ``fall``; empty takes the usual way.
+        against: what a metric is held against: ``training``, the default; ``previous``, what the version before
+            achieves on the truths of the time; or a number. Of lists ``start``, what the version earned in its first
+            days, the default; ``previous``, the version before in its last days; or a number.
+        basis: ``matured`` judges truths observed in the window, ``estimated`` the predictions made in it, allowing for
+            truths still out.
         by: text features whose values are judged as well.
         columns: columns of the data; none named takes all.
         min_rows: rows below which it says nothing.
         level: nominal coverage of the interval by which a loss must be proven.
-        windows: windows in a row that must alarm.
-        clear: windows in a row that must be ok for the alert to close.
-        action: what an alert calls for.
+        windows: windows in a row that must alarm for an alert to open.
+        clear: windows in a row that must be ok for it to close.
+        action: ``alert``, ``investigate``, ``retrain`` (and promote what the gates allow) or ``rollback``.
         cooldown: days between two actions of one kind on one model.
         notify: destinations; none named takes all.
         models: the models and recommenders it is for; none named takes all that it fits.
@@ -87,13 +93,14 @@ class DestinationPart:
 
     Args:
         where: the place in the blueprint.
-        kind: ``log``, ``webhook``, ``slack`` or ``email``.
+        kind: ``log``, ``webhook`` (JSON by POST), ``slack`` (a webhook of Slack, or of what speaks like it) or
+            ``email``.
         url: of a webhook; a secret may hold it.
         host: of the mail server.
         port: of the mail server.
         sender: address that mail comes from.
         to: addresses that it goes to.
-        user: name for the mail server, where it asks for one.
+        user: name for a mail server that asks for one.
         password: a secret.
         tls: ``starttls``, ``tls`` from the start, or ``none``.
         timeout: seconds that a delivery may take.
@@ -121,14 +128,16 @@ class ExperimentPart:
         goal: a metric, or ``mean:TARGET``, the mean truth of another target of the same entity.
         better: ``higher`` or ``lower``; empty takes what the metric says.
         least: the smallest gain that is worth having.
-        model: the model; empty takes the only one.
-        arms: the arm that others are held against, then those.
+        model: the model; empty takes the only one. A recommender has no truths, and is watched instead.
+        arms: the arm that others are held against, then those; ``shadow`` is compared on the same questions, and by
+            metrics alone.
         guardrails: metric or ``fallbacks`` → how much worse it may become; ``mean:TARGET`` → how much it may rise, or
             below zero how much it may fall.
         days: days that it runs: before, only harm is concluded, and nothing after counts; 0 fixes no end.
-        min_rows: entities with a truth that an arm needs.
-        level: nominal coverage of the intervals.
-        shares: arm → share of the entities it was given; none named takes those of the canary.
+        min_rows: entities with a truth that an arm needs; never less than 30.
+        level: nominal coverage of the intervals: of all arms together, and of all guardrails together.
+        shares: arm → share of the entities that it was given; none named takes those of the canary. What chance does
+            not explain makes it invalid.
     """
 
     where: str
@@ -153,12 +162,13 @@ class MonitorPart:
         psi: population stability index from which a column drifts.
         missing: growth of a column's share of nulls that matters.
         min_rows: rows a window needs before anything is decided.
-        window: days of a window.
-        delay: days after its end that a window is judged, so that truths told late count.
-        parity: answers of a window that are computed again offline; 0 compares none.
-        rules: alert rules; without any, a proven loss retrains, drift and skew open an investigation.
-        destinations: who is told; the log is told without any.
-        experiments: arms that are compared.
+        window: days of a window that ``watch`` judges; windows are counted from a Monday, 1970-01-05, UTC.
+        delay: days after its end that a window is judged, so that truths that are told late count.
+        parity: answers of a window that ``watch`` computes again offline; 0 compares none.
+        rules: alert rules, ``[monitor.rules.NAME]``; without any, a proven loss retrains, drift and skew are
+            investigated.
+        destinations: who is told of alerts, ``[monitor.destinations.NAME]``; without any, the log is.
+        experiments: arms that are compared, ``[monitor.experiments.NAME]``.
     """
 
     reports: tuple[Part, ...] = ()

@@ -20,10 +20,10 @@ class TablePart:
     """A table and how it is read.
 
     Args:
-        source: a path, ``s3://``, a database, or ``env:NAME``.
+        source: where it lies: a file, a folder, a pattern, ``s3:``, a database, or ``env:NAME`` for a secret address.
         table: the table of a database.
         query: a SELECT for a database, instead.
-        names: the columns of a text file that has no header line.
+        names: the columns of a text file of this machine that has no header line.
         delimiter: of a text file.
         encoding: of a text file.
         time_unit: of times that are numbers since 1970: ``s``, ``ms``, ``us`` or ``ns``.
@@ -48,9 +48,9 @@ class InteractionsPart(TablePart):
     """``interactions``: one interaction a row, and which column holds what.
 
     Args:
-        user: who.
-        item: what was taken.
-        time: when; empty where it is not known.
+        user: the column of who took it.
+        item: the column of what was taken, texts or whole numbers.
+        time: the column of when; without it nothing is known of order.
         weight: how much taste it tells of, 0 or more; without it each counts 1.
         rating: what the user thought of it.
         relevant_from: the least rating that is liked; what is rated lower counts as seen and not liked.
@@ -71,7 +71,7 @@ class ItemsPart(TablePart):
     Args:
         item: the identifier, as in the interactions.
         time: when a row was written; of several rows of an item the newest counts. Empty allows one row an item.
-        attributes: columns of texts.
+        attributes: columns of texts, several values parted by ``separator``.
         numbers: columns of numbers.
         separator: between several values of one attribute.
         latitude: degrees.
@@ -79,8 +79,8 @@ class ItemsPart(TablePart):
         area: what popularity is counted by.
         group: what rules speak of.
         price: what a budget limits.
-        since: when an item may be shown first; of several rows the earliest counts.
-        until: when it may no longer be shown.
+        since: when an item may be shown first; of several rows the earliest counts. Needs the ``time`` of interactions.
+        until: when it may no longer be shown. Needs the ``time`` of interactions.
     """
 
     item: str
@@ -102,7 +102,8 @@ class HoldoutPart:
     """``holdout``: what lists are judged by.
 
     Args:
-        how: ``last`` holds each user's newest interactions out, ``random`` drawn ones of each item.
+        how: ``last`` holds each user's newest interactions out, ``random`` drawn ones of each item; the default where
+            no times are known.
         share: of them that is held out.
         seed: of the draw.
     """
@@ -161,14 +162,14 @@ class RecommenderPart:
     Args:
         name: of the model that is published.
         place: in the blueprint.
-        trainer: the trainer and its options.
-        interactions: what is learned from.
-        items: what is known of the items.
+        trainer: who learns.
+        interactions: who took what, a table.
+        items: what is known of the items, a table; those that nobody took yet among them. May be left out.
         holdout: what lists are judged by.
         k: places that count when they are judged.
         list: what every list is made with.
-        session: where the session of a person is kept.
-        gates: gate → its options; gates not named run with their defaults, ``false`` turns one off.
+        session: a feature of the store that holds what a person looked at just now.
+        gates: gate → its options, ``"warn"``, or ``false`` to turn it off; gates not named run with their defaults.
         seed: seed of every random choice of the fit.
     """
 

@@ -34,11 +34,14 @@ class RulesPart:
     """``[models.NAME.rules]``: versioned with the model, and run alike in training, live and in batch.
 
     Args:
-        select: input → ``[lowest, highest]``, or the texts that are taken; rows outside are neither learned from nor
-            judged by, and their answers say so.
-        fallback: the answer for a row outside of the selection; without it, such a row is answered as any other.
-        outliers: input or target → what is done with its outliers.
-        answer: ``scale``, then ``min`` and ``max``, then ``round`` to so many decimals.
+        select: input → ``[lowest, highest]``, or the texts that are taken. Rows outside, also of a missing value, are
+            neither learned from nor judged by; their answers hold ``NAME (outside)`` under ``incomplete``.
+        fallback: the answer for a row outside of the selection; without it, the model answers as for any other.
+        outliers: input or target → ``clip = [low, high]``: inputs are kept within the limits in training and live, the
+            target in training; or ``drop = [low, high]``: rows beyond are not learned from. With ``quantiles = true``
+            the limits are quantiles of the rows learned from.
+        answer: ``scale``, then ``min`` and ``max``, then ``round`` to so many decimals; interval ends are kept within
+            ``min`` and ``max``.
     """
 
     select: Mapping[str, Limits | tuple[str, ...]] = field(default_factory=dict)

@@ -100,7 +100,7 @@ def _run(candidate: Candidate, name: str, settings: Mapping[str, Any]) -> GateRe
     options = {option: value for option, value in settings.items() if option != LEVEL}
     level, started = str(settings[LEVEL]), time.perf_counter()
     try:
-        verdict = _GATES[name](candidate, **options)
+        verdict = LIST_GATES[name](candidate, **options)
     except StackwrightError as error:
         verdict = Verdict(passed=False, detail=str(error))
     except Exception as error:  # noqa: BLE001 -- a recommender may fail in any way, and other gates have yet to look
@@ -317,7 +317,7 @@ def latency(candidate: Candidate, p99_ms: float, candidates: int, lists: int) ->
     return Verdict(p99 <= p99_ms, detail, {"p99_ms": p99, "candidates": count, "lists": lists})
 
 
-_GATES: Final[Mapping[str, Callable[..., Verdict]]] = {
+LIST_GATES: Final[Mapping[str, Callable[..., Verdict]]] = {
     "contract": contract,
     "reproducible": reproducible,
     "baseline": baseline,
