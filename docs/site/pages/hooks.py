@@ -27,17 +27,20 @@ def hooks() -> Iterator[str]:
     ]
     yield from table(("hook", "gives", "what it does, and when"), [_hook(name, item) for name, item in found])
     yield "## Contracts\n"
-    yield "What an adapter of each slot implements; [how a contract changes](../contracts.md).\n"
+    yield (
+        "What an adapter of each slot implements, a class of `stackwright_interfaces`, and the version in force;"
+        " [how a contract changes](../contracts.md).\n"
+    )
     rows = [
         (
             f"`{slot}`",
-            f"`{contract.__module__.removesuffix('._base')}.{contract.__name__}`",
+            f"`{contract.__module__.removeprefix('stackwright_interfaces.').removesuffix('._base')}.{contract.__name__}`",
             str(in_force(contract)),
             _first(compute if contract is Executor else contract),
         )
         for slot, contract in SLOTS.items()
     ]
-    yield from table(("slot", "contract", "version in force", "what it is"), rows)
+    yield from table(("slot", "contract", "version", "what it is"), rows)
     yield "## Capabilities\n"
     yield "What an adapter may declare beyond its contract; the kit tests a declaration in both directions.\n"
     yield from table(("capability", "what the adapter does", "protocol"), _capabilities())
