@@ -234,6 +234,28 @@ def test_a_damaged_history_is_named(open_store: Open, tmp_path: Path) -> None:
         store.ingest(HOMES.ref, homes((1, 0, 1.0, "north")))
 
 
+def test_rows_of_the_history_that_cannot_be_read_are_told_as_such(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    store.apply(definitions(SERVICE))
+    store.ingest(HOMES.ref, homes(*((number, 0, float(number), "north") for number in range(1000))))
+    path = tmp_path / "repo/data/stackwright" / HOMES_IN_FEAST / "history.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(2000) + content[2004:])
+    with pytest.raises(FeatureStoreError, match=r"history\.parquet: the file is damaged"):
+        store.ingest(HOMES.ref, homes((1, 1, 1.0, "north")))
+
+
+def test_too_little_memory_to_sort_is_told_and_nothing_is_lost(open_store: Open) -> None:
+    store = open_store()
+    store.apply(definitions(SERVICE))
+    store.ingest(HOMES.ref, homes((1, 0, 1.0, "north")))
+    narrow = open_store(sort_memory="1KB")
+    narrow.apply(definitions(SERVICE))
+    with pytest.raises(FeatureStoreError, match="Set sort_memory higher"):
+        narrow.ingest(HOMES.ref, homes((1, 1, 2.0, "south")))
+    assert pa.table(store.join(SERVICE.ref, labels((1, 2))))["price"].to_pylist() == [1.0]
+
+
 def test_an_error_of_feast_names_the_view(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.apply(definitions(SERVICE))

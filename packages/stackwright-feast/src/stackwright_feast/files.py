@@ -3,15 +3,19 @@
 A view has a folder with three files. ``history.parquet`` holds every row, with its order token and the ingestion it
 came with. ``newest.parquet`` is the Feast source of the view: of rows with one key and event time it holds the one
 that counts, so that Feast never meets a tie. ``ingested.json`` says when each ingestion took place.
-``deleted.json`` beside the folders says for each entity which keys were deleted, and when.
+``_deleted`` beside the folders says for each entity which keys were deleted, and when.
+
+A change writes the first two anew, sorted, while few rows are held: files are read without ``pre_buffer``, which would
+hold all of one until it is closed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final
@@ -21,11 +25,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stackwright_feast.history import POSITION, History, schema
+from stackwright_feast.ordering import BATCH, Sorter, newest_of_events
 from stackwright_features.arrow import microseconds
-from stackwright_interfaces.definitions import FeatureView
+from stackwright_interfaces.definitions import Entity, FeatureView
 from stackwright_interfaces.errors import FeatureStoreError, UnknownName, VersionRequired
 from stackwright_interfaces.feature_store import EVENT
 from stackwright_parquet import durable
+from stackwright_parquet.deletion import Deletions
 
 AT: Final = "__at"
 """Column of ``newest.parquet``: the event time in microseconds, as Feast hands back only features."""
@@ -33,7 +39,6 @@ AT: Final = "__at"
 _HISTORY: Final = "history.parquet"
 _NEWEST: Final = "newest.parquet"
 _INGESTED: Final = "ingested.json"
-_DELETED: Final = "deleted.json"
 _STATE: Final = b"stackwright.state"
 
 
@@ -48,12 +53,16 @@ class Files:
 
     Args:
         folder: where they lie.
+        cache: folder for rows on their way.
         timeout: seconds that a change waits for one of another process.
+        sort_memory: what may be held while rows are sorted, ``"256MB"`` say.
     """
 
-    def __init__(self, folder: Path, timeout: float) -> None:
+    def __init__(self, folder: Path, cache: Path, *, timeout: float, sort_memory: str) -> None:
         self._folder = folder
+        self._cache = cache
         self._timeout = timeout
+        self._sort_memory = sort_memory
         self._lock = RLock()
         self._held = 0
         self._loaded: dict[str, _Loaded] = {}
@@ -89,8 +98,7 @@ class Files:
         if before is not None:
             _check_kept(view, before, wanted)
         if before is None or not before.equals(wanted) or self._lags(name):
-            history = History(view, wanted.empty_table()) if before is None else self.history(name, view)
-            self.replace(name, history)
+            self.replace(name, view, () if before is None else self.tables(name, view))
 
     def history(self, name: str, view: FeatureView) -> History:
         """Return every row of a view.
@@ -100,26 +108,63 @@ class Files:
             FeatureStoreError: its file is damaged.
         """
         path = self._folder / name / _HISTORY
-        try:
+        with _named(path, view):
             found = path.stat()
-        except FileNotFoundError as exc:
-            raise UnknownName.of("view", view.ref, ()) from exc
         state = (found.st_mtime_ns, found.st_ino, found.st_size)
         loaded = self._loaded.get(name)
         if loaded is None or loaded.state != state or loaded.history.view != view:
-            loaded = _Loaded(state, History(view, _widened(_read(path), view)))
+            with _opened(path, view) as file:
+                loaded = _Loaded(state, History(view, _widened(file.read(), view)))
             self._loaded[name] = loaded
         return loaded.history
 
-    def replace(self, name: str, history: History) -> None:
-        """Make these the rows of a view."""
-        state = {_STATE: uuid4().hex}
-        newest = history.sorted.newest_of_events().table.drop_columns([POSITION])
-        newest = newest.append_column(AT, pa.array(microseconds(newest.column(EVENT)), pa.int64()))
-        durable.make_folder(self._folder / name)
-        for path, rows in ((self._folder / name / _HISTORY, history.table), (self.newest_path(name), newest)):
-            with durable.replacing(path) as temporary:
-                pq.write_table(rows.replace_schema_metadata(state), temporary)
+    def tables(self, name: str, view: FeatureView) -> Iterator[Any]:
+        """Give every row of a view, in tables of which one is held.
+
+        Raises:
+            UnknownName: the view was never applied.
+            FeatureStoreError: its file is damaged.
+        """
+        with _opened(self._folder / name / _HISTORY, view) as file:
+            for batch in file.iter_batches(BATCH):
+                yield _widened(pa.Table.from_batches([batch]), view)
+
+    def count(self, name: str, view: FeatureView) -> int:
+        """Return how many rows a view has.
+
+        Raises:
+            UnknownName: the view was never applied.
+            FeatureStoreError: its file is damaged.
+        """
+        with _opened(self._folder / name / _HISTORY, view) as file:
+            rows: int = file.metadata.num_rows
+            return rows
+
+    def replace(self, name: str, view: FeatureView, tables: Iterable[Any]) -> None:
+        """Make these the rows of a view, each once.
+
+        Args:
+            name: its Feast name.
+            view: the view.
+            tables: ``pyarrow.Table`` of :func:`~stackwright_feast.history.schema`, in any order.
+
+        Raises:
+            FeatureStoreError: they cannot be sorted; the rows are those from before.
+        """
+        wanted, state = schema(view), {_STATE: uuid4().hex}
+        shown = wanted.remove(wanted.get_field_index(POSITION)).append(pa.field(AT, pa.int64()))
+        path = self._folder / name / _HISTORY
+        durable.make_folder(path.parent)
+        with durable.replacing(self.newest_path(name)) as newest, durable.replacing(path) as history:
+            sorter = Sorter(self._sort_memory, self._scratch.path)
+            _write(history, wanted.with_metadata(state), sorter.distinct(view, tables))
+            with pq.ParquetFile(history, pre_buffer=False) as file:
+                sorted_rows = (pa.Table.from_batches([batch]) for batch in file.iter_batches(BATCH))
+                _write(newest, shown.with_metadata(state), map(_shown, newest_of_events(view, sorted_rows)))
+
+    def arriving(self) -> AbstractContextManager[Path]:
+        """Give a fresh folder for rows on their way."""
+        return durable.fresh_folder(self._scratch.path)
 
     def ingested(self, name: str) -> list[int]:
         """Return when each ingestion of a view took place, in microseconds."""
@@ -132,18 +177,24 @@ class Files:
         durable.write(self._folder / name / _INGESTED, json.dumps(every).encode())
         return len(every)
 
-    def deleted(self, entity: str) -> dict[bytes, int]:
-        """Return when each deleted key of an entity was deleted, in microseconds."""
-        every = self._json(self._folder / _DELETED, {})
-        return {bytes.fromhex(key): at for key, at in every.get(entity, {}).items()}
+    def deletions(self, entity: Entity) -> Deletions:
+        """The deleted keys of an entity."""
+        return Deletions(self._folder, entity)
 
-    def note_deletion(self, entity: str, keys: Mapping[bytes, int]) -> None:
+    def remember_deletion(self, entity: Entity, keys: Any, at_us: int) -> None:
         """Remember that keys were deleted; of several deletions of one the latest counts."""
-        every = self._json(self._folder / _DELETED, {})
-        known: dict[str, int] = every.setdefault(entity, {})
-        for key, at in keys.items():
-            known[key.hex()] = max(at, known.get(key.hex(), at))
-        durable.write(self._folder / _DELETED, json.dumps(every).encode())
+        deletions = self.deletions(entity)
+        deletions.remember(deletions.named(keys), at_us, self._timeout)
+
+    def close(self) -> None:
+        """Remove what was on its way."""
+        scratch: durable.Scratch | None = vars(self).pop("_scratch", None)
+        if scratch is not None:
+            scratch.close()
+
+    @cached_property
+    def _scratch(self) -> durable.Scratch:
+        return durable.Scratch(self._cache, "feast")
 
     def _lags(self, name: str) -> bool:
         """Whether a crash left Feast's source of a view behind its history."""
@@ -159,9 +210,30 @@ class Files:
         return default
 
 
-def _read(path: Path) -> Any:
+def _shown(rows: Any) -> Any:
+    """Return rows as Feast reads them."""
+    return rows.drop_columns([POSITION]).append_column(AT, pa.array(microseconds(rows.column(EVENT)), pa.int64()))
+
+
+def _write(path: Path, schema: Any, tables: Iterable[Any]) -> None:
+    with pq.ParquetWriter(path, schema) as writer:
+        for table in tables:
+            writer.write_table(table)
+
+
+@contextmanager
+def _opened(path: Path, view: FeatureView) -> Iterator[Any]:
+    with _named(path, view), pq.ParquetFile(path, pre_buffer=False) as file:
+        yield file
+
+
+@contextmanager
+def _named(path: Path, view: FeatureView) -> Iterator[None]:
+    """Raise what goes wrong with the file of a view as what it means."""
     try:
-        return pq.ParquetFile(path).read()
+        yield
+    except FileNotFoundError as exc:
+        raise UnknownName.of("view", view.ref, ()) from exc
     except (OSError, pa.ArrowException) as exc:
         raise FeatureStoreError(str(path), f"the file is damaged ({exc})", "Restore it.") from exc
 

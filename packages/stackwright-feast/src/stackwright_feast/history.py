@@ -130,12 +130,6 @@ class SortedRows:
         admitted: NDArray[np.bool_] = (position <= mark.position) & (self.event_us <= to_microseconds(mark.due))
         return admitted
 
-    def newest_of_events(self) -> SortedRows:
-        """Return of the rows with one key and event time the last."""
-        last = self.last_of_keys()
-        last[:-1] |= self.event_us[1:] != self.event_us[:-1]
-        return self.only(last)
-
     def changes(self, since: Watermark | None, until: Watermark, history: timedelta | None) -> Iterator[Any]:
         """Give in tables, by key, what ``until`` admits and ``since`` does not; see ``OfflineStore.changes``."""
         rows = self.only(self.admitted(until))

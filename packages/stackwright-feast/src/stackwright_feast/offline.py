@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stackwright_feast.existing import VIEW, Existing
 from stackwright_feast.feast_join import joined
 from stackwright_feast.files import AT, Files
-from stackwright_feast.history import POSITION, History, encoded_keys, schema
+from stackwright_feast.history import POSITION, encoded_keys, schema
+from stackwright_feast.ordering import BATCH
 from stackwright_feast.point_in_time import Question, answer
 from stackwright_feast.registration import STATES, feast_name, register
 from stackwright_feast.repository import Repository
@@ -24,7 +27,6 @@ from stackwright_features.times import from_microseconds, to_microseconds
 from stackwright_interfaces.definitions import Entity, FeatureView
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.feature_store import (
-    CREATED,
     EVENT,
     ROW,
     ArrowStream,
@@ -34,6 +36,8 @@ from stackwright_interfaces.feature_store import (
     Watermark,
 )
 from stackwright_interfaces.types import INT64, STRING, Field, Kind
+from stackwright_parquet.arrival import Arrived, receive
+from stackwright_parquet.manifest import Manifest
 
 _STATES = FeatureView(name=STATES, entity=Entity(name="stackwright_view", keys=(Field("view_ref", STRING),)), fields=())
 
@@ -92,43 +96,34 @@ class FeastOfflineStore(OfflineStore):
         if view.ref in self._existing:
             todo = "Add the rows there."
             raise FeatureStoreError(f"view {view.ref!r}", "its rows come from its source in Feast", todo)
-        name, table = feast_name(view), read_table(rows, f"view {view.ref!r}")
-        with self._files.changing():
-            history = self._files.history(name, view)
-            now = to_microseconds(self._clock())
-            new, refused = self._sift(history, table)
-            position = self._files.note_ingestion(name, now)
-            added = table.filter(pa.array(new))
-            if len(added):
-                numbered = added.append_column(POSITION, pa.array([position] * len(added), pa.int64()))
-                both = pa.concat_tables([history.table, numbered.select(schema(view).names).cast(schema(view))])
-                self._files.replace(name, History(view, both.combine_chunks()))
+        name = feast_name(view)
+        with self._files.arriving() as folder:
+            arrived = receive(view, Manifest.of(view), rows, folder / "arrived.parquet", token=True)
+            with self._files.changing():
+                before, now = self._files.count(name, view), to_microseconds(self._clock())
+                deleted = self._files.deletions(view.entity).read()
+                kept = arrived.without_deleted(len(view.entity.keys), deleted, folder / "kept.parquet")
+                position = self._files.note_ingestion(name, now)
+                if kept.admitted:
+                    both = chain(self._files.tables(name, view), _numbered(view, kept, position))
+                    self._files.replace(name, view, both)
+                added = self._files.count(name, view) - before
+                future = self._future(name, view, position, now) if added and kept.newest > now else 0
         return IngestReport(
             view=view.ref,
-            rows=len(table),
-            added=len(added),
-            duplicates=len(table) - len(added) - refused,
-            future=int(np.count_nonzero(microseconds(added.column(EVENT)) > now)),
-            refused=refused,
+            rows=arrived.rows,
+            added=added,
+            duplicates=kept.admitted - added,
+            future=future,
+            refused=kept.refused,
             position=position,
         )
 
-    def _sift(self, history: History, table: Any) -> tuple[NDArray[np.bool_], int]:
-        """Which rows are new, and how many are refused."""
-        deleted = self._files.deleted(history.view.entity.name)
-        seen = set(zip(history.keys, history.tokens, strict=True))
-        incoming = History(history.view, table)
-        keys = encoded_keys(history.view, [table.column(name) for name in history.view.entity.key_names])
-        new = np.zeros(len(table), np.bool_)
-        refused = 0
-        created = microseconds(table.column(CREATED)).tolist()
-        for place, (key, token) in enumerate(zip(keys, incoming.tokens, strict=True)):
-            if key is None or created[place] <= deleted.get(key, created[place] - 1):
-                refused += 1
-            elif (key, token) not in seen:
-                seen.add((key, token))
-                new[place] = True
-        return new, refused
+    def _future(self, name: str, view: FeatureView, position: int, now: int) -> int:
+        """Return how many rows of an ingestion are not due."""
+        tables = self._files.tables(name, view)
+        late = ((microseconds(table[EVENT]) > now) & (table[POSITION].to_numpy() == position) for table in tables)
+        return sum(int(np.count_nonzero(rows)) for rows in late)
 
     def join(self, labels: ArrowStream, asked: Sequence[Asked], *, known_by: bool = False) -> ArrowStream:
         """Answer as of each label: by Feast's own join where that can be exact.
@@ -209,20 +204,40 @@ class FeastOfflineStore(OfflineStore):
         removed = 0
         table = read_table(keys, "keys")
         with self._files.changing():
+            for entity in {view.entity.name: view.entity for view in views}.values():
+                self._files.remember_deletion(entity, table, to_microseconds(at))
             for view in views:
-                columns = [table.column(name) for name in view.entity.key_names]
-                gone = {key for key in encoded_keys(view, columns) if key is not None}
-                self._files.note_deletion(view.entity.name, dict.fromkeys(gone, to_microseconds(at)))
-                history = self._files.history(feast_name(view), view)
-                kept = np.fromiter((key not in gone for key in history.keys), np.bool_, len(history.keys))
-                if not kept.all():
-                    removed += int(np.count_nonzero(~kept))
-                    rows = history.table.filter(pa.array(kept)).combine_chunks()
-                    self._files.replace(feast_name(view), History(view, rows))
+                removed += self._remove(view, table)
+        return removed
+
+    def _remove(self, view: FeatureView, keys: Any) -> int:
+        name, gone = feast_name(view), set(_keys(view, keys))
+
+        def stay(rows: Any) -> NDArray[np.bool_]:
+            return np.fromiter((key not in gone for key in _keys(view, rows)), np.bool_, len(rows))
+
+        removed = sum(int(np.count_nonzero(~stay(rows))) for rows in self._files.tables(name, view))
+        if removed:
+            kept = (rows.filter(pa.array(stay(rows))) for rows in self._files.tables(name, view))
+            self._files.replace(name, view, kept)
         return removed
 
     def close(self) -> None:
-        """Nothing is held that must be released."""
+        """Release what is held."""
+        self._files.close()
+
+
+def _keys(view: FeatureView, rows: Any) -> list[bytes | None]:
+    return encoded_keys(view, [rows.column(name) for name in view.entity.key_names])
+
+
+def _numbered(view: FeatureView, arrived: Arrived, position: int) -> Iterator[Any]:
+    """Give what arrived as rows of the history, with the number of its ingestion."""
+    names = [name for name in schema(view).names if name != POSITION]
+    with pq.ParquetFile(arrived.path, pre_buffer=False) as file:
+        for batch in file.iter_batches(BATCH):
+            rows = pa.Table.from_batches([batch]).rename_columns(names)
+            yield rows.append_column(POSITION, pa.array([position] * len(rows), pa.int64())).cast(schema(view))
 
 
 def _is_plain(wanted: Asked) -> bool:

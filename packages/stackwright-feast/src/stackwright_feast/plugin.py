@@ -19,11 +19,13 @@ class FeastConfig:
             local one with a registry file, DuckDB offline and SQLite online.
         project: name of the Feast project in a ``feature_store.yaml`` that is written.
         lock_timeout: seconds that a change waits for one of another process.
+        sort_memory: what may be held while rows of a new view are sorted; the rest goes into the cache of the project.
     """
 
     repo: Path = Path("feature_repo")
     project: str = "stackwright"
     lock_timeout: float = 300.0
+    sort_memory: str = "256MB"
 
 
 @hookimpl

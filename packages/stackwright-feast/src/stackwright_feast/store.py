@@ -35,9 +35,13 @@ class FeastFeatureStore(ComposedFeatureStore):
 
     def __init__(self, config: FeastConfig, context: Context) -> None:
         self._repository = Repository.prepared(context.project / config.repo, config.project)
-        self._feast_offline = FeastOfflineStore(
-            self._repository, Files(self._repository.data, config.lock_timeout), context.clock
+        files = Files(
+            self._repository.data,
+            context.cache / "feast",
+            timeout=config.lock_timeout,
+            sort_memory=config.sort_memory,
         )
+        self._feast_offline = FeastOfflineStore(self._repository, files, context.clock)
         self._feast_online = FeastOnlineStore(self._repository)
         super().__init__(self._feast_offline, self._feast_online, project=context.project, clock=context.clock)
 

@@ -62,7 +62,7 @@ class Arrived:
         if deleted is None or not self.admitted:
             return self
         names = [f"k{number}" for number in range(keys)]
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(self.path, pre_buffer=False) as file:  # else all of it is held
             parts = (pa.Table.from_batches([batch]) for batch in file.iter_batches(_BATCH))
             kept = _laid_down(self.fields, (without_refused(part, names, deleted) for part in parts), path)
         return replace(kept, rows=self.rows)
