@@ -76,8 +76,8 @@ import pkgutil, sys
 from importlib import import_module
 
 FOR_EXTRAS = (
-    "stackwright_interfaces.testing", "stackwright_serving.otel", "stackwright_storage.postgres",
-    "stackwright_storage.s3", "stackwright.gate_tests",
+    "stackwright_interfaces.testing", "stackwright_isolated.testing", "stackwright_serving.otel",
+    "stackwright_storage.postgres", "stackwright_storage.s3", "stackwright.gate_tests",
 )
 
 def modules(package):

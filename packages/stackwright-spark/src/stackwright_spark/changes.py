@@ -73,7 +73,7 @@ def chunks(manifest: Manifest, folder: Path, chunk_rows: int) -> Iterator[Any]:
 def _parts(folder: Path, rows: int) -> Iterator[Any]:
     # Spark numbers the files of an ordered table in its order.
     for path in sorted(folder.glob("part-*.parquet")):
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(rows):
                 if len(batch):
                     yield pa.Table.from_batches([batch])

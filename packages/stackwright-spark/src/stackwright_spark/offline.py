@@ -239,7 +239,7 @@ def _damage(folder: ViewFolder, file: HistoryFile) -> FeatureStoreError | None:
     path = folder.file(file)
     try:
         check_file(folder, file)
-        with pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as parquet:
             for _ in parquet.iter_batches():
                 pass
     except FeatureStoreError as found:

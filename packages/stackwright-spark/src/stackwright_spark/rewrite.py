@@ -87,7 +87,7 @@ class Writer:
     def _measured(self, path: Path) -> tuple[HistoryFile, int]:
         rows = future = 0
         oldest, newest = LATEST, -LATEST
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(1_000_000, columns=[EVENT]):
                 events = integers(batch.column(0))
                 oldest, newest = min(oldest, int(events.min())), max(newest, int(events.max()))

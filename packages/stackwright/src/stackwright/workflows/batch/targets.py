@@ -84,7 +84,7 @@ class FileTarget(Target):
             schema = schema.remove(schema.get_field_index("incomplete"))
         with _told(self.place), replacing(self._path) as temporary, self._writer(temporary, schema) as out:
             for part in parts:
-                with pyarrow.parquet.ParquetFile(part) as file:
+                with pyarrow.parquet.ParquetFile(part, pre_buffer=False) as file:
                     for batch in file.iter_batches(columns=schema.names):
                         out.write_batch(batch)
 
@@ -202,7 +202,7 @@ class TableOutput(Target):
     def finish(self, parts: Sequence[Path], about: Mapping[str, Any]) -> None:
         """Append part after part; those that were appended before are passed over."""
         for number, part in enumerate(parts):
-            with pyarrow.parquet.ParquetFile(part) as file:
+            with pyarrow.parquet.ParquetFile(part, pre_buffer=False) as file:
                 batches = file.iter_batches()
                 rows = pa.RecordBatchReader.from_batches(file.schema_arrow, batches)
                 self._database.append(self._table, rows, batch=f"{about['job']}-{number}")

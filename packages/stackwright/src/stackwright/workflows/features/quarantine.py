@@ -208,7 +208,7 @@ def _files(stack: Stack, ref: str | None) -> Iterator[Path]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise DataError(str(path), f"cannot be read ({error})", "Restore it, or delete it.") from error
