@@ -31,5 +31,6 @@ def stackwright_blueprints() -> Iterable[BlueprintSpec]:
             folder=here / "recommender",
             description="Lists of items for a search, a home page, or like an item. Ranks homes in the sample.",
             sample="market",
+            sample_options={"listings": 4_000, "events": 120_000, "persons": 2_500},
         ),
     )

@@ -132,12 +132,14 @@ class BlueprintSpec:
         features: the feature file, where it is another blueprint's and not in the folder.
         description: one line.
         sample: name of the sample that fits it, or empty.
+        sample_options: options of that sample which fit the blueprint better than the sample's defaults.
     """
 
     name: str
     folder: Path
     description: str = ""
     sample: str = ""
+    sample_options: Mapping[str, Any] = field(default_factory=dict)
     features: Path | None = None
 
 

@@ -47,7 +47,11 @@ def plugins(tmp_path: Path) -> Plugins:
     class Offers:
         @hookimpl
         def stackwright_blueprints(self) -> Iterable[BlueprintSpec]:
-            return [BlueprintSpec(name="town", folder=source, sample="town"), BlueprintSpec(name="bare", folder=source)]
+            return [
+                BlueprintSpec(name="town", folder=source, sample="town"),
+                BlueprintSpec(name="village", folder=source, sample="town", sample_options={"share": 0.1}),
+                BlueprintSpec(name="bare", folder=source),
+            ]
 
         @hookimpl
         def stackwright_samples(self) -> Iterable[SampleSpec]:
@@ -58,6 +62,15 @@ def plugins(tmp_path: Path) -> Plugins:
 
 def made(plugins: Plugins, folder: Path, *, sample: bool = False, **options: str) -> Any:
     return new(folder, "town", sample=sample, options=options, progress=silent, plugins=plugins)
+
+
+@pytest.mark.parametrize(("given", "share"), [({}, 0.1), ({"share": "0.3"}, 0.3)], ids=["left out", "given"])
+def test_a_blueprint_knows_which_sample_fits_it(
+    plugins: Plugins, tmp_path: Path, given: dict[str, str], share: float
+) -> None:
+    new(tmp_path / "project", "village", sample=True, options=given, progress=silent, plugins=plugins)
+    written = json.loads((tmp_path / "project" / "sample" / "homes.parquet").read_text())
+    assert written == {**OPTIONS, "share": share}
 
 
 def test_a_project_has_the_blueprints_files(plugins: Plugins, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def _sample(plugins: Plugins, spec: BlueprintSpec, options: Mapping[str, str]) -
         raise UsageError("--sample", f"the blueprint {spec.name!r} has no sample", "Leave --sample out.")
     found = plugins.sample(spec.sample)
     given = {key: _as_default(found, key, value) for key, value in options.items()}
-    return found, {**found.options, **given}
+    return found, {**found.options, **spec.sample_options, **given}
 
 
 def _as_default(spec: SampleSpec, key: str, value: str) -> Any:
