@@ -11,6 +11,7 @@ import pytest
 
 from stackwright_interfaces.errors import DataError, UsageError, WrongType
 from stackwright_recommender import AtMost, Boosted, Hidden, Pinned, Recommender
+from stackwright_recommender.reranking import diversified
 
 
 def kinds(town: Any, found: Any) -> list[str]:
@@ -235,6 +236,15 @@ def test_diversity_mixes_kinds(recommender: Recommender, town: Any) -> None:
     mixed = recommender.recommend(None, 8, session=flats, diversity=0.7)
     assert len(set(kinds(town, mixed))) > len(set(kinds(town, plain)))
     assert mixed.items[0] == plain.items[0]
+
+
+def test_diversity_goes_by_differences_of_scores_and_not_by_how_high_all_are() -> None:
+    random = np.random.default_rng(1)
+    vectors = random.normal(size=(20, 4))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    items, scores = np.arange(20, dtype=np.int32), random.normal(size=20)
+    low, high = (diversified(items, scores + more, vectors, 8, diversity=0.4) for more in (0.0, 10.0))
+    assert low.tolist() == high.tolist()
 
 
 def test_chance_is_logged_with_its_propensities(recommender: Recommender, town: Any) -> None:

@@ -60,7 +60,7 @@ def diversified(
     if not diversity and not limits:
         return np.asarray(order[:length])
     head = order[: max(DEPTH, length)] if diversity else order
-    worth = score[head] - score[head].min(initial=0.0)
+    worth = score[head] - score[head].min(initial=np.inf)
     worth = worth / (worth.max(initial=0.0) or 1.0)
     alike = vectors[head] @ vectors[head].T if diversity else np.zeros((0, 0))
     nearest = np.full(head.size, -np.inf)
