@@ -14,7 +14,7 @@ import pytest
 from stackwright_interfaces.errors import ArtifactError, PluginError, TrainingError
 from stackwright_recommender import Columns, Recommender, train
 from stackwright_recommender.catalogue import Catalogue
-from stackwright_recommender.identifiers import Identifiers
+from stackwright_recommender.identifiers import UNKNOWN, Identifiers
 from stackwright_recommender.interactions import Interactions, Lists, Sessions
 from stackwright_recommender.pool import Pool
 from stackwright_recommender.retrieval import finding
@@ -107,6 +107,17 @@ def test_ease_of_many_items_keeps_its_greatest_weights(monkeypatch: pytest.Monke
     pruned = Ease(l2=7.0, keep=known.items)
     pruned.fit(known, bare(known.items))
     np.testing.assert_allclose(pruned.all_scores(sessions), whole.all_scores(sessions), rtol=1e-3, atol=1e-4)
+
+
+def test_ease_says_nothing_of_one_who_saw_items_and_liked_none_alone_and_among_others() -> None:
+    known = Interactions.of([0, 0, 1, 1, 2], [0, 1, 1, 2, 0], weight=[1, 1, 1, 1, 0])
+    ease = Ease(l2=1.0)
+    ease.fit(known, bare(known.items))
+    sessions = Sessions.of(known, np.arange(3))
+    among, alone = ease.all_scores(sessions)[:, 2], ease.all_scores(sessions.one(2))[:, 0]
+    assert np.isnan(among).all()
+    assert np.isnan(alone).all()
+    assert (ease.candidates(sessions.one(2), 3).items == UNKNOWN).all()
 
 
 def test_ease_without_anything_liked_is_refused() -> None:

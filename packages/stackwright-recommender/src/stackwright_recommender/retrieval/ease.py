@@ -132,7 +132,7 @@ class Ease(DenseRetriever):
     def few_scores(self, sessions: Sessions, lists: Lists) -> Scores:
         """Return scores of the lists' items alone."""
         there = self._place[sessions.item]
-        known = there != UNKNOWN
+        known = (there != UNKNOWN) & (sessions.weight > 0)
         weight, back = sessions.weight[known], sessions.back[known]
         decays = np.stack([weight, *(weight * np.exp2(-back / half_life) for half_life in self.half_lives)])
         asked = self._place[lists.item]
