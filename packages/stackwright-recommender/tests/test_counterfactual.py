@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stackwright_interfaces.errors import DataError, MissingColumn
+from stackwright_interfaces.errors import DataError, MissingColumn, WrongType
 from stackwright_recommender import Logged, Recommender, chosen_by, examination, replay
 
 PLACES, ITEMS = 3, 6
@@ -98,6 +98,7 @@ def test_what_a_recommender_logs_can_be_replayed(recommender: Recommender, town:
         ({"propensity": 1.5}, DataError, "propensity is 1.5"),
         ({"position": 0}, DataError, "position is 0"),
         ({"clicked": -1}, DataError, "clicked is -1"),
+        ({"propensity": "half"}, WrongType, "'propensity' holds string"),
         ({"list": None}, MissingColumn, "list"),
     ],
 )
@@ -105,6 +106,12 @@ def test_what_is_no_log_is_refused(change: dict[str, Any], error: type[Exception
     row = {"list": "a", "item": "x", "position": 1, "propensity": 1.0, "clicked": 0, **change}
     with pytest.raises(error, match=message):
         Logged.of([{name: value for name, value in row.items() if value is not None}])
+
+
+def test_a_row_of_no_list_is_refused() -> None:
+    row = {"list": "a", "item": "x", "position": 1, "propensity": 1.0, "clicked": 0}
+    with pytest.raises(DataError, match="'list' holds 1 nulls"):
+        Logged.of([row, {**row, "list": None}])
 
 
 def test_an_empty_log_and_wrong_probabilities_are_refused(log: Logged) -> None:

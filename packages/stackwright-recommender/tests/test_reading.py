@@ -51,6 +51,7 @@ def test_parquet_is_read(tmp_path: Path) -> None:
         (["2023-11-14T22:13:20Z"], "s"),
         (["2023-11-14 22:13:20"], "s"),
         (["2023-11-14T23:13:20+01:00"], "s"),
+        (pa.array([1_700_000_000_000_000_001], pa.timestamp("ns")), "s"),
         (pa.array([1_700_000_000], pa.timestamp("s")), "s"),
         (pa.array([1_700_000_000_000_000_000], pa.timestamp("ns", "Europe/Vienna")), "s"),
     ],
@@ -58,6 +59,11 @@ def test_parquet_is_read(tmp_path: Path) -> None:
 def test_times_are_numbers_texts_or_timestamps(values: Any, unit: str) -> None:
     ((_, _, time, _),) = pairs(pa.table({"user": ["a"], "item": ["x"], "when": values}), time="when", time_unit=unit)
     assert time == 1_700_000_000
+
+
+def test_a_text_of_a_time_without_seconds_names_its_zone_too() -> None:
+    texts = pa.table({"user": ["a"], "item": ["x"], "when": ["2023-11-14T23:13+01:00"]})
+    assert pairs(texts, time="when") == [("a", "x", 1_699_999_980, 1)]
 
 
 def test_what_is_rated_low_counts_as_seen_and_not_liked() -> None:

@@ -9,8 +9,9 @@ from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from stackwright_interfaces.errors import DataError, MissingColumn
+from stackwright_interfaces.errors import DataError, MissingColumn, WrongType
 from stackwright_numerics import counterfactual
 from stackwright_numerics.counterfactual import CLIP, Replay, chosen_by, examination, replay
 
@@ -32,7 +33,8 @@ class Logged(counterfactual.Logged):
 
         Raises:
             MissingColumn: a column is not there.
-            DataError: there are no rows, or a value is out of range.
+            DataError: there are no rows, a list has no name, or a value is out of range.
+            WrongType: a position, propensity or click is no number.
         """
         table = pa.table(rows) if hasattr(rows, "__arrow_c_stream__") else pa.Table.from_pylist(list(rows))
         for name in (*_COLUMNS, "item"):
@@ -40,9 +42,16 @@ class Logged(counterfactual.Logged):
                 raise MissingColumn.of("log", name, table.column_names)
         if not table.num_rows:
             raise DataError("log", "no rows", "Give lists that were shown.")
-        numbers: dict[str, Any] = {
-            name: np.asarray(table.column(name).to_numpy(), dtype=np.float64) for name in _COLUMNS[1:]
-        }
-        lists = table.column("list").combine_chunks().dictionary_encode().indices.to_numpy()
+        if table["list"].null_count:
+            raise DataError("log", f"column 'list' holds {table['list'].null_count} nulls", "Give every row its list.")
+        numbers: dict[str, Any] = {name: _numbers(table, name) for name in _COLUMNS[1:]}
+        lists = table["list"].combine_chunks().dictionary_encode().indices.to_numpy()
         items = np.array(table.column("item").to_pylist(), dtype=object)
         return cls(number=lists.astype(np.int64), item=items, **numbers)
+
+
+def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(table[name].to_numpy(), dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise WrongType("log", f"column {name!r} holds {table[name].type} ({error})", "Give numbers.") from error

@@ -332,7 +332,8 @@ def _times(table: pa.Table, name: str, unit: str, where: str) -> NDArray[np.floa
     try:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = pc.cast(column, pa.timestamp("us", tz="UTC" if _zoned(column) else None))
-        instants = pc.cast(column, pa.timestamp("us", tz=getattr(column.type, "tz", None)))
+        too_fine = pa.types.is_timestamp(column.type) and column.type.unit == "ns"
+        instants = pc.cast(column, pa.timestamp("us", tz=getattr(column.type, "tz", None)), safe=not too_fine)
         micros = pc.cast(pc.cast(instants, pa.int64()), pa.float64())
         return np.asarray(micros.to_numpy(), dtype=np.float64) / 1e6
     except (pa.ArrowException, ValueError) as error:
@@ -343,4 +344,4 @@ def _times(table: pa.Table, name: str, unit: str, where: str) -> NDArray[np.floa
 def _zoned(column: pa.ChunkedArray) -> bool:
     """Tell whether texts of times name their zone: pyarrow reads all of one column alike."""
     first = next((value for value in column.to_pylist() if value), "")
-    return first.endswith("Z") or any(sign in first[19:] for sign in "+-")
+    return first.endswith("Z") or any(sign in first[len("2024-01-01") :] for sign in "+-")
