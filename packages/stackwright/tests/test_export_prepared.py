@@ -235,6 +235,9 @@ MODELS: dict[str, Callable[[], Any]] = {
     "a tree of a scaled target": lambda: TransformedTargetRegressor(
         make_pipeline(TabularEncoder(), DecisionTreeRegressor(max_depth=4)), transformer=StandardScaler()
     ),
+    "a line of a target that is scaled and not shifted": lambda: TransformedTargetRegressor(
+        make_pipeline(encoded(), Ridge()), transformer=StandardScaler(with_mean=False)
+    ),
     "a line": lambda: make_pipeline(encoded(), Ridge()),
     "a line of the logarithm": lambda: make_pipeline(encoded(), PoissonRegressor()),
     "a line of the odds": lambda: make_pipeline(encoded(), LogisticRegression()),

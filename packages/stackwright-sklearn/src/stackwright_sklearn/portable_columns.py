@@ -230,7 +230,8 @@ def of_target(transformer: Any) -> list[Step]:
     if isinstance(transformer, FunctionTransformer) and transformer.inverse_func in _INVERSE:
         return list(_INVERSE[transformer.inverse_func])
     if isinstance(transformer, StandardScaler):
-        (column,) = _scaled([Number(0)], multiply=transformer.scale_, add=transformer.mean_)
+        mean = transformer.mean_ if transformer.with_mean else None
+        (column,) = _scaled([Number(0)], multiply=transformer.scale_, add=mean)
         return list(column.steps) if isinstance(column, Number) else []
     name = type(transformer).__name__
     raise UsageError("export", f"the way back from a target transformed by {name} cannot be written down", TODO)
