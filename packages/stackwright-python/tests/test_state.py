@@ -94,6 +94,7 @@ def test_estimators_inside_of_a_model_come_back(tmp_path: Path, trees: bool) -> 
         (Kept(deep=[1, {"file": open}]), r"model\.deep\[1\]\['file'\]\[1\]: a builtins.* cannot be kept"),
         (Kept(lock=Path()), r"model\.lock: a pathlib\.\w*Path cannot be kept as it is\. .*write save and load"),
         (Kept(function=len), r"model\.function"),
+        (Kept(rows=np.ma.masked_equal([1, 2], 2)), r"model\.rows: a numpy\.ma\S*MaskedArray cannot be kept as it is"),
         (st.none(), r"model: a hypothesis"),
     ],
 )

@@ -354,6 +354,13 @@ def test_a_probability_out_of_its_range_is_told(desk: Any) -> None:
         desk.fit(source_of(predict="return [1.5] * len(X)"), kind=TaskKind.CLASSIFICATION)
 
 
+def test_a_classifier_that_was_fitted_on_other_classes_is_told(desk: Any) -> None:
+    train = "from sklearn.dummy import DummyClassifier; return DummyClassifier().fit(X, y.astype(str))"
+    source = f"class MyModel:\n    def get_parameters(self): return {{}}\n    def train(self, X, y): {train}"
+    with pytest.raises(TrainingError, match=r"train: returned a DummyClassifier of the classes .*, and none is 1"):
+        desk.fit(source, kind=TaskKind.CLASSIFICATION)
+
+
 def test_a_parameter_that_train_leaves_as_no_json_value_is_told(desk: Any) -> None:
     source = source_of(parameters="{'a': 1}", takes="X, y, params", train="params['a'] = X; return self")
     with pytest.raises(TrainingError, match=r"train: params\['a'\]"):

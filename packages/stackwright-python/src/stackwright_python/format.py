@@ -100,7 +100,11 @@ def _own_predict(hooks: Hooks, model: Any, kind: TaskKind) -> Any:
     """Return the model's own method; a classifier's, which gives classes by ``predict``, is ``predict_proba``."""
     probabilities = getattr(model, "predict_proba", None)
     if kind is TaskKind.CLASSIFICATION and callable(probabilities):
-        place = list(getattr(model, "classes_", (0, 1))).index(1)
+        classes = list(getattr(model, "classes_", (0, 1)))
+        if 1 not in classes:
+            found = f"returned a {type(model).__name__} of the classes {', '.join(map(repr, classes))}, and none is 1"
+            raise TrainingError(f"{hooks.reference}.train", found, "Fit it on the target as it comes: 0 and 1.")
+        place = classes.index(1)
         return lambda rows: np.asarray(probabilities(rows))[:, place]
     if not callable(getattr(model, "predict", None)):
         found = f"returned a {type(model).__name__}, which has no method 'predict'"

@@ -90,7 +90,7 @@ class _Writer:
             return value
         if type(value) is float:
             return value if math.isfinite(value) else {"is": "float", "value": str(value)}
-        if isinstance(value, np.generic | np.ndarray):
+        if isinstance(value, np.generic) or type(value) is np.ndarray:
             return self._array(value, where)
         if id(value) in self._open:
             raise TrainingError(where, "it leads back to itself", _TODO)
