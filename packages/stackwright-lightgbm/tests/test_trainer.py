@@ -79,6 +79,9 @@ def test_tuning_starts_at_what_the_blueprint_says(tmp_path: Path) -> None:
     space = trainer.space(Task(kind=TaskKind.REGRESSION, signature=SIGNATURE, options={"learning_rate": 0.3}))
     assert (space["num_leaves"].default, space["num_leaves"].high) == (300, 300)
     assert (space["learning_rate"].default, space["learning_rate"].high) == (0.3, 0.3)
+    trainer = LightGBMTrainer(LightGBMConfig(params={"n_estimators": 12, "eta": 0.5}), make_context(tmp_path))
+    space = trainer.space(Task(kind=TaskKind.REGRESSION, signature=SIGNATURE, options={"num_leaf": 4}))
+    assert [space[name].default for name in ("num_iterations", "learning_rate", "num_leaves")] == [12, 0.5, 4]
 
 
 @pytest.mark.parametrize("objective", ["regression", "l1", "mae", "huber", "quantile"])

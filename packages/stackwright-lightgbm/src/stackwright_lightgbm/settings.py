@@ -217,11 +217,13 @@ def _check_values(settings: Settings) -> None:
             raise TrainingError(settings.where(name), f"{value!r} is no JSON value ({error})") from error
 
 
-def search_space(config: LightGBMConfig, task: Task) -> dict[str, Distribution]:
-    """Return the parameters worth tuning, around the values that would be used without tuning."""
-    options = {name: value for name, value in task.options.items() if value not in (None, "", {})}
-    chosen = {**asdict(config), **options}
-    chosen |= {name: value for name, value in _DEFAULTS[task.kind].items() if chosen[name] is None}
+def search_space(config: LightGBMConfig, task: Task, aliases: Mapping[str, list[str]]) -> dict[str, Distribution]:
+    """Return the parameters worth tuning, around the values that would be used without tuning.
+
+    Raises:
+        TrainingError: as :func:`resolve`.
+    """
+    chosen = resolve(config, task, {}, aliases).params
     return {name: _around(given, chosen[name]) for name, given in _SPACE.items()}
 
 

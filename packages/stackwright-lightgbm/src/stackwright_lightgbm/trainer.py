@@ -91,7 +91,7 @@ class LightGBMTrainer(Trainer):
 
     def space(self, task: Task) -> Mapping[str, Distribution]:
         """Return the parameters worth tuning; each default is the value used without tuning."""
-        return search_space(self._config, task)
+        return search_space(self._config, task, parameter_aliases())
 
     def stops_early(self, task: Task, params: Mapping[str, Any]) -> bool:
         """Tell whether ``early_stopping_round`` is set."""
