@@ -113,6 +113,11 @@ def test_a_default_beyond_its_range_is_tried_all_the_same(tune: Tune) -> None:
     assert found.trials[0]["parameters"] == {"penalty": 1e-6}
 
 
+def test_a_value_without_a_logarithm_is_refused_where_that_is_searched(tune: Tune) -> None:
+    with pytest.raises(TrainingError, match="parameter 'penalty': it is searched by its logarithm, and 0 has none"):
+        tune(2, space={"penalty": Distribution(low=1.0, high=2.0, log=True, default=0.0)})
+
+
 def test_without_trials_or_anything_to_tune_nothing_is_searched(tune: Tune) -> None:
     assert tune(0) == Tuned()
     assert tune(5, space={}) == Tuned()

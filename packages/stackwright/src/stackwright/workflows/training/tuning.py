@@ -87,7 +87,7 @@ def tune(
 
     Raises:
         PluginError: Optuna is not installed.
-        TrainingError: no trial could be finished.
+        TrainingError: a parameter cannot be searched, or no trial could be finished.
     """
     if not settings.trials or not space:
         return Tuned()
@@ -128,7 +128,7 @@ class _Search:
         self._optuna = _optuna()
         self._optuna.logging.set_verbosity(self._optuna.logging.WARNING)
         self._settings, self._judge, self._seed, self._log = settings, judge, seed, log
-        self._space = {name: _Dimension(item, self._optuna) for name, item in space.items()}
+        self._space = {name: _Dimension(name, item, self._optuna) for name, item in space.items()}
         self._distributions = {name: item.distribution for name, item in self._space.items()}
         self._study = self._optuna.create_study(sampler=self._sampler(0))
         self._asked: dict[int, Any] = {}
@@ -288,9 +288,13 @@ class _Search:
 
 
 class _Dimension:
-    """A parameter as Optuna draws it: choices by their place."""
+    """A parameter as Optuna draws it: choices by their place.
 
-    def __init__(self, item: Distribution, optuna: ModuleType) -> None:
+    Raises:
+        TrainingError: the logarithm of a range is searched that is not above 0.
+    """
+
+    def __init__(self, name: str, item: Distribution, optuna: ModuleType) -> None:
         self._choices: Sequence[Any] = item.choices
         self.first = item.default
         if item.choices:
@@ -299,6 +303,9 @@ class _Dimension:
             return
         known = [item.low, item.high, *([] if item.default is None else [item.default])]
         low, high = min(known), max(known)
+        if item.log and low <= 0:
+            found = f"it is searched by its logarithm, and {low:g} has none"
+            raise TrainingError(f"parameter {name!r}", found, "Give it a value above 0.")
         if item.integer:
             self.distribution = optuna.distributions.IntDistribution(int(low), int(high), log=item.log)
         else:
