@@ -17,7 +17,7 @@ from stackwright.workflows import journal
 from stackwright.workflows.monitoring import report_page
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.recommending.loading import load, resolve
-from stackwright_interfaces.errors import MonitorError, PredictionError, StackwrightError, UsageError
+from stackwright_interfaces.errors import MonitorError, StackwrightError, UsageError
 from stackwright_interfaces.recommender import Recommender, Request
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_journal.list_numbers import describe, interval, logged_of
@@ -131,7 +131,7 @@ def orders(recommender: Recommender, shown: ShownLists) -> tuple[NDArray[np.int6
             continue
         try:
             found = recommender.answer(request_of(record))
-        except (UsageError, PredictionError, StackwrightError):
+        except StackwrightError:
             failed.append(number)
             continue
         wanted = {str(item): place for place, item in enumerate(found.items)}
