@@ -124,6 +124,11 @@ def test_gates_that_fit_anew_tell_what_they_found_and_are_red_where_they_never_r
         assert (found.state, found.seconds) == ("green", again.recorded["reproducible"]["seconds"])
         assert found.detail.endswith("(when it was published)")
         assert (again.judge("smoke").state, again.judge("smoke").detail) == ("red", "it was never run on valuation@1")
+    with copies.open(gates={"smoke": {"level": "warn"}, "reproducible": {"level": "warn"}}) as stack:
+        again = rejudge(stack, "valuation")
+        unrun, known = again.judge("smoke"), again.judge("reproducible")
+        assert (unrun.state, unrun.passed, unrun.level) == ("warning", True, "warn")
+        assert (known.state, known.level) == ("green", "warn")
 
 
 def test_labels_that_came_since_change_nothing(copies: Any, market: Any, tmp_path: Path) -> None:

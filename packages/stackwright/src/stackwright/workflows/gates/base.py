@@ -201,10 +201,19 @@ def run_gate(candidate: Candidate, name: str, settings: Mapping[str, Any]) -> Ga
         settings: its options and its level, as ``configured`` gives them.
     """
     options = {option: value for option, value in settings.items() if option != LEVEL}
-    level = str(settings[LEVEL])
     started = time.perf_counter()
     verdict = _judge(candidate, name, options)
-    seconds = round(time.perf_counter() - started, 4)
+    return result_of(name, verdict, settings, round(time.perf_counter() - started, 4))
+
+
+def result_of(name: str, verdict: Verdict, settings: Mapping[str, Any], seconds: float = 0.0) -> GateResult:
+    """Return what a verdict comes to at the level of its gate.
+
+    Args:
+        settings: as of :func:`run_gate`.
+    """
+    options = {option: value for option, value in settings.items() if option != LEVEL}
+    level = str(settings[LEVEL])
     state = INAPPLICABLE if not verdict.applies else GREEN if verdict.passed else WARNING if level == WARN else RED
     return GateResult(name, state != RED, verdict.detail, verdict.evidence, options, state, level, seconds)
 

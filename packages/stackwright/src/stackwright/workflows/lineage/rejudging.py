@@ -12,17 +12,19 @@ from typing import Any, Final
 import numpy as np
 
 from stackwright.assembly.blueprint import ModelPart
-from stackwright.assembly.gate_options import configured
+from stackwright.assembly.gate_options import LEVEL, configured
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.rules import Learned
 from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.gates import GATES, Candidate, GateResult, run_gate
+from stackwright.workflows.gates.base import GREEN, INAPPLICABLE, result_of
 from stackwright.workflows.lineage.training_rows import Rebuilt, rebuild
 from stackwright.workflows.training.publishing import REFIT
 from stackwright.workflows.versions.evidence import gates_of
 from stackwright_interfaces.errors import TrainingError
+from stackwright_interfaces.gates import Verdict
 from stackwright_interfaces.model import Manifest, ModelRef
 from stackwright_interfaces.registry import ModelVersion
 from stackwright_numerics.split import TemporalSplit
@@ -66,9 +68,12 @@ class Rejudged:
         if gate is None or not gate.refits or (gate.tasks and self.part.task not in gate.tasks):
             return run_gate(self.behaving if gate is not None and gate.behaviour else self.candidate, name, settings)
         if name not in self.recorded:
-            return GateResult(name, passed=False, detail=f"it was never run on {self.version.ref}", options=settings)
+            return result_of(name, Verdict(passed=False, detail=f"it was never run on {self.version.ref}"), settings)
         found = {key: value for key, value in self.recorded[name].items() if key in GateResult.__dataclass_fields__}
-        return GateResult(**{**found, "detail": f"{found['detail']} (when it was published)"})
+        before = GateResult(**found)
+        told, applies = f"{before.detail} (when it was published)", before.state != INAPPLICABLE
+        verdict = Verdict(before.state == GREEN, told, before.evidence, applies)
+        return result_of(name, verdict, {**before.options, LEVEL: settings[LEVEL]}, before.seconds)
 
     @cached_property
     def candidate(self) -> Candidate:

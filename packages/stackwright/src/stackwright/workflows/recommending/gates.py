@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from stackwright.assembly.gate_options import LEVEL, WARN, configured
+from stackwright.assembly.gate_options import LEVEL, configured
 from stackwright.assembly.recommender_part import RecommenderPart
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.gates.base import GREEN, INAPPLICABLE, RED, WARNING, GateResult
+from stackwright.workflows.gates.base import GateResult, result_of
 from stackwright.workflows.gates.delivery import ALLOWED
 from stackwright.workflows.outcome import finite
 from stackwright.workflows.recommending import judging
@@ -98,16 +98,15 @@ def run_gates(candidate: Candidate) -> Sequence[GateResult]:
 
 def _run(candidate: Candidate, name: str, settings: Mapping[str, Any]) -> GateResult:
     options = {option: value for option, value in settings.items() if option != LEVEL}
-    level, started = str(settings[LEVEL]), time.perf_counter()
+    started = time.perf_counter()
     try:
         verdict = LIST_GATES[name](candidate, **options)
     except StackwrightError as error:
         verdict = Verdict(passed=False, detail=str(error))
     except Exception as error:  # noqa: BLE001 -- a recommender may fail in any way, and other gates have yet to look
         verdict = Verdict(passed=False, detail=f"it failed with {type(error).__name__}: {error}")
-    seconds = round(time.perf_counter() - started, 4)
-    state = INAPPLICABLE if not verdict.applies else GREEN if verdict.passed else WARNING if level == WARN else RED
-    return GateResult(name, state != RED, verdict.detail, finite(verdict.evidence), options, state, level, seconds)
+    verdict = replace(verdict, evidence=finite(verdict.evidence))
+    return result_of(name, verdict, settings, round(time.perf_counter() - started, 4))
 
 
 def contract(candidate: Candidate, lists: int) -> Verdict:
