@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from stackwright_interfaces.testing.context import NOON
 from stackwright_interfaces.testing.half_cases import BLOCKS, PLACE, PLAIN
 from stackwright_interfaces.testing.half_history_cases import places
 from stackwright_interfaces.testing.histories import US
+from stackwright_interfaces.types import STRING
 from stackwright_parquet.columns import STAMP
 from stackwright_parquet.deletion import DELETED, Deletions
 from stackwright_parquet.histories import Histories
@@ -68,6 +70,15 @@ def test_keys_without_a_part_are_nobodys_and_those_of_another_type_are_refused(t
     assert blocks.named(some).to_pydict() == {"k0": ["1"], "k1": ["High"]}
     with pytest.raises(WrongType, match="entity 'block'"):
         blocks.named(pa.table({"street": [1], "number": ["1"]}))
+
+
+def test_keys_that_became_others_are_told_of_before_what_was_deleted_could_come_back(histories: Histories) -> None:
+    histories.remember_deletion([PLAIN], pa.table(places(1)), NOON)
+    texts = replace(PLACE, keys=(replace(PLACE.keys[0], type=STRING),))
+    with pytest.raises(
+        FeatureStoreError, match=r"place\.parquet: remembers deleted keys of int64, .*'place' are string"
+    ):
+        histories.deletions(texts).read()
 
 
 def test_nothing_is_remembered_where_a_view_is_unknown(histories: Histories) -> None:

@@ -44,17 +44,23 @@ class Deletions:
         """Return the keys and when they were deleted, or ``None`` where none is.
 
         Raises:
-            FeatureStoreError: the file cannot be read.
+            FeatureStoreError: the file cannot be read, or holds keys of other types than the entity has now.
         """
         if not self.path.exists():
             return None
         try:
             with self.path.open("rb") as file:
                 # Not every version has given the last column this name.
-                return pq.read_table(file).rename_columns([*self.keys, DELETED])
+                known = pq.read_table(file).rename_columns([*self.keys, DELETED])
         except (OSError, ValueError, pa.ArrowException) as error:
             todo = "Restore it from a backup: without it, deleted rows could come back."
             raise FeatureStoreError(str(self.path), f"cannot be read: {error}", todo) from error
+        types = [arrow_type(key.type) for key in self.entity.keys]
+        if known.schema.types[:-1] != types:
+            before, now = (", ".join(map(str, these)) for these in (known.schema.types[:-1], types))
+            found = f"remembers deleted keys of {before}, and those of entity {self.entity.name!r} are {now} now"
+            raise FeatureStoreError(str(self.path), found, "Give the entity with the other keys a name of its own.")
+        return known
 
     def named(self, keys: Any) -> Any:
         """Return the keys of a table under the names of the key columns, without those that have a null part.
