@@ -148,6 +148,8 @@ class MemoryOfflineStore(OfflineStore):
         removed = 0
         with self._lock:
             for view in views:
+                self._history(view)
+            for view in views:
                 gone = set(key_tuples(table, view.entity.key_names))
                 history = self._history(view)
                 self._histories[view.ref] = kept = history.without(gone)
