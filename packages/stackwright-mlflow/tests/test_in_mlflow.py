@@ -40,6 +40,20 @@ answer = [dict(version.tags), run.info.status, run.data.metrics, run.data.tags["
     assert rest == ["FINISHED", {"mdape": 0.083}, "ada", "two"]
 
 
+def test_a_version_shows_its_parameters_however_many_they_are(
+    registry: MlflowRegistry, model: Model, client: Client, own: str
+) -> None:
+    folder = model(b"one")
+    many = {f"weight {number}": number for number in range(130)}
+    replace(Manifest.read(folder), parameters=many).write(folder)
+    registry.publish("valuation", folder, {})
+    shown = client(f"""
+version = client.get_model_version("{own}.valuation", 1)
+answer = client.get_run(version.run_id).data.params
+""")
+    assert shown == {name: str(value) for name, value in many.items()}
+
+
 def test_aliases_are_those_of_the_journal_and_others_are_left_alone(
     registry: MlflowRegistry, model: Model, client: Client, own: str
 ) -> None:

@@ -137,6 +137,7 @@ def test_nobody_there_is_told_within_seconds(tmp_path: Path) -> None:
     [
         ({"url": "sqlite:///mlflow.db"}, "mlflow server --backend-store-uri sqlite:///mlflow.db"),
         ({"url": "mlruns"}, "url must begin with"),
+        ({"url": "http://ada:hidden@[::1/"}, "^url cannot be read: look at its host and port$"),
         ({"experiment": " "}, "experiment must"),
         ({"experiment": "it's"}, "experiment must"),
         ({"prefix": "a/b"}, "prefix must"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from stackwright_interfaces.plugin import AdapterSpec, Capability, hookimpl
 from stackwright_interfaces.registry import CONTRACT, Registry
@@ -49,6 +50,10 @@ class MlflowConfig:
             )
         if not self.url.startswith(SCHEMES):
             raise ValueError(f"url must begin with {' or '.join(SCHEMES)}")
+        try:
+            urlsplit(self.url)
+        except ValueError:
+            raise ValueError("url cannot be read: look at its host and port") from None
         if not self.experiment.strip() or len(self.experiment) > LONGEST or "'" in self.experiment:
             raise ValueError(f"experiment must have 1 to {LONGEST} characters, and no quote: {self.experiment!r}")
         if not _PREFIX.fullmatch(self.prefix) or len(self.prefix) > LONGEST:

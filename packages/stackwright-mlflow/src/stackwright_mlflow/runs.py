@@ -29,7 +29,6 @@ _STATUS: Final = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILE
 _NO_KEY: Final = re.compile(r"[^A-Za-z0-9_. /-]")
 _LONGEST_KEY: Final = 250
 _LONGEST_VALUE: Final = 5000
-_BATCH: Final = 100
 
 
 class Runs:
@@ -99,9 +98,7 @@ class Runs:
         parameters = [pair for pair in flat(run.parameters) if pair["key"] not in tracked.parameters]
         news = {name: value for name, value in run.metrics.items() if tracked.metrics.get(name) != value}
         metrics = measures(news, run.ended or run.started)
-        for start in range(0, max(len(parameters), len(metrics)), _BATCH):
-            window = slice(start, start + _BATCH)
-            self._tracking.log(tracked.id, params=parameters[window], metrics=metrics[window])
+        self._tracking.show(tracked.id, parameters, metrics)
         ended = {} if run.ended is None else {"end_time": millis(run.ended)}
         self._tracking.update_run(tracked.id, status=_STATUS.get(run.status, "RUNNING"), **ended)
 

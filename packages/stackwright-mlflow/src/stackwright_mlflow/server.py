@@ -88,8 +88,7 @@ class Server:
     def upload(self, path: str, source: IO[bytes], size: int) -> None:
         """Store a file as an artifact; raises as :meth:`get`."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        with self._send("PUT", ARTIFACTS + quote(path), source, headers) as answer:
-            answer.read(_CHUNK)
+        self._send("PUT", ARTIFACTS + quote(path), source, headers).close()
 
     def download(self, path: str, target: Path, *, at_most: int) -> None:
         """Fetch an artifact into a file.

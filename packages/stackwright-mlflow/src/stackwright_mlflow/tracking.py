@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from stackwright_mlflow.server import Refused, Server
 
 _SCHEME: Final = "mlflow-artifacts:/"
 _PAGE: Final = 1000
+_BATCH: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +134,12 @@ class Tracking:
     def log(self, run: str, **batch: Any) -> None:
         """Add lists of ``metrics``, ``params`` and ``tags``."""
         self._server.post("runs/log-batch", run_id=run, **batch)
+
+    def show(self, run: str, parameters: Sequence[Any], metrics: Sequence[Any]) -> None:
+        """Add parameters and metrics, as many of them at a time as MLflow takes."""
+        for start in range(0, max(len(parameters), len(metrics)), _BATCH):
+            window = slice(start, start + _BATCH)
+            self.log(run, params=parameters[window], metrics=metrics[window])
 
     def update_run(self, run: str, **fields: Any) -> None:
         """Set ``status`` and ``end_time``."""

@@ -190,9 +190,7 @@ class Versions:
         metrics = record.get("metrics")
         now = self._clock()
         with suppress(Refused):  # shown by another publication of the same digest
-            self._tracking.log(
-                line.run, params=parameters, metrics=measures(metrics if isinstance(metrics, Mapping) else {}, now)
-            )
+            self._tracking.show(line.run, parameters, measures(metrics if isinstance(metrics, Mapping) else {}, now))
         self._tracking.update_run(line.run, status="FINISHED", end_time=millis(now))
 
     def _clean(self, draft: Draft, own: int | None, shelved: Mapping[int, Shelved]) -> None:
