@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from stackwright_interfaces.errors import DataError, FeatureStoreError
@@ -23,6 +25,18 @@ from stackwright_spark import ingest as intake
 from stackwright_spark import join as joining
 from stackwright_spark import windows
 from stackwright_spark.join import Labels, ViewJoin
+
+
+def test_labels_of_which_some_are_refused_leave_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "_BATCH", 1)
+    wanted = Asked(view=PLAIN, keys={"place_id": "place_id"}, features={"x": "x"})
+    good = pa.table(asked(PLACE.keys, [((1,), NOON)])).combine_chunks()
+    bad = good.set_column(good.column_names.index(ROW), ROW, pa.array([None], pa.int64()))
+    batches = [*good.to_batches(), *bad.to_batches()]
+    with pytest.raises(DataError, match="holds 1 nulls") as refused:
+        Labels.receive(pa.RecordBatchReader.from_batches(good.schema, batches), [wanted], tmp_path / "labels.parquet")
+    assert refused.value.todo == "Give every row one."
+    assert pq.read_metadata(tmp_path / "labels.parquet").num_rows == 1
 
 
 def _many_rows(keys: int, rows_a_key: int) -> Any:

@@ -8,6 +8,7 @@ Spark's own join by an inequality of times would compare every label with every 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -70,18 +71,17 @@ class Labels:
         columns = {name: (f"l{place}", _TYPES[str(dtype)]) for place, (name, dtype) in enumerate(types.items())}
         count, oldest, newest = 0, LATEST, EARLIEST
         writer = None
-        for part in batches(stream, _BATCH):
-            rows = {ROW: without_nulls(part, ROW, pa.int64(), "labels")}
-            rows[EVENT] = without_nulls(part, EVENT, STAMP, "labels")
-            rows |= {columns[name][0]: pick(part, name, dtype, "labels") for name, dtype in types.items()}
-            if len(part):
-                at = integers(rows[EVENT])
-                count, oldest, newest = count + len(part), min(oldest, int(at.min())), max(newest, int(at.max()))
-                named = pa.table(rows)
-                writer = writer or pq.ParquetWriter(path, named.schema)
-                writer.write_table(named)
-        if writer is not None:
-            writer.close()
+        with ExitStack() as opened:
+            for part in batches(stream, _BATCH):
+                rows = {ROW: without_nulls(part, ROW, pa.int64(), "labels")}
+                rows[EVENT] = without_nulls(part, EVENT, STAMP, "labels")
+                rows |= {columns[name][0]: pick(part, name, dtype, "labels") for name, dtype in types.items()}
+                if len(part):
+                    at = integers(rows[EVENT])
+                    count, oldest, newest = count + len(part), min(oldest, int(at.min())), max(newest, int(at.max()))
+                    named = pa.table(rows)
+                    writer = writer or opened.enter_context(pq.ParquetWriter(path, named.schema))
+                    writer.write_table(named)
         return cls(path, columns, count, oldest, newest)
 
 
