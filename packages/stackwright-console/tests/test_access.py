@@ -54,7 +54,7 @@ def test_who_knows_the_token_promotes_and_rolls_back(project: Path, start: Calla
 def test_another_sites_form_is_refused(project: Path, start: Callable[..., Any]) -> None:
     with start(project, token=TOKEN) as console:
         headers = unlocked(console)
-        for origin in ("https://elsewhere.example", ""):
+        for origin in ("https://elsewhere.example", "http://[", ""):
             sent = {**headers, "origin": origin} if origin else {"cookie": headers["cookie"]}
             assert console.post("/promote", "ref=valuation@2&reason=theirs", sent).status == 403
         assert champion(project) == "valuation@1"

@@ -95,4 +95,7 @@ class Guard:
 def is_own(headers: Headers) -> bool:
     """Tell whether a form was sent by a page of the console: browsers say where they send from."""
     origin = headers.get("origin", "")
-    return bool(origin) and urlsplit(origin).netloc == headers.get("host", "")
+    try:
+        return bool(origin) and urlsplit(origin).netloc == headers.get("host", "")
+    except ValueError:  # it is no URL
+        return False
