@@ -25,7 +25,6 @@
     │   └── PredictionError
     ├── RegistryError               versions, aliases, runs
     │   ├── ModelNotFound
-    │   ├── VersionConflict
     │   ├── AliasConflict
     │   └── PromotionRefused
     ├── ServerError                 starting and stopping a server
@@ -251,13 +250,6 @@ class ModelNotFound(RegistryError):
     """No such model, version or alias.
 
     What helps: ``stackwright models``.
-    """
-
-
-class VersionConflict(RegistryError):
-    """Another digest already holds this version number.
-
-    What helps: publish again: it gets the next number.
     """
 
 
