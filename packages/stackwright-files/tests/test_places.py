@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from stackwright_files.local import copy_files
 from stackwright_files.registry import FilesRegistry
-from stackwright_interfaces.errors import RegistryError, UsageError
-from stackwright_interfaces.model import ModelRef
+from stackwright_interfaces.errors import ArtifactError, RegistryError, UsageError
+from stackwright_interfaces.model import MANIFEST, Manifest, ModelRef
 from stackwright_interfaces.registry import Event
 from stackwright_interfaces.testing.context import NOON
-from stackwright_interfaces.testing.registry_trial import alias
+from stackwright_interfaces.testing.registry_trial import alias, write_model
+from stackwright_storage import open_storage
 
 Model = Callable[[bytes], Path]
 OpenRegistry = Callable[..., FilesRegistry]
@@ -55,6 +58,34 @@ def test_a_publication_leaves_its_files_and_its_record_alone(registry: FilesRegi
     assert record == "versions/valuation/0000001.json"
     assert not any(key.startswith("staging/") for key in keys(home))
     assert len(list((home / "files/valuation").iterdir())) == 1
+
+
+def test_a_large_model_is_fetched_without_being_held_in_memory(registry: FilesRegistry, tmp_path: Path) -> None:
+    size = 24 * 2**20
+    version = registry.publish("valuation", write_model(tmp_path / "large", bytes(size)), {})
+    tracemalloc.start()
+    try:
+        folder = registry.fetch(version)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (folder / "trees/weights.bin").stat().st_size == size
+    assert peak < size / 4
+
+
+@pytest.mark.parametrize("name", ["../outside/weights.bin", "/outside/weights.bin"])
+def test_a_manifest_that_names_a_file_elsewhere_makes_nothing_there(model: Model, tmp_path: Path, name: str) -> None:
+    whole = json.loads((model(b"p") / MANIFEST).read_text())
+    (entry,) = [whole["files"][found] for found in whole["files"] if found.endswith("weights.bin")]
+    text = json.dumps(whole | {"files": {name: entry}})
+    manifest = Manifest.from_json(json.loads(text))
+    storage = open_storage((tmp_path / "stored").as_uri())
+    storage.put_if_absent(f"valuation/{MANIFEST}", text.encode())
+    folder = tmp_path / "copies" / "one"
+    folder.mkdir(parents=True)
+    with pytest.raises(ArtifactError, match="leads elsewhere"):
+        copy_files(storage, "valuation/", manifest.digest, folder)
+    assert sorted(path.name for path in folder.parent.rglob("*")) == [MANIFEST, "one"]
 
 
 def test_reading_an_empty_registry_makes_nothing(registry: FilesRegistry, home: Path) -> None:

@@ -23,8 +23,10 @@ def copy_files(storage: Storage, prefix: str, digest: str, folder: Path) -> None
         if manifest.digest != digest:
             raise ArtifactError(prefix + MANIFEST, f"its digest is {manifest.digest}, published was {digest}")
         for name in manifest.files:
-            data = storage.get(prefix + name).data  # refuses a name that leads elsewhere
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
+            path = folder / name
+            if not path.resolve().is_relative_to(folder.resolve()):
+                raise ArtifactError(prefix + MANIFEST, f"it names {name!r}, which leads elsewhere", "Publish it again.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            storage.fetch(prefix + name, path)
     except (ObjectNotFound, UsageError, ValueError, AttributeError) as error:
         raise ArtifactError(prefix, f"the stored model is damaged ({error})", "Publish it again.") from error

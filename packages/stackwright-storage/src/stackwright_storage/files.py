@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
-from typing import Final
+from typing import BinaryIO, Final
 
 from stackwright_interfaces.errors import ObjectNotFound
 from stackwright_interfaces.storage import Storage, Stored
@@ -25,6 +25,7 @@ from stackwright_storage.lock import locked
 
 _TEMPORARY: Final = "put-"
 _ABANDONED: Final = 3600.0
+_PIECE: Final = 2**20
 
 
 class FileStorage(Storage):
@@ -53,6 +54,22 @@ class FileStorage(Storage):
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
                 raise not_found(where) from error
         return Stored(data, tag_of(data))
+
+    def fetch(self, key: str, path: Path) -> str:
+        """Write the object into a file, some of it at a time, and return its tag."""
+        source = self._path(key)
+        where = str(source)
+        with translated(where):
+            try:
+                stream = source.open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise not_found(where) from error
+        digest = hashlib.sha256()
+        with stream, path.open("wb") as out:
+            while piece := _piece(stream, where):
+                digest.update(piece)
+                out.write(piece)
+        return digest.hexdigest()
 
     def put_if_absent(self, key: str, data: bytes) -> str:
         """Store an object where none is; return its tag."""
@@ -154,6 +171,11 @@ class FileStorage(Storage):
 def tag_of(data: bytes) -> str:
     """Return the tag of an object with this content."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _piece(stream: BinaryIO, where: str) -> bytes:
+    with translated(where):
+        return stream.read(_PIECE)
 
 
 def _make_folder(folder: Path) -> None:
