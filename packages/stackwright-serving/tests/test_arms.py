@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,8 @@ from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import ModelError
 from stackwright_interfaces.types import FLOAT64, INT64, STRING, Field
 from stackwright_serving.arms import Split, asked_of, lacking
+from stackwright_serving.host import ModelHost
+from stackwright_serving.metrics import Metrics
 
 
 @asynccontextmanager
@@ -170,6 +173,19 @@ def test_promoting_the_challenger_ends_the_trial_and_loads_nothing_again(world: 
         assert world.source.opened == ["valuation@1", "valuation@2"]
 
     serving(world, work)
+
+
+def test_a_model_that_is_kept_for_a_roll_back_is_closed_with_the_host(world: Any) -> None:
+    host = ModelHost(world.source, Metrics(), settings=world.settings)
+    host.refresh()
+    first = host.served("valuation").champion.scorer.model
+    world.source.promote(2, 2000.0)
+    host.refresh()
+    row = {"area": np.array([50.0]), "kind": np.array(["flat"], dtype=object), "rooms": np.array([3.0])}
+    assert len(first.predict(row).value) == 1
+    asyncio.run(host.stop())
+    with pytest.raises(ModelError, match="it is closed"):
+        first.predict(row)
 
 
 def test_a_roll_back_loads_nothing(world: Any) -> None:

@@ -716,6 +716,16 @@ def test_a_recommender_is_closed_once_no_thread_asks_it_and_is_asked_no_more(sho
         loaded.answer(Request(n=1))
 
 
+def test_what_is_kept_for_a_roll_back_is_closed_with_the_rest(shop: Shop) -> None:
+    host = ListHost(shop, Metrics(), shop.settings)
+    host.refresh()
+    shop.promote(2)
+    host.refresh()
+    assert (shop.made[1].closed_while_asked, shop.made[2].closed_while_asked) == ([], [])
+    asyncio.run(host.stop())
+    assert (shop.made[1].closed_while_asked, shop.made[2].closed_while_asked) == ([False], [False])
+
+
 @pytest.mark.parametrize("failure", [ValueError("broke"), KeyError("x"), MemoryError()])
 def test_a_recommender_that_fails_at_the_start_is_closed_and_stops_no_other(shop: Shop, failure: Exception) -> None:
     async def work(client: httpx.AsyncClient) -> None:

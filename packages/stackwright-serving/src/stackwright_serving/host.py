@@ -55,7 +55,7 @@ class ModelHost(Host[Served, Loaded]):
         if served.shadow is not None and served.shadow.close():
             served.shadow.model.close()
         for loaded in served.loaded():
-            loaded.scorer.model.close()
+            loaded.close()
 
     def _update(self, name: str, version: ModelVersion, trial: Challenger | None) -> bool:
         current = self._serving.get(name)

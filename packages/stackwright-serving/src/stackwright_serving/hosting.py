@@ -49,6 +49,10 @@ class HasVersion(Protocol):
         """Return whether it is this version."""
         ...
 
+    def close(self) -> None:
+        """Release it. Closing twice is allowed."""
+        ...
+
 
 LoadedT = TypeVar("LoadedT", bound=HasVersion)
 
@@ -128,14 +132,17 @@ class Host(ABC, Generic[ServedT, LoadedT]):
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Stop looking, and close what is served."""
+        """Stop looking, and close what is served, and what is kept for a roll-back."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         serving, self._serving = self._serving, {}
+        before, self._before = self._before, {}
         for served in serving.values():
             await asyncio.to_thread(self._close, served)  # what a thread still asks is waited for
+        for loaded in before.values():
+            await asyncio.to_thread(loaded.close)
 
     def refresh(self) -> None:
         """Swap in what was promoted since the last look; what cannot be loaded leaves the old version serving."""

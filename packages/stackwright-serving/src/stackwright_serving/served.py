@@ -64,6 +64,10 @@ class Loaded:
         """Return whether it is this version."""
         return self.version.version == version.version and self.version.digest == version.digest
 
+    def close(self) -> None:
+        """Release the model once no thread asks it."""
+        self.scorer.model.close()
+
 
 @dataclass(frozen=True)
 class Served:
