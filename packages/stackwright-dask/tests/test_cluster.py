@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from stackwright_dask import cluster as clusters
 from stackwright_dask.executor import DaskExecutor
@@ -70,6 +71,17 @@ def test_workers_of_another_environment_are_refused(connect: Connect, monkeypatc
     with cluster_of(1) as cluster, pytest.raises(PluginError, match="Install the same environment") as caught:
         connect(address=cluster.scheduler_address).submit(os.getpid)
     assert f"runs stackwright-interfaces {found['stackwright-interfaces']} (here 9.9)" in str(caught.value)
+
+
+def test_a_cluster_whose_client_fails_leaves_no_process(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise OSError("no plugin for you")
+
+    before = {process.pid for process in multiprocessing.active_children()}
+    monkeypatch.setattr(Client, "register_plugin", failing)
+    with pytest.raises(OSError, match="no plugin for you"):
+        connect(workers=1).submit(os.getpid)
+    assert {process.pid for process in multiprocessing.active_children()} <= before
 
 
 def test_work_of_a_cluster_that_goes_away_fails_and_a_new_one_is_asked_for(connect: Connect) -> None:

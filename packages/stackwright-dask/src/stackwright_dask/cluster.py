@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -76,8 +77,12 @@ class Cluster:
             found = f"no cluster of {workers} processes could be started here ({_first_line(error)})"
             todo = "Run again when this machine is less busy, or give the address of a scheduler: [compute] address."
             raise PluginError("the Dask cluster", found, todo) from error
-        client = Client(started, set_as_default=False)
-        client.register_plugin(PrintsAside())
+        with ExitStack() as opened:  # what follows may fail: no process outlives it
+            opened.callback(started.close)
+            client = Client(started, set_as_default=False)
+            opened.callback(client.close)
+            client.register_plugin(PrintsAside())
+            opened.pop_all()
         return cls(client, started, threads)
 
     def slots(self) -> int:
