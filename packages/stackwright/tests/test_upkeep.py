@@ -20,7 +20,10 @@ import pytest
 import stackwright
 from stackwright.notebook import NotebookStack
 from stackwright.workflows.features import schedule
+from stackwright.workflows.features.catalogue import find_view
+from stackwright.workflows.features.push import drain
 from stackwright_interfaces.errors import DataError, DefinitionError, FeatureStoreError, UsageError
+from stackwright_interfaces.streams import StreamEvent
 from stackwright_interfaces.testing.context import SettableClock
 
 HOUR = timedelta(hours=1)
@@ -166,6 +169,34 @@ def test_a_deleted_entity_is_gone_from_the_quarantine(stack: Any, tmp_path: Path
     assert pyarrow.parquet.read_table(tmp_path / "aside.parquet").column("id").to_pylist() == [2]
     (left,) = stack.quarantine().data["files"]
     assert (left["view"], left["origin"], left["rows"]) == ("visits@1", "incoming.csv", 1)
+
+
+class Told:
+    """A stream that holds these texts."""
+
+    def __init__(self, *texts: str) -> None:
+        self._events = [StreamEvent(str(place), text) for place, text in enumerate(texts)]
+
+    def poll(self, limit: int) -> list[StreamEvent]:
+        return self._events[:limit]
+
+    def commit(self, offset: str) -> None:
+        self._events = [event for event in self._events if int(event.offset) > int(offset)]
+
+    def close(self) -> None: ...
+
+
+def test_a_deleted_entity_is_gone_from_the_events_that_could_not_be_read(stack: Any, tmp_path: Path) -> None:
+    hers = ['{"id": 1, "seconds": "fast"}', '{"id": "1", "at": 5}', '{"id": 1, "secon', "home=1;page=a"]
+    others = ['{"id": 11, "seconds": "fast"}', '{"id": 2, "at": 1}', '{"id": 21, "secon', '{"id": 1.5, "seco', "[]"]
+    source: Any = Told(*hers, *others)
+    assert drain(stack, "visits", source, find_view(stack.definitions, "visits")).data["set_aside"] == 9
+    done = stack.delete_entity("home", home_id="1", yes=True)
+    assert (done.data["quarantined"], done.data["unreadable"]) == (4, 3)
+    assert "3 events in the quarantine cannot be read, and may be of any home" in done.notes[1]
+    stack.quarantine("visits", export=tmp_path / "aside.parquet")
+    assert pyarrow.parquet.read_table(tmp_path / "aside.parquet").column("__event").to_pylist() == others
+    assert stack.delete_entity("home", home_id="21", yes=True).data["quarantined"] == 1
 
 
 def test_what_many_files_hold_is_exported_together_and_deleted_from_each(stack: Any, tmp_path: Path) -> None:

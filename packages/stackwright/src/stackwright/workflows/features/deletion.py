@@ -15,6 +15,10 @@ from stackwright_interfaces.errors import DefinitionError, MissingColumn, Unknow
 def delete_entity(stack: Stack, name: str, keys: Mapping[str, str], *, yes: bool = False) -> Outcome:
     """Remove one entity's rows, and keep out older rows that come again.
 
+    Of the quarantine its rows are removed, and its events, also those that could not be read: by their keys, or where
+    these cannot be read either, by the values of the keys in their text. How many events stay of which it cannot be
+    told whose they are, is told.
+
     The journal keeps predictions and labels: they are evidence of what was decided, and retained by its own rules.
 
     Args:
@@ -48,6 +52,17 @@ def delete_entity(stack: Stack, name: str, keys: Mapping[str, str], *, yes: bool
     own = [view for view in ever.views if view.entity.name == name]
     aside = quarantine.forget(stack, own, {key: value for key, (value,) in values.items()})
     shown = ", ".join(f"{key}={value}" for key, value in keys.items())
-    data = {"entity": name, "keys": dict(keys), "rows": removed, "quarantined": aside}
-    notes = (f"{aside:,} more were removed from the quarantine.",) if aside else ()
-    return Outcome(f"Removed {removed:,} rows of {name} {shown}", data, notes=notes)
+    data = {
+        "entity": name,
+        "keys": dict(keys),
+        "rows": removed,
+        "quarantined": aside.removed,
+        "unreadable": aside.unknown,
+    }
+    notes = [f"{aside.removed:,} more were removed from the quarantine."] if aside.removed else []
+    if aside.unknown:
+        notes.append(
+            f"{aside.unknown:,} events in the quarantine cannot be read, and may be of any {name}. Look at them: "
+            "stackwright quarantine VIEW --export FILE; let them go: stackwright quarantine VIEW --clear --yes."
+        )
+    return Outcome(f"Removed {removed:,} rows of {name} {shown}", data, notes=tuple(notes))

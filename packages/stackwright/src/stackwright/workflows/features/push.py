@@ -2,99 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pyarrow as pa
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.features import quarantine, sharing
 from stackwright.workflows.features.catalogue import find_view, materialize
+from stackwright.workflows.features.events import EVENT, Events, read_events
 from stackwright.workflows.features.ingestion import add_rows
 from stackwright.workflows.outcome import Outcome, Table
-from stackwright_features.arrow import arrow_type
 from stackwright_features.expectations import REASON
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import DataError, UsageError
-from stackwright_interfaces.forms import value_from_json
 from stackwright_interfaces.streams import StreamSource
-from stackwright_interfaces.types import Field, Kind, fit
 
 BATCH: Final = 5_000
 """Events taken from a stream at a time."""
 
 STANDARD_INPUT: Final = "-"
-
-_TEXT: Final = "__event"
-_NOT_TEXT: Final = frozenset({Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.LIST, Kind.VECTOR})
-
-
-class Unread(NamedTuple):
-    """An event that cannot be read.
-
-    Attributes:
-        place: its place among the others, from 1.
-        text: as it came.
-        reason: what is wrong with it.
-    """
-
-    place: int
-    text: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Events:
-    """Events of a view: those that can be read as a table, and the others."""
-
-    table: Any
-    unread: Sequence[Unread]
-
-
-def read_events(texts: Sequence[str], view: FeatureView) -> Events:
-    """Read events, one JSON object each, whose members are named as the view's source has them.
-
-    A member may be a text that holds a number, a boolean or a list: streams often carry texts alone.
-    """
-    in_file = {field: column for column, field in view.source.rename.items()}
-    fields = {in_file.get(field.name, field.name): field for field in (*view.entity.keys, *view.fields)}
-    times = [name for name in (view.source.event_time, view.source.created_time) if name and name not in fields]
-    rows, unread = [], []
-    for place, text in enumerate(texts, 1):
-        try:
-            rows.append(_row(json.loads(text), fields, times))
-        except (ValueError, ArithmeticError, TypeError) as error:
-            unread.append(Unread(place, text, str(error)))
-    columns = {name: pa.array([row[name] for row in rows], arrow_type(field.type)) for name, field in fields.items()}
-    columns |= {name: pa.array([row[name] for row in rows], pa.string()) for name in times}
-    return Events(pa.table(columns), unread)
-
-
-def _row(event: Any, fields: dict[str, Field], times: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(event, dict):
-        raise TypeError("it is no JSON object")
-    row = {name: _value(name, event.get(name), field) for name, field in fields.items()}
-    for name in times:
-        value = event.get(name)
-        if value is not None and not isinstance(value, str):
-            raise ValueError(f"{name} is {value!r}, no ISO 8601 time")
-        row[name] = value or None
-    return row
-
-
-def _value(name: str, value: Any, field: Field) -> Any:
-    if value is None or (value == "" and field.type.kind in _NOT_TEXT):
-        return None
-    try:
-        if isinstance(value, str) and field.type.kind in _NOT_TEXT:
-            value = json.loads(value)
-        return fit(value_from_json(value, field.type), field.type)
-    except (ValueError, ArithmeticError) as error:
-        raise ValueError(f"{name} is {value!r}, declared is {field.type}") from error
 
 
 def push(stack: Stack, name: str, source: str) -> Outcome:
@@ -159,4 +87,4 @@ def drain(stack: Stack, name: str, source: StreamSource, view: FeatureView) -> O
 
 
 def _set_aside(events: Events) -> Any:
-    return pa.table({_TEXT: [item.text for item in events.unread], REASON: [item.reason for item in events.unread]})
+    return pa.table({EVENT: [item.text for item in events.unread], REASON: [item.reason for item in events.unread]})

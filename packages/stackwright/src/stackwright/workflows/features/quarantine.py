@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from stackwright.assembly.replacing import replacing
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.features.events import EVENT, is_of
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows.files import first_line
 from stackwright.workflows.rows.fingerprint import Fingerprint
@@ -23,6 +24,7 @@ from stackwright.workflows.rows.tables import write_tables
 from stackwright_features.expectations import REASON, counted
 from stackwright_interfaces.definitions import FeatureView
 from stackwright_interfaces.errors import DataError, UsageError
+from stackwright_interfaces.types import Field
 
 _ABOUT: Final = b"stackwright"
 _TOGETHER: Final = 65_536
@@ -147,29 +149,44 @@ def quarantine(
     )
 
 
-def forget(stack: Stack, views: Sequence[FeatureView], keys: Mapping[str, Any]) -> int:
-    """Remove one entity's rows from the quarantine of its views; return how many they were."""
-    removed = 0
+class Forgotten(NamedTuple):
+    """What became of an entity's rows in the quarantine.
+
+    Attributes:
+        removed: rows and events that were removed.
+        unknown: events that stay, because whose they are cannot be told.
+    """
+
+    removed: int = 0
+    unknown: int = 0
+
+
+def forget(stack: Stack, views: Sequence[FeatureView], keys: Mapping[str, Any]) -> Forgotten:
+    """Remove one entity's rows from the quarantine of its views, and its events, as far as they can be told."""
+    found = []
     for view in views:
         in_file = {field: column for column, field in view.source.rename.items()}
-        named = {in_file.get(name, name): value for name, value in keys.items()}
-        for path in _files(stack, view.ref):
-            removed += _forget(path, named)
-    return removed
+        named = {in_file.get(key.name, key.name): (key, keys[key.name]) for key in view.entity.keys}
+        found += [_forget(path, named) for path in _files(stack, view.ref)]
+    return Forgotten(sum(one.removed for one in found), sum(one.unknown for one in found))
 
 
-def _forget(path: Path, keys: Mapping[str, Any]) -> int:
-    """Remove the rows of these keys from a file; return how many they were."""
+def _forget(path: Path, keys: Mapping[str, tuple[Field, Any]]) -> Forgotten:
+    """Remove what is of these keys from a file."""
     with _opened(path) as file:
-        here = [name for name in keys if name in file.schema_arrow.names]
-        removed: int = sum(pc.sum(_of(some, keys)).as_py() for some in _tables(file, here))
+        here = [name for name in (*keys, EVENT) if name in file.schema_arrow.names]
+        told = [_of(some, keys) for some in _tables(file, here)]
+        removed: int = sum(pc.sum(of).as_py() or 0 for of in told)
         if removed == file.metadata.num_rows:
             path.unlink()
         elif removed:
             schema = file.schema_arrow.with_metadata({_ABOUT: (file.metadata.metadata or {}).get(_ABOUT, b"")})
-            kept = (some.filter(pc.invert(_of(some, keys))).cast(schema) for some in _tables(file))
-            write_tables(schema, kept, path)
-    return removed
+            others = (
+                some.filter(pc.invert(pc.fill_null(of, fill_value=False))).cast(schema)
+                for some, of in zip(_tables(file), told, strict=True)
+            )
+            write_tables(schema, others, path)
+    return Forgotten(removed, sum(of.null_count for of in told))
 
 
 def _export(paths: Sequence[Path], to: Path) -> None:
@@ -185,10 +202,12 @@ def _export(paths: Sequence[Path], to: Path) -> None:
         write_tables(schema, rows, to)
 
 
-def _of(table: Any, keys: Mapping[str, Any]) -> Any:
-    """Tell which rows are of these keys: compared as texts, since rows lie here as they came."""
+def _of(table: Any, keys: Mapping[str, tuple[Field, Any]]) -> Any:
+    """Tell which rows are of these keys; null where it cannot be told. Keys are compared as texts, as they came."""
+    if EVENT in table.column_names:
+        return pa.array([is_of(text, keys) for text in table.column(EVENT).to_pylist()], pa.bool_())
     found = pa.array([True] * len(table))
-    for name, value in keys.items():
+    for name, (_, value) in keys.items():
         column = (
             table.column(name).cast(pa.string()) if name in table.column_names else pa.nulls(len(table), pa.string())
         )
