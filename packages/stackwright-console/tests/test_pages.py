@@ -14,6 +14,7 @@ import stackwright
 from stackwright.workflows import journal
 from stackwright.workflows.outcome import Table
 from stackwright_console.page import Page, Section
+from stackwright_console.pages.monitors import monitor, monitors
 from stackwright_console.rendering import render
 
 PATHS = (
@@ -110,6 +111,20 @@ def test_reports_are_shown_over_time_and_open_apart_from_the_console(console: An
     report = console.get(found[1])
     assert report.status == 200
     assert report.headers["content-security-policy"].startswith("sandbox")
+
+
+def test_damaged_reports_are_passed_over_and_told(project: Path) -> None:
+    desk: Any = None
+    with stackwright.load(project, progress=lambda *_: None) as stack:
+        for place, text in enumerate(("{", "[]", "{}", '{"at": 5}')):
+            folder = stack.project.reports / "valuation" / f"broken-{place}"
+            folder.mkdir()
+            (folder / "report.json").write_text(text)
+        html = render(monitor(stack, desk, {"name": "valuation"}), unlocked=False, can_unlock=False)
+        assert "1 reports" in html
+        for place in range(4):
+            assert f"The report broken-{place} is damaged and passed over." in html
+        assert render(monitors(stack, desk, {}), unlocked=False, can_unlock=False)
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,12 @@ def test_a_sample_that_was_cut_off_is_none(plugins: Plugins, tmp_path: Path, mon
     with pytest.raises(KeyboardInterrupt):
         made(plugins, tmp_path / "new", sample=True)
     assert load_sample(Project.find(tmp_path / "new")) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"views": []}', "\udcff"])
+def test_a_damaged_description_of_a_sample_is_named(plugins: Plugins, tmp_path: Path, text: str) -> None:
+    made(plugins, tmp_path / "new", sample=True)
+    project = Project.find(tmp_path / "new")
+    (project.sample / "sample.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(ProjectError, match=r"sample\.json: cannot be read as the description .* Delete it"):
+        load_sample(project)

@@ -14,7 +14,7 @@ import stackwright
 from stackwright.workflows.scorecard import evidence
 from stackwright.workflows.scorecard.checks import CHECKS, SECTIONS
 from stackwright.workflows.scorecard.score import meaning_of
-from stackwright_interfaces.errors import ProjectError
+from stackwright_interfaces.errors import DataError, ProjectError
 
 Run = Callable[..., Any]
 
@@ -152,6 +152,16 @@ def test_reports_and_logged_predictions_count(copies: Any) -> None:
         path.write_text(json.dumps(numbers))
         found = dict(stack.scorecard().data)
         assert points(found)["prediction-quality"] == points(found)["metrics-correlate"] == 0
+
+
+@pytest.mark.parametrize("text", ["", '{"version": 1, "da', "[]"])
+def test_a_damaged_report_is_named(copies: Any, text: str) -> None:
+    with copies.open() as stack:
+        path = stack.project.reports / "valuation" / "first_now" / "report.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"report\.json: cannot be read as a report .* Delete its folder"):
+            stack.scorecard()
 
 
 def test_shadows_are_canaries_and_features_make_a_prediction_traceable(

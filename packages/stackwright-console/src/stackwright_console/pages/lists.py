@@ -10,13 +10,12 @@ from stackwright.workflows import journal
 from stackwright.workflows.outcome import Table
 from stackwright.workflows.recommending.asking import Question, recommend
 from stackwright_console.page import Asked, Field, Form, Link, Section, to
-from stackwright_console.reports import reports
+from stackwright_console.reports import LISTS, reports
 from stackwright_interfaces.errors import UsageError
 from stackwright_models import charts
 
 Numbers = Mapping[str, Any]
 
-REPORT: Final = "lists.json"
 _PAGE: Final = "lists.html"
 _FIELDS: Final = (
     ("user", "User", "whose list it is; nobody: what is popular"),
@@ -37,19 +36,19 @@ def state_of(stack: Stack, name: str) -> str:
 
 def sections(stack: Stack, name: str) -> tuple[Section, ...]:
     """Return what is known of a recommender's lists: the newest numbers, windows over time, reports."""
-    found = reports(stack, name, REPORT)
+    read = reports(stack, name, LISTS)
     windows = [(window["end"], window["numbers"]) for window in _windows(stack, name)]
-    reported = [(report["at"], report) for _, report in found]
+    reported = [(report["at"], report) for _, report in read.found]
     latest = max([*windows[-1:], *reported[-1:]], key=lambda point: str(point[0]), default=None)
     rows = [(Link(window, to("monitors", name, window, _PAGE)), report["at"], report["lists"], report["clicks"],
-             report["ctr"]["value"]) for window, report in reversed(found)]  # fmt: skip
+             report["ctr"]["value"]) for window, report in reversed(read.found)]  # fmt: skip
     headings = ("window", "at", "lists", "clicked items", "clicks a shown item")
     hint = () if latest else ("Nothing is known yet. Run: stackwright report, or stackwright watch.",)
     return (
         Section("Lists", lines=hint, tables=(_told(latest[1]),) if latest else ()),
         Section("Clicks by position", pictures=(_by_position(latest[1]),) if latest else ()),
         Section("Over time", pictures=tuple(_drawn(windows or reported))),
-        Section(f"{len(rows)} reports", tables=(Table(headings, rows),)),
+        Section(f"{len(rows)} reports", lines=read.told, tables=(Table(headings, rows),)),
     )
 
 

@@ -14,11 +14,9 @@ from stackwright.workflows.versions.champions import trained_names
 from stackwright_console.desk import Desk
 from stackwright_console.page import Asked, Link, Page, Section, State, to, with_cells
 from stackwright_console.pages import lists
-from stackwright_console.reports import reports
+from stackwright_console.reports import LISTS, PREDICTIONS, reports
 from stackwright_interfaces.errors import UnknownName, UsageError
 from stackwright_models import charts
-
-_REPORT = "report.json"
 
 
 def monitors(stack: Stack, _desk: Desk, _asked: Asked) -> Page:
@@ -26,7 +24,7 @@ def monitors(stack: Stack, _desk: Desk, _asked: Asked) -> Page:
     rows = []
     for name in trained_names(stack):
         of_lists = name in stack.blueprint.recommenders
-        found = reports(stack, name, lists.REPORT if of_lists else _REPORT)
+        found = reports(stack, name, LISTS if of_lists else PREDICTIONS).found
         last = found[-1][1] if found else {}
         state = lists.state_of(stack, name) if of_lists else last.get("state", "")
         rows.append((Link(name, to("monitors", name)), len(found), last.get("at", "")[:19], State(state)))
@@ -50,7 +48,8 @@ def monitor(stack: Stack, _desk: Desk, asked: Asked) -> Page:
 
 
 def _predicted(stack: Stack, name: str) -> tuple[Section, ...]:
-    found = reports(stack, name, _REPORT)
+    read = reports(stack, name, PREDICTIONS)
+    found = read.found
     rows = [
         (Link(window, to("monitors", name, window, "report.html")), report["at"][:19], State(report["state"]),
          report["data"]["n"], _groups(report))
@@ -58,7 +57,11 @@ def _predicted(stack: Stack, name: str) -> tuple[Section, ...]:
     ]  # fmt: skip
     return (
         Section("Over time", pictures=tuple(_drawn(found))),
-        Section(f"{len(rows)} reports", tables=(Table(("window", "at", "state", "predictions", "found"), rows),)),
+        Section(
+            f"{len(rows)} reports",
+            lines=read.told,
+            tables=(Table(("window", "at", "state", "predictions", "found"), rows),),
+        ),
     )
 
 

@@ -134,12 +134,22 @@ def generate(
 
 
 def load_sample(project: Project) -> Sample | None:
-    """Return the project's sample, or ``None`` where it has none."""
+    """Return the project's sample, or ``None`` where it has none.
+
+    Raises:
+        ProjectError: what is written of it is damaged.
+    """
     path = project.sample / "sample.json"
     if not path.exists():
         return None
-    document = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _described(project, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        todo = "Delete it, and have the sample made anew: stackwright up DIR --sample."
+        raise ProjectError(str(path), f"cannot be read as the description of a sample ({error!r})", todo) from error
 
+
+def _described(project: Project, document: Mapping[str, Any]) -> Sample:
     def paths(key: str) -> dict[str, Path]:
         return {name: project.folder / item for name, item in document[key].items()}
 

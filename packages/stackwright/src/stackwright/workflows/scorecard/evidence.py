@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 from stackwright.assembly.blueprint import ModelPart
@@ -17,6 +18,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.versions.evidence import evidence_of
 from stackwright_interfaces.definitions import FeatureService, FeatureView
+from stackwright_interfaces.errors import DataError
 from stackwright_interfaces.registry import Event, ModelVersion
 
 RECENT: Final = timedelta(days=90)
@@ -94,11 +96,15 @@ class Evidence:
 
     @cached_property
     def report(self) -> Mapping[str, Any]:
-        """The numbers of the newest report about this version; empty where there is none."""
+        """The numbers of the newest report about this version; empty where there is none.
+
+        Raises:
+            DataError: a report as new or newer is damaged.
+        """
         folder = self.stack.project.reports / self.part.name
         paths = sorted(folder.glob("*/report.json"), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in paths:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            found = _read(path)
             if self.version is not None and found.get("version") == self.version.version:
                 return found
         return {}
@@ -115,3 +121,14 @@ class Evidence:
                 arms[str(record.get("arm", "live"))] += 1
                 traceable += bool(record.get("features"))
         return Logged(arms.total(), traceable, dict(arms))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError) as error:
+        todo = "Delete its folder, and make the report anew: stackwright report."
+        raise DataError(str(path), f"cannot be read as a report ({error})", todo) from error
+    return found

@@ -53,6 +53,7 @@ def scorecard(stack: Stack, name: str | None = None) -> Outcome:
     Raises:
         ProjectError: the file of claims cannot be read, or claims something that is no check.
         BlueprintError: there is no such model, or there are recommenders alone, which it has no checks for.
+        DataError: a report that counts is damaged.
     """
     alone = name or (stack.blueprint.recommenders and not stack.blueprint.models)
     parts = [stack.model(name)] if alone else list(stack.blueprint.models.values())
