@@ -363,3 +363,15 @@ def test_whole_numbers_and_truths_are_tried_as_such(load: Load, make_model: Make
     answer = predictor.predict({"count": np.array([3.0, 4.0]), "new": np.array([1.0, 0.0])})
     assert answer.dtype == np.float64
     assert answer.tolist() == [3.0, 0.0]
+
+
+@pytest.mark.parametrize("value", [-1.0, 256.0, np.inf])
+def test_a_number_that_the_graph_cannot_hold_does_not_wrap_around(load: Load, make_model: Make, value: float) -> None:
+    nodes = [("Cast", ["count"], ["out"], {"to": FLOAT})]
+    predictor = load(
+        make_model(nodes, {"count": (TensorProto.UINT8, [None])}, {"out": (FLOAT, [None])}),
+        signature(Field("count", INT64)),
+    )
+    assert predictor.predict({"count": np.array([0.0, 255.0])}).tolist() == [0.0, 255.0]
+    with pytest.raises(PredictionError, match=rf"'count' holds {value:g}"):
+        predictor.predict({"count": np.array([0.0, value])})

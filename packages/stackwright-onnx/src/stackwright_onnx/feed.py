@@ -141,8 +141,20 @@ def _cast(values: NDArray[np.float64], port: Port, what: str) -> Any:
     if np.isnan(values).any():
         found = f"{what} is missing, and the graph's {port} cannot hold that"
         raise PredictionError("model input", found, "Give the feature a default, or export the input as float.")
-    with np.errstate(invalid="ignore"):
-        return values.astype(_WHOLE[port.kind])
+    kind = _WHOLE[port.kind]
+    beyond = values[_beyond(values, kind)]
+    if beyond.size:
+        found = f"{what} holds {beyond.flat[0]:g}, and the graph's {port} cannot hold that"
+        raise PredictionError("model input", found, "Mend the feature, or export the input as float.")
+    return values.astype(kind)
+
+
+def _beyond(values: NDArray[np.float64], kind: Any) -> NDArray[np.bool_]:
+    """Return which values wrap around as whole numbers of a kind."""
+    if kind is np.bool_:
+        return np.zeros(values.shape, dtype=bool)
+    limits = np.iinfo(kind)
+    return (values <= limits.min - 1.0) | (values >= limits.max + 1.0)
 
 
 def _check_lengths(arrays: Sequence[Any]) -> None:
