@@ -268,7 +268,9 @@ def test_events_may_come_by_standard_input(
         ('{"id": 1.5}', "event 2: id is 1.5, declared is int64"),
         ('{"id": 1, "seconds": "fast"}', "event 2: seconds is 'fast', declared is float64"),
         ('{"id": 1, "at": 5}', "event 2: at is 5, no ISO 8601 time"),
+        ("[" * 100_000, "event 2: maximum recursion depth exceeded"),
     ],
+    ids=["cut off", "a list", "a fraction", "a word", "a time that is none", "too deep"],
 )
 def test_an_event_that_cannot_be_read_is_named_and_nothing_is_added(
     stack: Any, tmp_path: Path, line: str, message: str

@@ -55,7 +55,7 @@ def read_events(texts: Sequence[str], view: FeatureView) -> Events:
     for place, text in enumerate(texts, 1):
         try:
             rows.append(_row(json.loads(text), fields, times))
-        except (ValueError, ArithmeticError, TypeError) as error:
+        except (ValueError, ArithmeticError, TypeError, RecursionError) as error:
             unread.append(Unread(place, text, str(error)))
     columns = {name: pa.array([row[name] for row in rows], arrow_type(field.type)) for name, field in fields.items()}
     columns |= {name: pa.array([row[name] for row in rows], pa.string()) for name in times}
