@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, redirect_stdout, suppress
+from contextvars import copy_context
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -240,7 +241,9 @@ class _Fit:
             TrainingError: the fit failed by something that LightGBM does not say.
             lightgbm.basic.LightGBMError: LightGBM refuses a parameter or the rows; so do ValueError and TypeError.
         """
-        work = threading.Thread(target=self._run, name="lightgbm.dask", daemon=True)
+        with self._client.as_current():  # changes Dask's settings of the whole process: not in a thread that may stay
+            context = copy_context()
+        work = threading.Thread(target=context.run, args=(self._run,), name="lightgbm.dask", daemon=True)
         work.start()
         while work.is_alive():
             work.join(_LOOK)
@@ -287,9 +290,8 @@ class _Fit:
         client = _Ordered(self._client)
         model = DaskLGBMRegressor(client=client, **native, n_estimators=self._settings.trees)
         layout: dict[str, Any] = {"feature_name": names, "categorical_feature": categories}
-        with self._client.as_current():
-            rows = self._on_workers()
-            model.fit(rows["inputs"], rows["target"], sample_weight=rows.get("weight"), **layout)
+        rows = self._on_workers()
+        model.fit(rows["inputs"], rows["target"], sample_weight=rows.get("weight"), **layout)
         text: str = model.booster_.model_to_string()
         return text
 
