@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,7 +30,7 @@ _TIMED: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class Held(ABC):
     """What a server is held to, whatever it serves.
 
     Args:
@@ -50,19 +51,19 @@ class Held:
         return quote(self.version.name)
 
     @property
+    @abstractmethod
     def checks(self) -> tuple[Check, ...]:
         """What it is held to, in order."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def way(self) -> str:
         """Where it is asked."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def mistakes(self) -> list[Mistake]:
         """Requests that are wrong, each in its way."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
