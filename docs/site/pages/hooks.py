@@ -7,6 +7,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from types import FunctionType
 
 from pages.cells import prose, table
 from stackwright.assembly.plan import SLOTS
@@ -46,8 +47,8 @@ def hooks() -> Iterator[str]:
     yield from table(("capability", "what the adapter does", "protocol"), _capabilities())
 
 
-def _hook(name: str, function: object) -> tuple[str, str, str]:
-    given = re.sub(r"^Iterable\[(\w+)\]$", r"`\1`s", inspect.get_annotations(function)["return"])  # type: ignore[arg-type]
+def _hook(name: str, function: FunctionType) -> tuple[str, str, str]:
+    given = re.sub(r"^Iterable\[(\w+)\]$", r"`\1`s", inspect.get_annotations(function)["return"])
     return f"`{name}`", given, prose(inspect.getdoc(function) or "")
 
 
