@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stackwright_interfaces.definitions import Entity, Source, Target
 from stackwright_interfaces.errors import MissingColumn, StorageError, WrongType
 from stackwright_interfaces.types import BYTES, FLOAT64, INT64, STRING, Field
+from stackwright_journal.label_segments import MANY
 from stackwright_journal.labels import LabelLog
 from stackwright_storage import FileStorage, open_storage
 
@@ -295,7 +296,10 @@ def test_compaction_changes_nothing_but_the_number_of_segments(storage, labels, 
         labels.quarantine(),
     ]
     assert labels.compact() == 3
-    assert len(list(storage.list("labels/"))) == 1
+    assert [*storage.list("labels/")] == [
+        f"labels/sale_price/{name}.parquet"
+        for name in ("000000000001", "000000000002", "000000000003-merged", "000000000003")
+    ]
     for log in (labels, LabelLog(storage, target)):
         after = [log.read(), log.read(known_at=day(13)), log.read(position=1), log.history(), log.quarantine()]
         assert after == before
@@ -305,14 +309,96 @@ def test_compaction_changes_nothing_but_the_number_of_segments(storage, labels, 
     assert prices(labels) == {1: 110.0, 2: 200.0, 3: 100.0}
 
 
-def test_a_compaction_that_died_before_it_cleaned_up_is_harmless(storage, labels, table, label):
-    labels.ingest(table(label(1)))
-    old = storage.get("labels/sale_price/000000000001.parquet").data
-    labels.ingest(table(label(2)))
-    labels.compact()
-    storage.put_if_absent("labels/sale_price/000000000001.parquet", old)
-    assert prices(labels) == {1: 100.0, 2: 100.0}
-    assert labels.history().num_rows == 2
+def test_what_was_merged_goes_with_the_next_merge(storage, labels, table, label):
+    for listing in range(4):
+        labels.ingest(table(label(listing)))
+        labels.compact()
+    assert [*storage.list("labels/")] == [
+        f"labels/sale_price/{name}.parquet" for name in ("000000000003-merged", "000000000004-merged", "000000000004")
+    ]
+    assert sorted(prices(labels)) == [0, 1, 2, 3]
+
+
+def test_who_lists_the_log_while_it_is_merged_misses_nothing(tmp_path, target, table, label):
+    """A folder is not listed in one instant: here neither what comes meanwhile is seen nor what goes."""
+    log = LabelLog(FileStorage(tmp_path), target)
+    for listing in range(3):
+        log.ingest(table(label(listing)))
+
+    class Slow(FileStorage):
+        def list(self, prefix=""):
+            before = [*super().list(prefix)]
+            log.compact()
+            yield from (key for key in before if (tmp_path / key).exists())
+
+    assert sorted(prices(LabelLog(Slow(tmp_path), target))) == [0, 1, 2]
+    assert log.position == 3
+
+
+def test_ingestions_merge_their_segments_where_they_are_many(storage, labels, target, table, label):
+    for listing in range(MANY):
+        labels.ingest(table(label(listing)))
+    assert sum("merged" in key for key in storage.list("labels/")) == 1
+    for listing in range(MANY, 2 * MANY):
+        labels.ingest(table(label(listing)))
+    assert len([*storage.list("labels/")]) < 2 * MANY, "those of the first merge are gone"
+    assert sorted(prices(LabelLog(storage, target))) == [*range(2 * MANY)]
+    assert labels.position == 2 * MANY
+
+
+def test_labels_that_cannot_be_merged_are_ingested_all_the_same(tmp_path, target, table, label):
+    class Grudging(FileStorage):
+        def put_if_absent(self, key, data):
+            if "merged" in key:
+                raise StorageError(key, "the disk is full")
+            return super().put_if_absent(key, data)
+
+    log = LabelLog(Grudging(tmp_path), target)
+    for listing in range(MANY + 2):
+        assert log.ingest(table(label(listing))).added == 1
+    assert log.read().num_rows == MANY + 2
+
+
+class Died(BaseException):
+    """The end of a process; nothing of the log's code runs after it."""
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_a_merge_that_is_killed_loses_nothing_and_the_next_tidies_up(
+    place, tmp_path, request, target, table, label, monkeypatch
+):
+    url = str(tmp_path) if place == "folder" else request.getfixturevalue("s3")()
+    storage, dying = open_storage(url), open_storage(url)
+    log = LabelLog(storage, target)
+
+    def grow():
+        before = log.position
+        for listing in range(before, before + 3):
+            log.ingest(table(label(listing)))
+
+    def killed_after(method, name):
+        run = getattr(dying, method)
+
+        def killed(key, *more):
+            run(key, *more)
+            if name in key:
+                raise Died
+
+        with monkeypatch.context() as patch:
+            patch.setattr(dying, method, killed)
+            with pytest.raises(Died):
+                LabelLog(dying, target).compact()
+
+    grow()
+    killed_after("put_if_absent", "000000000003-merged")
+    assert sorted(prices(log)) == [*range(3)]
+    grow()
+    killed_after("delete", "000000000002")
+    assert "labels/sale_price/000000000003.parquet" in storage.list("labels/")
+    assert sorted(prices(log)) == [*range(6)]
+    assert log.compact() == 4
+    assert min(storage.list("labels/")) == "labels/sale_price/000000000003-merged.parquet"
+    assert log.history().num_rows == 6
 
 
 class Interrupted(FileStorage):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stackwright_features.arrow import INSTANT
@@ -21,11 +19,10 @@ from stackwright_interfaces.errors import ObjectNotFound, PreconditionFailed, St
 from stackwright_interfaces.storage import Storage
 from stackwright_journal.label_columns import KEY, REQUEST, LabelNames
 from stackwright_journal.label_rows import LabelRows, accepted, normalise, schema
+from stackwright_journal.label_segments import MANY, LabelSegments
 
-FOLDER: Final = "labels"
-
-_NAME: Final = re.compile(r"(?P<position>\d{12})(?P<merged>-merged)?\.parquet")
 _ATTEMPTS: Final = 50
+_HASHES: Final = ["identity", "version", "content", "reason"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +92,12 @@ class LabelLog:
     def __init__(
         self, storage: Storage, target: Target, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._storage = storage
         self._target = target
         self._clock = clock
-        self._prefix = f"{FOLDER}/{target.name}/"
         self._known: dict[str, _Known] = {}
         self.names = LabelNames.of(target)
         self.schema = schema(target)
+        self._segments = LabelSegments(storage, target.name, self.schema)
 
     def ingest(self, table: object, *, source: str = "", observed_at: datetime | None = None) -> LabelReport:
         """Add labels, durably and all or nothing.
@@ -128,16 +124,19 @@ class LabelLog:
         stored: LabelReport | None = None
         for _ in range(_ATTEMPTS):
             try:
-                fresh, report = self._select(incoming, self._segments())
+                fresh, report = self._select(incoming, self._segments.current())
                 if not len(fresh):
                     return stored or report
-                key = f"{self._prefix}{report.position:012d}.parquet"
-                self._storage.put_if_absent(key, _parquet(fresh))
+                key = self._segments.add(report.position, fresh)
             except (PreconditionFailed, ObjectNotFound):
                 continue
             # Segments may have been merged since they were listed: then this one is part of the merged one, or came
             # into the place of one that is, and does not count. Looking again tells which.
-            if key in self._segments().values():
+            there = self._segments.current()
+            if key in there.values():
+                if len(there) >= MANY:
+                    with suppress(StorageError):  # these labels are stored; the next ingestion tries it again
+                        self._segments.merge(MANY)
                 return report
             stored = report
         found = f"{_ATTEMPTS} attempts were each forestalled by another writer"
@@ -186,38 +185,11 @@ class LabelLog:
     @property
     def position(self) -> int:
         """Sequence number of the last ingestion that added something; 0 is none."""
-        return max(self._segments(), default=0)
+        return max(self._segments.current(), default=0)
 
     def compact(self) -> int:
-        """Merge all segments into one, for speed. Return how many were merged."""
-        segments = self._segments()
-        if len(segments) < 2:
-            return 0
-        merged = f"{self._prefix}{max(segments):012d}-merged.parquet"
-        try:
-            self._storage.put_if_absent(merged, _parquet(self._rows(segments)))
-        except (PreconditionFailed, ObjectNotFound):  # another merges them
-            return 0
-        for key in list(self._storage.list(self._prefix)):
-            found = self._parse(key)
-            if found and found[0] <= max(segments) and key != merged:
-                self._storage.delete(key)
-        return len(segments)
-
-    def _parse(self, key: str) -> tuple[int, bool] | None:
-        """Return a segment's position and whether it was merged."""
-        found = _NAME.fullmatch(key.removeprefix(self._prefix))
-        return (int(found["position"]), bool(found["merged"])) if found else None
-
-    def _segments(self) -> dict[int, str]:
-        """Return position → key of the segments that count: the newest merged one and those after it."""
-        found = {place: key for key in self._storage.list(self._prefix) if (place := self._parse(key))}
-        merged = max((position for position, is_merged in found if is_merged), default=0)
-        return {
-            position: key
-            for (position, is_merged), key in sorted(found.items())
-            if position > merged or (is_merged and position == merged)
-        }
+        """Merge all segments into one. Return how many were merged. An ingestion does it where they are many."""
+        return self._segments.merge(2)
 
     def _select(self, incoming: LabelRows, segments: Mapping[int, str]) -> tuple[Any, LabelReport]:
         """Return the rows that these segments do not hold, and what to report of them."""
@@ -248,10 +220,10 @@ class LabelLog:
 
     def _hashes(self, segments: Mapping[int, str]) -> _Known:
         """Return the hashes of segments, which are read once: a segment never changes."""
-        for key in segments.values():
-            if key not in self._known:
-                self._known[key] = _Known.of(self._table(key, ["identity", "version", "content", "reason"]))
-        return _Known.together([self._known[key] for key in segments.values()])
+        self._known = {
+            key: self._known.get(key) or _Known.of(self._segments.read(key, _HASHES)) for key in segments.values()
+        }
+        return _Known.together([*self._known.values()])
 
     def _accepted(self, position: int | None) -> Any:
         rows = self._load()
@@ -264,22 +236,10 @@ class LabelLog:
         """Return all rows in the order of ingestion."""
         for _ in range(_ATTEMPTS):
             try:
-                return self._rows(self._segments())
+                return self._segments.rows(self._segments.current())
             except ObjectNotFound:
                 continue
         raise StorageError(f"labels of {self._target.name!r}", "segments vanish while they are read")
-
-    def _rows(self, segments: Mapping[int, str]) -> Any:
-        """Return the rows of segments in the order of ingestion."""
-        parts = [self._table(key, None) for key in segments.values()]
-        return pa.concat_tables([self.schema.empty_table(), *parts]).combine_chunks()
-
-    def _table(self, key: str, columns: list[str] | None) -> Any:
-        data = self._storage.get(key).data
-        try:
-            return pq.read_table(pa.BufferReader(data), columns=columns)
-        except pa.ArrowException as error:
-            raise StorageError(key, f"not a segment of labels ({error})", "Restore it from a backup.") from error
 
     def _named(self, rows: Any) -> Any:
         """Return what labels say, under the target's names."""
@@ -298,12 +258,6 @@ class LabelLog:
             (names.revision, "revision"),
         ]
         return pa.table({name: rows.column(column) for name, column in found if name is not None})
-
-
-def _parquet(rows: Any) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(rows, sink, compression="zstd")
-    return sink.getvalue()
 
 
 def _micros(rows: Any, name: str) -> NDArray[np.int64]:
