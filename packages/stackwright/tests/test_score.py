@@ -474,3 +474,46 @@ def test_the_compute_slot_gives_the_same_also_where_a_worker_is_killed(
         stack.score(source, tmp_path / "out.parquet")
     assert struck
     assert read(tmp_path / "out.parquet")["prediction"] == expected
+
+
+ELSEWHERE = """
+import atexit, sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+now = Counter()
+atexit.register(lambda: print("at exit", now["open"]))
+
+import stackwright
+from stackwright.assembly.stack import Stack
+
+begin, end = Stack.__init__, Stack.close
+
+def opened(stack, *args, **options):
+    begin(stack, *args, **options)
+    now["open"] += 1
+
+def closed(stack):
+    end(stack)
+    now["open"] -= 1
+
+Stack.__init__, Stack.close = opened, closed
+Stack.executor = property(lambda stack: workers)
+with ThreadPoolExecutor(2) as workers:
+    for number in range(3):
+        with stackwright.load(sys.argv[1], progress=lambda *_: None) as stack:
+            stack.score(sys.argv[2], f"{sys.argv[3]}/{number}.parquet")
+        print("after a job", now["open"])
+"""
+
+
+def test_a_process_that_scores_parts_of_jobs_keeps_one_project_open_and_closes_it_at_its_end(
+    work: Path, source: Path, tmp_path: Path, expected: list[float]
+) -> None:
+    blueprint = work / "blueprint.toml"
+    blueprint.write_text(blueprint.read_text() + '\n[compute]\nadapter = "local"\n')
+    command = [sys.executable, "-c", ELSEWHERE, str(work), str(source), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["after a job 1"] * 3 + ["at exit 0"]
+    assert read(tmp_path / "2.parquet")["prediction"] == expected

@@ -23,6 +23,7 @@ from stackwright.assembly.output_part import OutputPart
 from stackwright.assembly.project import write_json
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.batch.checks import Check, checks_of
+from stackwright.workflows.batch.elsewhere import run_elsewhere
 from stackwright.workflows.batch.journaling import enter
 from stackwright.workflows.batch.parts import Part, parts_of
 from stackwright.workflows.batch.staging import is_direct, on_disk, staged
@@ -34,7 +35,6 @@ from stackwright.workflows.batch.work import (
     done,
     output_of,
     rejected_file,
-    run_elsewhere,
 )
 from stackwright.workflows.datasets.pins import Pin, SupportsWatermarks
 from stackwright.workflows.live.scoring import resolve

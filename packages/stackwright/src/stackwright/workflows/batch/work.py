@@ -1,4 +1,4 @@
-"""The work on one part: read, sift, score, write; in this process, or in one that opens the project itself."""
+"""The work on one part: read, sift, score, write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -345,28 +344,3 @@ def done(folder: Path, part: Part) -> Done | None:
 
 def _note(folder: Path, part: Part) -> Path:
     return folder / "done" / f"{part.number:05}.json"
-
-
-def run_elsewhere(job: Job, part: Part) -> Done:
-    """Score a part in a process that has the project under the same path; the model is loaded once a process."""
-    return _worker(_ByFolder(job)).run(part)
-
-
-class _ByFolder:
-    """A job that equals another of the same folder and model: schemas cannot be hashed."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self._key = (job.folder, job.run)
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByFolder) and other._key == self._key
-
-
-@lru_cache(maxsize=1)
-def _worker(by_folder: _ByFolder) -> Worker:
-    job = by_folder.job
-    return Worker(Stack(job.project, env=job.env), job)
