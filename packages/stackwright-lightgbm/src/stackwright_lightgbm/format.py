@@ -16,9 +16,9 @@ from stackwright_interfaces.errors import ArtifactError, PredictionError
 from stackwright_interfaces.model import Contributions, Manifest, ModelFormat, Predictor
 from stackwright_interfaces.plugin import Context
 from stackwright_lightgbm import quantiles
+from stackwright_lightgbm.compilation import booster_of
 from stackwright_lightgbm.hazards import ELAPSED, FILE, HazardPredictor, Hazards
 from stackwright_lightgbm.links import link_of
-from stackwright_lightgbm.native import NativeBooster
 from stackwright_lightgbm.plugin import LightGBMFormatConfig
 from stackwright_lightgbm.text import check_text
 
@@ -26,12 +26,18 @@ PAYLOAD: Final = "model.txt"
 
 
 class LightGBMPredictor(Predictor):
-    """Predicts through the C library; each row by itself, so its answer does not depend on the others."""
+    """Predicts each row by itself, so that its answer does not depend on the others.
+
+    Args:
+        text: LightGBM's text form.
+        threads: threads for the prediction of many rows.
+        cache: where machine code is kept, for a model that predicts for long; without it there is none.
+    """
 
     input = "matrix"
 
-    def __init__(self, text: bytes, *, threads: int = 1) -> None:
-        self._booster = NativeBooster(text, threads=threads)
+    def __init__(self, text: bytes, *, threads: int = 1, cache: Path | None = None) -> None:
+        self._booster = booster_of(text, threads=threads, cache=cache)
         self._link = link_of(text)
 
     def predict(self, inputs: Any) -> Any:
@@ -66,9 +72,9 @@ class QuantilePredictor(LightGBMPredictor):
         others: what gives each quantile, in their order.
     """
 
-    def __init__(self, text: bytes, others: Sequence[bytes], *, threads: int = 1) -> None:
-        super().__init__(text, threads=threads)
-        self._others = [NativeBooster(other, threads=threads) for other in others]
+    def __init__(self, text: bytes, others: Sequence[bytes], *, threads: int = 1, cache: Path | None = None) -> None:
+        super().__init__(text, threads=threads, cache=cache)
+        self._others = [booster_of(other, threads=threads, cache=cache) for other in others]
 
     def predict(self, inputs: Any) -> Any:
         """Return n × outputs for a float64 matrix of n × inputs."""
@@ -88,7 +94,8 @@ class LightGBMFormat(ModelFormat):
     flavour: ClassVar[str] = "lightgbm"
 
     def __init__(self, config: LightGBMFormatConfig, context: Context) -> None:
-        del config, context
+        del config
+        self._cache = context.cache
 
     def load(self, folder: Path, manifest: Manifest, *, threads: int = 1) -> Predictor:
         """Load a folder whose files were verified against its manifest.
@@ -106,22 +113,21 @@ class LightGBMFormat(ModelFormat):
                 found = f"{len(hazards.horizons)} horizons; the manifest names {outputs} outputs"
                 raise ArtifactError(str(folder / FILE), found, "Publish the model again.")
             check_text(text, [*inputs, ELAPSED], str(path))
-            return HazardPredictor(text, hazards, threads=threads)
+            return HazardPredictor(text, hazards, threads=threads, cache=self._cache)
         check_text(text, inputs, str(path))
         if (folder / quantiles.FILE).exists():
-            return _with_quantiles(folder, text, manifest, threads)
-        return LightGBMPredictor(text, threads=threads)
+            return self._with_quantiles(folder, text, manifest, threads)
+        return LightGBMPredictor(text, threads=threads, cache=self._cache)
 
-
-def _with_quantiles(folder: Path, text: bytes, manifest: Manifest, threads: int) -> Predictor:
-    paths = quantiles.paths(folder)
-    if len(manifest.signature.outputs) != 1 + len(paths):
-        found = f"{len(paths)} quantiles; the manifest names {len(manifest.signature.outputs)} outputs"
-        raise ArtifactError(str(folder / quantiles.FILE), found, "Publish the model again.")
-    texts = [_read(path) for path in paths]
-    for path, other in zip(paths, texts, strict=True):
-        check_text(other, [field.name for field in manifest.signature.inputs], str(path))
-    return QuantilePredictor(text, texts, threads=threads)
+    def _with_quantiles(self, folder: Path, text: bytes, manifest: Manifest, threads: int) -> Predictor:
+        paths = quantiles.paths(folder)
+        if len(manifest.signature.outputs) != 1 + len(paths):
+            found = f"{len(paths)} quantiles; the manifest names {len(manifest.signature.outputs)} outputs"
+            raise ArtifactError(str(folder / quantiles.FILE), found, "Publish the model again.")
+        texts = [_read(path) for path in paths]
+        for path, other in zip(paths, texts, strict=True):
+            check_text(other, [field.name for field in manifest.signature.inputs], str(path))
+        return QuantilePredictor(text, texts, threads=threads, cache=self._cache)
 
 
 def _read(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from stackwright_interfaces.errors import ArtifactError, PredictionError, Traini
 from stackwright_interfaces.model import Predictor
 from stackwright_interfaces.trainer import Task, TrainingData
 from stackwright_interfaces.types import FLOAT64, Field
-from stackwright_lightgbm.native import NativeBooster
+from stackwright_lightgbm.compilation import booster_of
 from stackwright_numerics import hazard
 
 ELAPSED: Final = "elapsed"
@@ -117,8 +117,8 @@ class HazardPredictor(Predictor):
 
     input = "matrix"
 
-    def __init__(self, text: bytes, hazards: Hazards, *, threads: int = 1) -> None:
-        self._booster = NativeBooster(text, threads=threads)
+    def __init__(self, text: bytes, hazards: Hazards, *, threads: int = 1, cache: Path | None = None) -> None:
+        self._booster = booster_of(text, threads=threads, cache=cache)
         self._hazards = hazards
         self._middles = hazard.middles(hazards.ends)
 

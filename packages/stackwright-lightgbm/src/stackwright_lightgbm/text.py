@@ -1,4 +1,4 @@
-"""What can be checked of LightGBM's text before its parser sees it.
+"""What is read of LightGBM's text without its parser.
 
 The parser ends the process over a text that was cut short. The header gives the size of each tree, so a cut is found
 by arithmetic. What was altered in place is found by the manifest's hashes, not here.
@@ -6,11 +6,17 @@ by arithmetic. What was altered in place is found by the manifest's hashes, not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from stackwright_interfaces.errors import ArtifactError
 
-_TODO = "Restore the file, or publish the model again."
+_TODO: Final = "Restore the file, or publish the model again."
+_LEAVES: Final = re.compile(rb"(?m)^num_leaves=(\d+)$")
+_SPLITS: Final = re.compile(rb"(?m)^split_feature=(.*)\n(?:.*\n)??threshold=(.*)\ndecision_type=(.*)$")
+_CATEGORICAL: Final = 1
+"""The bit of a decision's type that says so."""
 
 
 def check_text(text: bytes, inputs: Sequence[str], where: str) -> None:
@@ -45,3 +51,18 @@ def _check_trees(sizes: bytes, trees: bytes, where: str) -> None:
         position += int(size)
     if not trees.startswith(b"end of trees\n", position) or not trees.rstrip().endswith(b"pandas_categorical:null"):
         raise ArtifactError(where, "cut short or damaged after its trees", _TODO)
+
+
+def leaves_of(text: bytes) -> int:
+    """Return how many leaves a model's trees have together."""
+    return sum(int(count) for count in _LEAVES.findall(text))
+
+
+def splits_of(text: bytes) -> dict[int, list[float]]:
+    """Return the numbers at which trees split: place of the input → thresholds. Sets of categories are left out."""
+    found: dict[int, list[float]] = {}
+    for places, thresholds, kinds in _SPLITS.findall(text):
+        for place, threshold, kind in zip(places.split(), thresholds.split(), kinds.split(), strict=True):
+            if not int(kind) & _CATEGORICAL:
+                found.setdefault(int(place), []).append(float(threshold))
+    return found

@@ -116,7 +116,8 @@ class ListFormat(RecommenderFormat):
     flavour: ClassVar[str] = FLAVOUR
 
     def __init__(self, config: RecommenderFormatConfig | None, context: Context) -> None:
-        del config, context
+        del config
+        self._cache = context.cache
 
     def load(self, folder: Path, manifest: Manifest, *, threads: int = 1) -> Recommender:
         """Load a folder whose files were verified.
@@ -127,4 +128,4 @@ class ListFormat(RecommenderFormat):
         if manifest.flavour != FLAVOUR:
             found = f"of the flavour {manifest.flavour!r}"
             raise ArtifactError(str(folder), found, "Load it by the format of its flavour.")
-        return artifact.load(folder, threads=threads)
+        return artifact.load(folder, threads=threads, cache=self._cache)

@@ -75,7 +75,9 @@ def save(recommender: Recommender, folder: Path) -> None:
     (folder / INDEX).write_text(f"{text}\n", encoding="utf-8")
 
 
-def load(folder: Path, *, retrievers: Iterable[type[Retriever]] = (), threads: int = 1) -> Recommender:
+def load(
+    folder: Path, *, retrievers: Iterable[type[Retriever]] = (), threads: int = 1, cache: Path | None = None
+) -> Recommender:
     """Load what :func:`save` wrote.
 
     Args:
@@ -83,6 +85,7 @@ def load(folder: Path, *, retrievers: Iterable[type[Retriever]] = (), threads: i
         retrievers: classes of retrievers that are neither ours nor entry points of what is installed: a folder cannot
             have them imported by naming them.
         threads: of LightGBM, for lists; few candidates are best ranked by one.
+        cache: where the trees' machine code is kept, if they are asked for long; without it there is none.
 
     Raises:
         ArtifactError: the folder is incomplete, altered, of another format, or names a retriever that is not given.
@@ -99,7 +102,7 @@ def load(folder: Path, *, retrievers: Iterable[type[Retriever]] = (), threads: i
         ])  # fmt: skip
         features = Features.restore(pool.signals, items, arrays["features"])
         trees = (folder / _TREES).read_bytes()
-        ranker = Ranker(trees, arrays["features"]["weights"], features.parts, threads=threads)
+        ranker = Ranker(trees, arrays["features"]["weights"], features.parts, threads=threads, cache=cache)
         settings = {**index["settings"], "ranker": RankerOptions(**index["settings"]["ranker"])}
         return Recommender(users, items, known, Stages(pool, features, ranker), Settings(**settings))
     except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:

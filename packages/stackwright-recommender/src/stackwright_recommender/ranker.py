@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import ArtifactError, TrainingError
-from stackwright_lightgbm.native import NativeBooster
+from stackwright_lightgbm.compilation import booster_of
 from stackwright_lightgbm.text import check_text
 from stackwright_recommender import blend
 
@@ -75,12 +76,15 @@ class Ranker:
         weights: 2 × signals: of the standings, where something is known of the user and where nothing is.
         parts: what the columns are.
         threads: of LightGBM.
+        cache: where the trees' machine code is kept, if they are asked for long; without it there is none.
 
     Raises:
         ArtifactError: the text is damaged, or the parts do not fit.
     """
 
-    def __init__(self, text: bytes, weights: Floats, parts: Parts, *, threads: int = 1) -> None:
+    def __init__(
+        self, text: bytes, weights: Floats, parts: Parts, *, threads: int = 1, cache: Path | None = None
+    ) -> None:
         if weights.shape != (2, parts.signals):
             found = f"weights of shape {weights.shape} for {parts.signals} signals"
             raise ArtifactError("ranker", found, "Train the recommender again.")
@@ -88,7 +92,7 @@ class Ranker:
         self.text = text
         self.weights = weights
         self._parts = parts
-        self._booster = NativeBooster(text, threads=threads)
+        self._booster = booster_of(text, threads=threads, cache=cache)
 
     @classmethod
     def fit(

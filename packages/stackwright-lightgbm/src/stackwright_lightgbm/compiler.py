@@ -1,0 +1,131 @@
+"""Compiles a model, in a process of its own: ``python -m stackwright_lightgbm.compiler FILE``.
+
+The length of LightGBM's text (8 bytes, little-endian) and the text come by the standard input, which stays open: its
+end is the end of whoever asked, and of this process. One process compiles a file at a time; the others find it done.
+
+lleaves (https://lleaves.readthedocs.io) turns each split into instructions. With blocks of one tree, sums are made in
+LightGBM's order, so that the answers are the same bits; they are compared at the very values where trees split. Where
+code differs anywhere, an empty file is kept in its place: the next process need not try again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stackwright_interfaces.errors import StackwrightError
+from stackwright_interfaces.writer_lock import WriterLock
+from stackwright_lightgbm.machine_code import MachineCode, sealed
+from stackwright_lightgbm.native import NativeBooster
+from stackwright_lightgbm.text import leaves_of, splits_of
+
+_INLINED: Final = 16_000
+"""Leaves up to which trees are laid into one function: a fifth faster, at a cost that grows faster than the trees."""
+
+_ZERO: Final = float(np.float32(1e-35))
+"""Numbers up to it are zero to LightGBM (``kZeroThreshold`` of its ``meta.h``)."""
+
+_BELOW: Final = repr(float(np.nextafter(-_ZERO, -1))).encode()
+_ABOVE: Final = repr(_ZERO).encode()
+_THRESHOLDS: Final = re.compile(rb"(?m)^(threshold=)(.*)$")
+
+_LONGEST: Final = 600.0
+_ROWS: Final = 2000
+_EDGES: Final = (0.0, -0.0, 1e-40, -_ZERO, _ZERO, -1.0, np.nan, np.inf, -np.inf, 1e300)
+
+
+class NotCompiledError(Exception):
+    """A model that cannot be compiled."""
+
+
+def compiled(text: bytes) -> bytes:
+    """Return the object file of a model.
+
+    Args:
+        text: LightGBM's text form.
+
+    Raises:
+        NotCompiledError: lleaves cannot compile it, or its code answers otherwise than LightGBM.
+    """
+    import lleaves
+
+    with TemporaryDirectory(prefix="stackwright-lightgbm-") as folder:
+        source, made = Path(folder, "model.txt"), Path(folder, "model.o")
+        source.write_bytes(_THRESHOLDS.sub(_without_tiny, text))
+        try:
+            lleaves.Model(str(source)).compile(
+                str(made), fblocksize=1, fcodemodel="small", finline=leaves_of(text) <= _INLINED
+            )
+        except Exception as error:
+            raise NotCompiledError(f"lleaves does not compile it ({type(error).__name__}: {error})") from error
+        code = made.read_bytes()
+    _compare(text, code)
+    return code
+
+
+def _without_tiny(line: re.Match[bytes]) -> bytes:
+    """Move thresholds so that numbers which LightGBM takes for zero go where zero goes."""
+    moved = [_BELOW if -_ZERO <= float(at) < 0 else _ABOVE if 0 <= float(at) < _ZERO else at for at in line[2].split()]
+    return line[1] + b" ".join(moved)
+
+
+def _compare(text: bytes, code: bytes) -> None:
+    booster = NativeBooster(text)
+    try:
+        rows = _edges(text, booster.inputs)
+        differ = np.flatnonzero(~np.equal(MachineCode(code).predict(rows), booster.predict(rows)))
+    finally:
+        booster.close()
+    if differ.size:
+        raise NotCompiledError(f"its code answers {differ.size} of {len(rows)} rows otherwise than LightGBM")
+
+
+def _edges(text: bytes, inputs: int) -> NDArray[np.float64]:
+    """Return rows of the values at which trees split, those next to them, and what numbers end in."""
+    random = np.random.default_rng(0)
+    rows = np.empty((_ROWS, inputs))
+    splits = splits_of(text)
+    for place in range(inputs):
+        at = np.array(splits.get(place, [0.0]))
+        values = np.concatenate([at, np.nextafter(at, -np.inf), np.nextafter(at, np.inf), _EDGES, np.arange(64.0)])
+        rows[:, place] = random.choice(values, _ROWS)
+    return rows
+
+
+def _end_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # a buffered read would hold a lock that the interpreter's end needs
+    os._exit(1)
+
+
+def main(arguments: list[str]) -> int:
+    """Compile the model on the standard input into a file, if that is not there."""
+    size = int.from_bytes(sys.stdin.buffer.read(8), "little")
+    text = sys.stdin.buffer.read(size)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    path = Path(arguments[0])
+    try:
+        with WriterLock(path.with_suffix(".lock")).hold(_LONGEST):
+            if not path.exists():
+                made = path.with_suffix(f".{os.getpid()}")
+                try:
+                    made.write_bytes(sealed(compiled(text)))
+                except NotCompiledError as error:
+                    made.write_bytes(sealed(b""))
+                    print(error, file=sys.stderr)
+                made.replace(path)
+    except (StackwrightError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

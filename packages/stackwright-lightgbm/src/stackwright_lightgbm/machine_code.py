@@ -1,0 +1,90 @@
+"""Machine code of a model's trees: loaded and called through LLVM.
+
+The code is an object file of one function, ``forest_root(rows, answers, first, end)``, as lleaves writes it
+(https://lleaves.readthedocs.io): it reads float64 rows one after the other and writes an answer a row. A file begins
+with the SHA-256 of the rest, for LLVM ends the process over one that was cut short.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.metadata import version
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+ENTRY: Final = "forest_root"
+
+_DIGEST: Final = hashlib.sha256().digest_size
+_ROWS: Final = 4096
+"""Rows a call: each tree passes over all of them in turn, and so many stay in a processor's cache."""
+
+_Function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
+
+
+@cache
+def target() -> str:
+    """Return what code is made for and by: processors and compilers that differ in it never share a file."""
+    import llvmlite.binding as llvm
+
+    names = llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    parts = *names, version("lleaves"), version("llvmlite")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def sealed(code: bytes) -> bytes:
+    """Return the content of a file that holds the code."""
+    return hashlib.sha256(code).digest() + code
+
+
+def opened(content: bytes) -> bytes | None:
+    """Return the code that a file holds, or ``None`` if it is damaged."""
+    code = content[_DIGEST:]
+    return code if hashlib.sha256(code).digest() == content[:_DIGEST] else None
+
+
+class MachineCode:
+    """A model's trees as a function of this process; any number of threads may call it at once.
+
+    Args:
+        code: the object file.
+    """
+
+    def __init__(self, code: bytes) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize()
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+            reloc="pic", codemodel="small"
+        )
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+        self._function = _Function(self._engine.get_function_address(ENTRY))
+
+    def predict(self, rows: NDArray[np.float64], threads: int = 1) -> NDArray[np.float64]:
+        """Return an answer a row.
+
+        Args:
+            rows: float64, n × inputs, in row-major order.
+            threads: threads for many rows.
+        """
+        answer = np.empty(len(rows))
+        parts = [(rows[first : first + _ROWS], answer[first : first + _ROWS]) for first in range(0, len(rows), _ROWS)]
+        if threads == 1 or len(parts) == 1:
+            for part in parts:
+                self._fill(part)
+        else:
+            with ThreadPoolExecutor(min(threads, len(parts)), thread_name_prefix="trees") as pool:
+                list(pool.map(self._fill, parts))
+        return answer
+
+    def _fill(self, part: tuple[NDArray[np.float64], NDArray[np.float64]]) -> None:
+        rows, answer = part
+        self._function(rows.ctypes.data, answer.ctypes.data, 0, len(rows))
