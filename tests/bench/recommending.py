@@ -78,6 +78,8 @@ def over_http(made: Recommender, people: Sequence[str], searched: Sequence[Seque
         for person, found in zip(people, searched, strict=True)
     ]
     with tempfile.TemporaryDirectory() as folder, serving(made, Path(folder)) as (netloc, pid), on_one_core(1):
+        while not any(Path(folder).glob("**/lightgbm/*.code")):
+            ask_for(netloc, bodies, 1.0)
         ask_for(netloc, bodies, 2.0)
         busy = cpu_of(pid)
         alone = ask_for(netloc, bodies, SECONDS)

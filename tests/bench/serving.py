@@ -103,6 +103,14 @@ def running(
             child.wait()
 
 
+def until_compiled(url: str, lists: Sequence[bytes], project: Path, began: float) -> None:
+    """Ask a server for lists until it has compiled its model, or taken what another had compiled."""
+    folder = project / ".stackwright" / "cache" / "lightgbm"
+    while not any(code.stat().st_mtime >= began for code in folder.glob("*.code")):
+        load.drive(url, lists, concurrency=1, count=50, roots=(), warm=0)
+    time.sleep(1)
+
+
 class Servers:
     """All servers, over one set of rows and one model.
 
@@ -123,12 +131,13 @@ class Servers:
         port = free_port()
         url, path = f"http://127.0.0.1:{port}", f"/predict/{model}"
         command = [sys.executable, "-m", "stackwright.cli.main", "serve", f"--env={env}", "--port", str(port)]
-        documents: list[Any] = [{"entity_id": key} for key in self._keys]
-        if rows > 1:
-            batches = [random.sample(range(self._entities), rows) for _ in range(50)]
-            documents = [{"rows": [{"entity_id": key} for key in batch]} for batch in batches]
-        requests = [load.request(url, path, document) for document in documents]
-        return self._started(command, {}, url, requests, self._ours, cwd=self._folder / store)
+        requests = [load.request(url, path, {"entity_id": key}) for key in self._keys]
+        batches = [random.sample(range(self._entities), max(rows, 500)) for _ in range(50)]
+        lists = [load.request(url, path, {"rows": [{"entity_id": key} for key in batch]}) for batch in batches]
+        began, project = time.time(), self._folder / store
+        target = self._started(command, {}, url, requests if rows == 1 else lists, self._ours, cwd=project)
+        until_compiled(url, lists, project, began)
+        return target
 
     def by_hand(self, store: str, *, native: bool = False) -> Target:
         """Start the app written by hand."""

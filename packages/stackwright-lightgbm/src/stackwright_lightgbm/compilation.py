@@ -70,7 +70,7 @@ class CompiledBooster(NativeBooster):
 
     @property
     def compiled(self) -> bool:
-        """Whether machine code answers."""
+        """Whether machine code answers in LightGBM's place."""
         return self._compilation.code is not None
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -110,6 +110,11 @@ class NativeBooster:
         self._length = ctypes.c_int64()
         self._prepare_single_row()
 
+    @property
+    def compiled(self) -> bool:
+        """Whether machine code answers in LightGBM's place."""
+        return False
+
     def _prepare_single_row(self) -> None:
         """Bind row, answer and options once: looking them up costs more than the prediction."""
         kind = ctypes.c_int(_PREDICT_NORMAL), ctypes.c_int(0), ctypes.c_int(_ALL_TREES)

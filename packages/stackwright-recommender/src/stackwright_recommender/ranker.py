@@ -94,6 +94,11 @@ class Ranker:
         self._parts = parts
         self._booster = booster_of(text, threads=threads, cache=cache)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the trees answer by machine code."""
+        return self._booster.compiled
+
     @classmethod
     def fit(
         cls,
