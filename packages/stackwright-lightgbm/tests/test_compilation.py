@@ -185,14 +185,22 @@ def test_a_folder_that_cannot_be_written_to_leaves_the_model_as_it_is(
     assert np.array_equal(answer, NativeBooster(text).predict(ROWS))
 
 
-def test_a_compiler_ends_with_whoever_asked(text: bytes, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "stackwright_lightgbm.compiler", str(tmp_path / "model.code")]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE)
-    assert child.stdin is not None
-    child.stdin.write(len(text).to_bytes(8, "little") + text)
-    child.stdin.close()
-    assert child.wait(60) == 1
-    assert not (tmp_path / "model.code").exists()
+def test_what_a_process_had_begun_is_there_for_the_next(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.txt").write_bytes(text)
+    program = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from stackwright_lightgbm.compilation import CompiledBooster
+booster = CompiledBooster(Path(sys.argv[1], "model.txt").read_bytes(), Path(sys.argv[1], "code"))
+while not list(Path(sys.argv[1]).glob("code/*.lock")):
+    booster.predict(np.zeros((200, 4)))
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    ends = time.monotonic() + 20
+    while not list(tmp_path.glob("code/*.code")) and time.monotonic() < ends:
+        time.sleep(0.01)
+    assert list(tmp_path.glob("code/*.code"))
 
 
 def test_without_a_cache_nothing_is_compiled(text: bytes) -> None:

@@ -135,15 +135,8 @@ class Compilation:
 
     def _compile(self, path: Path) -> bytes | None:
         command = [sys.executable, "-P", "-m", "stackwright_lightgbm.compiler", str(path)]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as child:
-            assert child.stdin is not None
-            assert child.stderr is not None
-            with suppress(BrokenPipeError):
-                child.stdin.write(len(self._text).to_bytes(8, "little") + self._text)
-                child.stdin.flush()
-            said = child.stderr.read().decode(errors="replace").strip()
+        child = subprocess.run(command, input=self._text, capture_output=True, start_new_session=True, check=False)
+        said = child.stderr.decode(errors="replace").strip()
         code = _read(path)
         if not code:
             reason = said.rpartition("\n")[2] or f"its compiler ended with code {child.returncode}"

@@ -1,7 +1,7 @@
 """Compiles a model, in a process of its own: ``python -m stackwright_lightgbm.compiler FILE``.
 
-The length of LightGBM's text (8 bytes, little-endian) and the text come by the standard input, which stays open: its
-end is the end of whoever asked, and of this process. One process compiles a file at a time; the others find it done.
+LightGBM's text comes by the standard input. One process compiles a file at a time, the others find it done; whoever
+asked may end before: the next process has the use of it.
 
 lleaves (https://lleaves.readthedocs.io) turns each split into instructions. With blocks of one tree, sums are made in
 LightGBM's order, so that the answers are the same bits; they are compared at the very values where trees split. Where
@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -37,6 +36,7 @@ _BELOW: Final = repr(float(np.nextafter(-_ZERO, -1))).encode()
 _ABOVE: Final = repr(_ZERO).encode()
 _THRESHOLDS: Final = re.compile(rb"(?m)^(threshold=)(.*)$")
 
+_NICE: Final = 5
 _LONGEST: Final = 600.0
 _ROWS: Final = 2000
 _EDGES: Final = (0.0, -0.0, 1e-40, -_ZERO, _ZERO, -1.0, np.nan, np.inf, -np.inf, 1e300)
@@ -100,16 +100,10 @@ def _edges(text: bytes, inputs: int) -> NDArray[np.float64]:
     return rows
 
 
-def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)  # a buffered read would hold a lock that the interpreter's end needs
-    os._exit(1)
-
-
 def main(arguments: list[str]) -> int:
     """Compile the model on the standard input into a file, if that is not there."""
-    size = int.from_bytes(sys.stdin.buffer.read(8), "little")
-    text = sys.stdin.buffer.read(size)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.nice(_NICE)
+    text = sys.stdin.buffer.read()
     path = Path(arguments[0])
     try:
         with WriterLock(path.with_suffix(".lock")).hold(_LONGEST):
