@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stackwright_models import tabular
 from stackwright_models.encoding import TabularEncoder
-from stackwright_models.errors import InvalidParameter
+from stackwright_models.errors import InvalidData, InvalidParameter
 from stackwright_models.pipelines import CURATED
 
 QUICK = {"n_estimators": 60, "learning_rate": 0.2, "min_child_samples": 2, "n_jobs": 1}
@@ -80,6 +80,12 @@ def test_rare_categories_can_be_left_unknown() -> None:
 def test_a_value_that_is_neither_number_nor_text_is_refused() -> None:
     with pytest.raises(TypeError, match="dict"):
         TabularEncoder().fit(pd.DataFrame({"a": [{"x": 1}, {}]}))
+
+
+def test_a_text_where_there_were_numbers_is_named(homes: pd.DataFrame) -> None:
+    encoder = TabularEncoder().fit(homes)
+    with pytest.raises(InvalidData, match="column 'area': the text 'large', and no text at the fit"):
+        encoder.transform(homes.assign(area="large"))
 
 
 def test_complex_numbers_are_refused() -> None:

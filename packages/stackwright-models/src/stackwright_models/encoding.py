@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from stackwright_models.errors import InvalidData
 from stackwright_models.inputs import take_rows
 from stackwright_numerics.categories import encode, fit_categories
 
@@ -139,10 +140,13 @@ def _numbers(column: pd.Series) -> NDArray[np.float64]:
         return np.asarray((instants - pd.Timestamp(0, tz="UTC")) / _DAY, dtype=np.float64)
     if pd.api.types.is_complex_dtype(column.dtype):
         raise ValueError("Complex data not supported")
-    if column.dtype == object:
-        for value in column.dropna():
-            if not isinstance(value, _NUMBERS):
-                raise TypeError(f"argument must be a string or a number, found {type(value).__name__}")
-    elif pd.api.types.is_numeric_dtype(column.dtype):
+    if pd.api.types.is_numeric_dtype(column.dtype):
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    return np.asarray(column.astype(object).where(column.notna(), np.nan), dtype=np.float64)
+    values = column.astype(object)
+    for value in values.dropna():
+        if isinstance(value, str):
+            todo = "Give numbers, or fit on rows in which it holds texts."
+            raise InvalidData(f"column {column.name!r}", f"the text {value!r}, and no text at the fit", todo)
+        if not isinstance(value, _NUMBERS):
+            raise TypeError(f"argument must be a string or a number, found {type(value).__name__}")
+    return np.asarray(values.where(column.notna(), np.nan), dtype=np.float64)
