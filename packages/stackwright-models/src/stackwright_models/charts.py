@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +37,7 @@ def show(value: Any) -> str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or abs(value) >= 1000:
+    if isinstance(value, int) or abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 
@@ -131,7 +132,7 @@ def _grid(across: _Axis, up: _Axis, labels: tuple[str, str], *, ticks: Sequence[
         parts.append(f'<text x="{_LEFT - 6}" y="{place + 4:.1f}" text-anchor="end">{_short(value)}</text>')
     for value, text in ticks or [(value, _short(value)) for value in across.ticks()]:
         middle = min(across.at(value), _WIDTH - _LETTER * len(text) / 2)
-        parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{text}</text>')
+        parts.append(f'<text x="{middle:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>')
     middle = (_TOP + _HEIGHT - _BOTTOM) / 2
     parts.append(f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(labels[0])}</text>')
     turned = f'transform="translate(12 {middle}) rotate(-90)"'
@@ -149,6 +150,13 @@ def _axes(across: Floats, up: Floats, *, log: bool) -> tuple[_Axis, _Axis]:
 def _line(points: Sequence[tuple[float, float]], style: str) -> str:
     path = " ".join(f"{left:.1f},{top:.1f}" for left, top in points)
     return f'<polyline points="{path}" fill="none" {style}/>'
+
+
+def _runs(points: Iterable[tuple[float, float] | None]) -> Iterator[list[tuple[float, float]]]:
+    """Give the points that lie between gaps."""
+    for known, run in groupby(points, key=lambda point: point is not None):
+        if known:
+            yield [point for point in run if point is not None]
 
 
 def scatter(target: Floats, answer: Floats, *, seed: int = 0) -> str:
@@ -224,8 +232,10 @@ def lines(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float
     ticks = [(float(place), label) for place, label in enumerate(labels) if place % every == 0]
     parts = [_grid(across, up, ("", unit), ticks=ticks)]
     for (name, values), colour, dash in zip(drawn.items(), _COLOURS, _DASHES, strict=False):
-        points = [(across.at(place), up.at(value)) for place, value in enumerate(values) if value is not None]
-        parts.append(_line(points, f'stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'))
+        places = [None if value is None else (across.at(place), up.at(value)) for place, value in enumerate(values)]
+        style = f'stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"'
+        parts += [_line(run, style) for run in _runs(places)]
+        points = [point for point in places if point is not None]
         parts += [f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3" fill="{colour}"/>' for left, top in points]
         if points and len(drawn) > 1:
             left, top = points[-1]
