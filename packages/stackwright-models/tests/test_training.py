@@ -94,6 +94,28 @@ def test_a_split_trains_on_what_was_known_at_the_cut(stack: Any) -> None:
     assert list(old.y.index) == list(old.X.index) == list(old.keys.index)
 
 
+def test_what_was_not_known_to_have_ended_at_the_cut_was_still_to_come(stack: Any) -> None:
+    cut = pd.Timestamp("2024-08-01", tz="UTC")
+    found = sm.training_set(stack, "valuation", censored=True)
+    old, new = found.split(cut)
+    assert len(old.X) + len(new.X) == len(found.X)
+    assert (old.observed <= cut).all()
+    late = found.observed[old.X.index] > cut
+    assert late.sum() == 19
+    assert not old.y.loc[late, "event"].any()
+    waited = (cut - old.time[late]) / pd.Timedelta(days=1)
+    assert old.y.loc[late, "duration"].tolist() == waited.tolist()
+    pd.testing.assert_frame_equal(old.y[~late], found.y.loc[old.X.index][~late])
+
+
+def test_a_list_is_left_out_of_the_older_rows_as_a_whole(stack: Any) -> None:
+    found = sm.training_set(stack, "valuation")
+    lists = pd.Series(np.arange(len(found.X)) // 4, name="group")
+    old, _ = found._replace(group=lists).split("2024-08-01")
+    assert set(old.group.value_counts()) == {4}
+    assert (old.observed <= pd.Timestamp("2024-08-01", tz="UTC")).all()
+
+
 def test_a_training_set_shows_itself(stack: Any) -> None:
     page = sm.training_set(stack, "valuation")._repr_html_()
     assert "homes@1:area" in page

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from stackwright_models import charts
 from stackwright_models.frames import to_frame
@@ -58,10 +59,24 @@ class TrainingSet(NamedTuple):
         )
 
     def split(self, cut: Any) -> tuple[TrainingSet, TrainingSet]:
-        """Return what was asked and known before an instant, and what was asked from it on."""
+        """Return what was asked before an instant, as it was known then, and what was asked from it on.
+
+        A truth that was not known yet is left out; of a list, all of it. Where censored rows were kept, a row of which
+        the end was not known is one whose truth was still to come: to leave it out would make every wait look short.
+        """
         at = to_instants([cut], "split")[0]
-        asked, known = (to_instants(part, "split") for part in (self.time, self.observed))
-        return self.rows((asked < at) & (known <= at)), self.rows(asked >= at)
+        asked = to_instants(self.time, "split")
+        older, newer = asked < at, self.rows(asked >= at)
+        if isinstance(self.y, pd.DataFrame):
+            return _still_waiting(self.rows(older), at), newer
+        return self.rows(older & (self._known() <= at)), newer
+
+    def _known(self) -> NDArray[np.datetime64]:
+        """Return when each row's truth was known; of a list, when its last was."""
+        known = to_instants(self.observed, "split")
+        if self.group is None:
+            return known
+        return np.asarray(pd.Series(known).groupby(self.group.to_numpy()).transform("max"), dtype="datetime64[us]")
 
     def _repr_html_(self) -> str:
         first, last = (self.time.min(), self.time.max()) if len(self.time) else ("-", "-")
@@ -71,6 +86,16 @@ class TrainingSet(NamedTuple):
             for name, source in self.features.items()
         ]
         return f"<div><p>{escape(title)}</p>{charts.table(('column', 'from', 'type', 'missing'), rows)}</div>"
+
+
+def _still_waiting(rows: TrainingSet, at: np.datetime64) -> TrainingSet:
+    """Return censored rows as they were known at an instant."""
+    later = to_instants(rows.observed, "split") > at
+    watched = (at - to_instants(rows.time, "split")) / _DAY
+    event, duration = rows.y["event"].to_numpy(), rows.y["duration"].to_numpy()
+    waited = np.where(event, watched, np.minimum(duration, watched))
+    y = pd.DataFrame({"event": event & ~later, "duration": np.where(later, waited, duration)}, index=rows.y.index)
+    return rows._replace(y=y, observed=rows.observed.where(~later, pd.Timestamp(at, tz="UTC")))
 
 
 def training_set(
