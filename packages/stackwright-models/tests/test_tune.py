@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import Lasso, Ridge
+from sklearn.linear_model import Lasso, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -128,6 +129,27 @@ def test_a_file_of_another_score_or_of_other_weights_is_refused(tmp_path: Path) 
     for other in ({"scoring": by_worst}, {"scoring": by_r2, "metadata": {"sample_weight": np.arange(60.0)}}):
         with pytest.raises(StackwrightError, match="of other rows, estimator, space, score or folds"):
             tune(storage=tmp_path / "tune.db", trials=1, **other)
+
+
+def test_what_lightgbm_refuses_is_a_failed_trial_and_no_end_of_the_search() -> None:
+    needs_optuna()
+    model = sm.tabular(n_estimators=5, n_jobs=1)
+    space = {"model__max_bin": [1, 31]}
+    given = {"space": space, "trials": 2, "first": [{"model__max_bin": 1}], "cv": 3, "progress": False}
+    found = sm.tune(model.set_params(model__max_bin=31), *rows(), **given)
+    assert found.trials["state"].tolist() == ["complete", "failed"]
+    assert found.params == {"model__max_bin": 31}
+
+
+def test_a_file_of_rows_that_were_not_all_seen_to_end_is_another(tmp_path: Path) -> None:
+    needs_optuna()
+    inputs, _ = rows()
+    y = pd.DataFrame({"event": np.arange(60) % 2 == 0, "duration": np.arange(1.0, 61.0)})
+    model = sm.TimeToEvent(LogisticRegression(), periods=3)
+    given = {"storage": tmp_path / "tune.db", "trials": 1, "cv": 3, "progress": False, "space": {"periods": [2, 3]}}
+    sm.tune(model, inputs, y, **given)
+    with pytest.raises(StackwrightError, match="of other rows"):
+        sm.tune(model, inputs, y.assign(event=True), **given)
 
 
 def test_trials_that_fall_behind_are_ended() -> None:

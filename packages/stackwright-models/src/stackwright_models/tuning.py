@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from lightgbm.basic import LightGBMError
 from sklearn.base import clone
 
 from stackwright_interfaces.errors import PluginError, did_you_mean
@@ -157,7 +158,7 @@ def tune(
                 n_trials=left,
                 timeout=timeout,
                 show_progress_bar=progress,
-                catch=(ValueError, TypeError, ArithmeticError),
+                catch=(ValueError, TypeError, ArithmeticError, LightGBMError),
             )
     table = _table(study)
     done = table[table["state"] == "complete"]
@@ -276,6 +277,8 @@ class _Judge:
         frame = self.X if isinstance(self.X, pd.DataFrame) else pd.DataFrame(np.asarray(self.X))
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
         digest.update(self.truths.value.tobytes())
+        if self.truths.event is not None:
+            digest.update(self.truths.event.tobytes())
         for name, given in sorted(self.given.items()):
             if given is not None:
                 column = pd.Series(np.asarray(given).ravel()).astype(str)
