@@ -68,6 +68,17 @@ def test_positions_take_the_place_out_of_what_clicks_say() -> None:
     assert aware.score(rows, truth, group=group) > naive.score(rows, truth, group=group)
 
 
+@pytest.mark.filterwarnings("error")
+def test_rows_whose_place_is_not_known_share_one() -> None:
+    rows, grades, group = results(30, 7)
+    shown = np.tile(np.arange(12), 30)
+    zero, missing = (
+        Ranker(**QUICK).fit(rows, grades, group=group, position=np.where(shown < 3, unknown, shown))
+        for unknown in (0.0, np.nan)
+    )
+    assert missing.predict(rows).tolist() == zero.predict(rows).tolist()
+
+
 @pytest.mark.parametrize("grades", [[0.5, 1.0], [-1.0, 1.0], [31.0, 0.0]])
 def test_relevance_that_is_no_grade_is_refused(grades: list[float]) -> None:
     with pytest.raises(InvalidData, match="no grade"):

@@ -41,8 +41,6 @@ class Ranker(BaseEstimator):
     Attributes:
         booster_: the fitted ``lightgbm.Booster``.
         encoder_: the encoder of the columns.
-        position_bias_: position → how much more relevant a row seemed there, in units of the score; empty where none
-            was given.
     """
 
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"group": True, "position": True}
@@ -79,7 +77,7 @@ class Ranker(BaseEstimator):
             y: relevance of each row, whole numbers from 0 to 30; each step up doubles the gain.
             group: a label a row: the query it belongs to. Rows of a query may lie anywhere. ``None`` is one query.
             position: the place each row was shown at, where y comes from clicks: LightGBM then learns apart how much a
-                place alone adds.
+                place alone adds. Rows whose place is not known (0, or NaN) share one.
 
         Raises:
             InvalidData: a relevance out of range, or a query of more than 10,000 rows.
@@ -100,7 +98,7 @@ class Ranker(BaseEstimator):
             self.encoder_.to_matrix(rows)[order],
             relevance[order],
             group=sizes,
-            position=None if position is None else np.asarray(position)[order],
+            position=None if position is None else np.nan_to_num(np.asarray(position, dtype=np.float64))[order],
             categorical_feature=categorical_places(self.encoder_),
             feature_name=[f"column_{place}" for place in range(self.n_features_in_)],
             free_raw_data=True,
