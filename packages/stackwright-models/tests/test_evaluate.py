@@ -13,6 +13,9 @@ import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import stackwright_models as sm
 from stackwright_interfaces.errors import StackwrightError
@@ -65,6 +68,21 @@ def test_every_slice_has_its_rows_and_its_loss(report: Report, homes: Any) -> No
     assert [part.label for part in spans[:-1]] == sorted(
         (part.label for part in spans[:-1]), key=lambda text: float(text.split()[0])
     )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "first", "rows"),
+    [
+        (1_234_567 + np.arange(400) % 2, "1234567", [200] * 2),
+        (1_234_000 + np.arange(400), "1.234e+06 to 1.2341e+06", [100] * 4),
+    ],
+    ids=["values", "spans"],
+)
+def test_slices_by_great_numbers_are_told_apart(homes: Any, numbers: Any, first: str, rows: list[int]) -> None:
+    fitted = DummyRegressor().fit(homes.X, homes.y)
+    found = sm.evaluate(fitted, homes.X, homes.y, slices={"number": numbers}, baselines=False)
+    assert found.slices[0].label == first
+    assert [part.n for part in found.slices] == rows
 
 
 def test_slices_of_few_rows_get_no_verdict(homes: Any) -> None:
@@ -123,6 +141,62 @@ def test_classes_of_any_name_are_judged_by_the_last_one(homes: Any) -> None:
     assert sum(n for n, _, _ in found.calibration) == 400
 
 
+@pytest.mark.parametrize("cv", [4, GroupKFold(4)], ids=["a number", "a splitter"])
+def test_what_belongs_together_is_never_learned_from_and_judged_at_once(homes: Any, cv: Any) -> None:
+    group = np.arange(400) % 20
+    learned: list[set[int]] = []
+
+    class Spy(LogisticRegression):
+        def fit(self, X: Any, y: Any) -> Any:  # noqa: N803 (scikit-learn's name)
+            learned.append(set(X["group"]))
+            return super().fit(X, y)
+
+        def predict_proba(self, X: Any) -> Any:  # noqa: N803
+            assert not learned[-1] & set(X["group"])
+            return super().predict_proba(X)
+
+    labels = homes.y > np.median(homes.y)
+    sm.evaluate(Spy(), pd.DataFrame({"group": group}), labels, group=group, cv=cv, baselines=False)
+    assert [len(groups) for groups in learned] == [15] * 4
+
+
+def test_the_interval_is_round_the_loss_whatever_the_groups(homes: Any) -> None:
+    target = np.where(np.arange(400) < 300, 0.0, 100.0)
+    group = np.maximum(np.arange(400) - 299, 0)
+    found = sm.evaluate(DummyRegressor(strategy="median").fit(homes.X, target), homes.X, target, group=group)
+    low, high = found.interval
+    assert low < found.losses["model"] == 25.0 < high
+
+
+def test_the_interval_of_many_times_is_that_of_all_of_them() -> None:
+    random = np.random.default_rng(3)
+
+    class Known(DummyRegressor):
+        def predict_survival(self, X: Any) -> Any:  # noqa: N803 (scikit-learn's name)
+            raise NotImplementedError
+
+        def predict(self, X: Any) -> Any:  # noqa: N803
+            return np.asarray(X)[:, 0]
+
+    def width(n: int) -> float:
+        took = random.exponential(10.0, n)
+        rows = (took + random.normal(0, 5, n))[:, None]
+        found = sm.evaluate(Known().fit(rows, took), rows, took, baselines=False)
+        low, high = found.interval
+        assert low < found.losses["model"] < high
+        return high - low
+
+    assert width(16_000) == pytest.approx(width(1_000) / 4, rel=0.3)
+
+
+def test_a_model_without_an_error_has_no_worst_slice(homes: Any) -> None:
+    target = np.full(400, 7.0)
+    found = sm.evaluate(DummyRegressor().fit(homes.X, target), homes.X, target, slices=["kind"])
+    assert found.losses["model"] == 0
+    assert found.worst == []
+    assert "0" in str(found)
+
+
 def test_three_classes_are_refused(homes: Any) -> None:
     labels = np.arange(400) % 3
     with pytest.raises(StackwrightError, match="3 classes"):
@@ -138,6 +212,42 @@ def test_rankings_are_judged_by_query(homes: Any) -> None:
     assert found.losses["model"] < found.losses["constant"]
     with pytest.raises(StackwrightError, match="ranking without group"):
         sm.evaluate(ranker, homes.X, homes.X["rooms"], cv=4)
+
+
+def test_a_ranker_at_the_end_of_a_pipeline_learns_query_by_query(homes: Any) -> None:
+    numbers, grades, group = homes.X[["rooms"]], np.arange(400) % 3, np.arange(400) // 20
+    ranker = sm.Ranker(n_estimators=10, n_jobs=1)
+    alone, inside = (
+        sm.evaluate(estimator, numbers, grades, group=group, cv=4, baselines=False)
+        for estimator in (ranker, make_pipeline("passthrough", ranker))
+    )
+    assert inside.answers.value.tolist() == alone.answers.value.tolist()
+
+
+def test_metadata_reaches_the_last_step_of_a_pipeline(homes: Any) -> None:
+    weight = np.where(homes.X["kind"] == "flat", 1.0, 0.0)
+    model = make_pipeline(StandardScaler(), LinearRegression())
+    plain, weighted = (
+        sm.evaluate(model, homes.X[["rooms"]], homes.y, cv=4, metadata=given, slices={"kind": homes.X["kind"]})
+        for given in ({}, {"sample_weight": weight})
+    )
+    losses = [next(part.loss for part in found.slices if part.label == "flat") for found in (plain, weighted)]
+    assert losses[1] < losses[0]
+
+
+def test_a_ranking_without_a_relevant_row_has_nothing_to_say(homes: Any) -> None:
+    group, grades = np.arange(400) // 20, np.zeros(400)
+    ranker = sm.Ranker(n_estimators=2, n_jobs=1).fit(homes.X, np.arange(400) % 2, group=group)
+    found = sm.evaluate(ranker, homes.X, grades, group=group)
+    assert found.gains == {}
+    assert "nan" not in str(found)
+
+
+def test_times_to_event_that_nobody_saw_are_refused(homes: Any) -> None:
+    y = pd.DataFrame({"event": np.arange(400) % 2 == 0, "duration": np.arange(400.0)})
+    fitted = sm.TimeToEvent(sm.tabular("classification", **QUICK), periods=3).fit(homes.X, y)
+    with pytest.raises(StackwrightError, match="no event was seen in any row"):
+        sm.evaluate(fitted, homes.X, y.assign(event=False))
 
 
 def test_times_to_event_are_judged_with_censored_rows(homes: Any) -> None:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from stackwright_models.encoding import TabularEncoder, categorical_places
 from stackwright_models.errors import InvalidData, InvalidParameter
 from stackwright_models.frames import slice_names
-from stackwright_models.inputs import rows_at, to_instants
+from stackwright_models.inputs import last_step, rows_at, to_instants
 from stackwright_models.report import Report, Slice
 from stackwright_models.scoring import (
     Answers,
@@ -39,6 +39,8 @@ SPANS: Final = 12
 _OPTIONAL: Final = ("time", "group")
 _REPLICATES: Final = 100
 _MOST_DRAWN: Final = 50_000
+_MOST_COMPARED: Final = 1_000
+"""Of times to an event, whose loss compares rows with each other."""
 
 
 def evaluate(
@@ -160,12 +162,12 @@ def _out_of_fold(
 
 
 def fit_on(estimator: Any, X: Any, y: Any, rows: NDArray[Any], given: Mapping[str, Any]) -> Any:  # noqa: N803
-    """Return a clone fitted on these rows, with what its ``fit`` takes of the given columns."""
+    """Return a clone fitted on these rows, with what its ``fit``, or a pipeline's last step's, takes of the columns."""
     model = clone(estimator)
-    taken = inspect.signature(model.fit).parameters
-    known = {name for name in taken if name not in ("self", "X", "y")}
+    prefix, last = last_step(model)
+    known = inspect.signature(last.fit).parameters
     columns = {
-        name: rows_at(values, rows)
+        name if "__" in name else f"{prefix}{name}": rows_at(values, rows)
         for name, values in given.items()
         if values is not None and (name in known or name not in _OPTIONAL)
     }
@@ -235,20 +237,27 @@ def _order(label: str) -> tuple[bool, float, str]:
 
 
 def _bootstrap(name: str, truths: Truths, answers: Answers, k: int) -> tuple[float, float]:
-    """Return the 95 % interval of the loss; rankings draw whole queries."""
-    if truths.group is not None:
+    """Return the 95 % interval of the loss; rankings draw whole queries.
+
+    Of more rows than can be drawn in time, a part is; its interval is wider by the root of their ratio, which is
+    taken out again (Bickel, Götze and van Zwet 1997: the m out of n bootstrap).
+    """
+    if truths.task == "ranking" and truths.group is not None:
         _, place = np.unique(truths.group, return_inverse=True)
         members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
         single = np.array([1 - loss(name, truths.take(rows), answers.take(rows), k=k) for rows in members])
         single = single[np.isfinite(single)]
         return metrics.bootstrap(lambda drawn: float(1 - single[drawn].mean()), len(single), replicates=_REPLICATES)
-    rows = np.arange(len(truths.value))
-    if rows.size > _MOST_DRAWN or truths.event is not None:
-        rows = np.random.default_rng(7).permutation(rows)[: _MOST_DRAWN if truths.event is None else 1000]
+    n, most = len(truths.value), _MOST_DRAWN if truths.event is None else _MOST_COMPARED
+    rows = np.random.default_rng(7).permutation(n)[:most] if n > most else np.arange(n)
     part, said = truths.take(rows), answers.take(rows)
-    return metrics.bootstrap(
+    low, high = metrics.bootstrap(
         lambda drawn: loss(name, part.take(drawn), said.take(drawn), k=k), len(rows), replicates=_REPLICATES
     )
+    if n <= most:
+        return low, high
+    whole, here, share = loss(name, truths, answers, k=k), loss(name, part, said, k=k), np.sqrt(most / n)
+    return float(whole + (low - here) * share), float(whole + (high - here) * share)
 
 
 def _spans(

@@ -14,6 +14,8 @@ from stackwright_interfaces.errors import WrongType
 
 Columns = Mapping[str, NDArray[Any]]
 
+_ALL_DIGITS = 17
+"""What it takes to tell any two float64 apart."""
 _NUMBERS = (bool, int, float, np.number, np.bool_)
 
 
@@ -60,8 +62,18 @@ def slice_names(values: Any, *, quantiles: int = 4) -> list[str]:
         return ["missing" if value is None else str(value) for value in column.tolist()]
     known = column[np.isfinite(column)]
     if np.unique(known).size <= 2 * quantiles:
-        return ["missing" if np.isnan(value) else f"{value:g}" for value in column.tolist()]
+        return [
+            "missing" if np.isnan(value) else text for value, text in zip(column, _told_apart(column, 6), strict=True)
+        ]
     cuts = np.unique(np.quantile(known, np.linspace(0, 1, quantiles + 1)))
-    spans = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(cuts.tolist())]
+    spans = [f"{low} to {high}" for low, high in pairwise(_told_apart(cuts, 4))]
     place = np.clip(np.searchsorted(cuts, column, side="right") - 1, 0, len(spans) - 1)
     return ["missing" if np.isnan(value) else spans[at] for value, at in zip(column.tolist(), place, strict=True)]
+
+
+def _told_apart(numbers: NDArray[np.float64], digits: int) -> list[str]:
+    """Return numbers as texts of so many digits, or of as many more as unlike numbers need to be unlike."""
+    unlike = np.unique(numbers)
+    while digits < _ALL_DIGITS and len({f"{number:.{digits}g}" for number in unlike.tolist()}) < unlike.size:
+        digits += 1
+    return [f"{number:.{digits}g}" for number in numbers.tolist()]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
@@ -95,6 +96,17 @@ def metadata_at(metadata: Mapping[str, Any], where: NDArray[np.int64], n: int) -
     """Return the named rows of all metadata that have a value for each of n rows, and others as they are."""
     by_row = {name for name, value in metadata.items() if hasattr(value, "__len__") and len(value) == n}
     return {name: rows_at(value, where) if name in by_row else value for name, value in metadata.items()}
+
+
+def last_step(estimator: Any) -> tuple[str, Any]:
+    """Return the last step of a pipeline, and what precedes the names of metadata for it; of others "" and itself.
+
+    With scikit-learn's metadata routing nothing does: there each step says what it takes.
+    """
+    if not isinstance(estimator, Pipeline):
+        return "", estimator
+    name, last = estimator.steps[-1]
+    return "" if get_config()["enable_metadata_routing"] else f"{name}__", last
 
 
 def allows_missing(estimator: Any) -> bool:

@@ -15,7 +15,6 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.model_selection import KFold, check_cv
-from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import check_consistent_length
@@ -23,7 +22,15 @@ from sklearn.utils.validation import check_consistent_length
 from stackwright_interfaces.errors import DataError
 from stackwright_models.encoding import TabularEncoder, categorical_places
 from stackwright_models.errors import InvalidData, InvalidParameter
-from stackwright_models.inputs import allows_missing, metadata_at, rows_at, take_numbers, take_rows, to_instants
+from stackwright_models.inputs import (
+    allows_missing,
+    last_step,
+    metadata_at,
+    rows_at,
+    take_numbers,
+    take_rows,
+    to_instants,
+)
 from stackwright_models.pipelines import tabular
 from stackwright_numerics import conformal
 from stackwright_numerics.metrics import weighted_quantile
@@ -174,8 +181,7 @@ class IntervalRegressor(MetaEstimatorMixin, RegressorMixin, BaseEstimator):
             split["time"] = time
         weight = params.pop("sample_weight", None)
         if weight is not None:
-            model = self._clone()
-            params[f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight"] = weight
+            params[f"{last_step(self._clone())[0]}sample_weight"] = weight
         return Bunch(estimator=Bunch(fit=params), splitter=Bunch(split=split))
 
     def _out_of_fold(self, rows: Any, truth: Floats, routed: Bunch) -> Floats:

@@ -86,13 +86,14 @@ class Report:
     def gains(self) -> dict[str, float]:
         """Baseline → by which fraction the model's loss is lower; negative where it is higher."""
         own = self.losses["model"]
-        return {name: 1 - own / value for name, value in self.losses.items() if name != "model" and value}
+        others = {name: value for name, value in self.losses.items() if name != "model" and value}
+        return {name: 1 - own / value for name, value in others.items() if not math.isnan(own / value)}
 
     @property
     def worst(self) -> list[Slice]:
         """Slices of enough rows whose loss is 1.25 times that of all rows or more, the worst first."""
         limit = _WORSE * self.losses["model"]
-        found = [part for part in self.slices if part.n >= self.few and part.loss >= limit]
+        found = [part for part in self.slices if part.n >= self.few and part.loss >= limit > 0]
         return sorted(found, key=lambda part: -part.loss)
 
     @property

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
 from stackwright_models.errors import InvalidData, InvalidParameter
-from stackwright_models.inputs import take_numbers
+from stackwright_models.inputs import last_step, take_numbers
 from stackwright_models.metrics import concordance_index, ndcg
 from stackwright_models.survival import read_outcomes
 from stackwright_numerics import metrics
@@ -28,7 +28,7 @@ class Truths:
     Args:
         value: the truth; for classification 0 and 1, for ranking the relevance, for time to event the duration.
         event: for time to event, whether it was seen.
-        group: for ranking, the query of each row.
+        group: the query of each row of a ranking; of other tasks, what the rows of one fold have in common.
         positive: for classification, the class that counts as 1.
     """
 
@@ -67,8 +67,7 @@ def task_of(estimator: Any) -> str:
         return "time_to_event"
     if is_classifier(estimator):
         return "classification"
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    if type(last).__name__.endswith("Ranker"):
+    if type(last_step(estimator)[1]).__name__.endswith("Ranker"):
         return "ranking"
     return "regression"
 
@@ -81,23 +80,26 @@ def read_truths(task: str, y: Any, group: Any = None, *, positive: Any = None) -
 
     Raises:
         InvalidParameter: no such task, or ranking without ``group``.
-        InvalidData: classes that are not two.
+        InvalidData: classes that are not two, or times to an event that nobody saw.
         ValueError: no numbers.
     """
     if task not in TASKS:
         raise InvalidParameter("evaluate", f"task {task!r}", f"Give one of: {', '.join(TASKS)}.")
+    query = None if group is None else np.asarray(group)
     if task == "time_to_event":
         event, duration = read_outcomes(y)
-        return Truths(task, duration, event=event)
+        if not event.any():
+            raise InvalidData("evaluate", "no event was seen in any row", "Judge by rows of which some had theirs.")
+        return Truths(task, duration, event=event, group=query)
     if task == "classification":
         classes = np.unique(np.asarray(y))
         if classes.size > 2:
             raise InvalidData("evaluate", f"{classes.size} classes", "Judge one class against the others.")
         positive = classes[-1] if positive is None else positive
-        return Truths(task, (np.asarray(y) == positive).astype(np.float64), positive=positive)
+        return Truths(task, (np.asarray(y) == positive).astype(np.float64), group=query, positive=positive)
     if task == "ranking" and group is None:
         raise InvalidParameter("evaluate", "a ranking without group", "Pass group=, the query of each row.")
-    return Truths(task, take_numbers(y, "y"), group=None if group is None else np.asarray(group))
+    return Truths(task, take_numbers(y, "y"), group=query)
 
 
 def answers_of(estimator: Any, X: Any, truths: Truths) -> Answers:  # noqa: N803 (scikit-learn's name)
