@@ -175,6 +175,36 @@ def test_a_trainer_that_takes_no_estimators_says_so(stack: Any) -> None:
         stack.publish(sm.tabular(), "valuation", columns=columns, keys=keys, adapter="lightgbm", **rows)
 
 
+def test_frames_of_another_library_are_taken_and_what_is_no_frame_is_named(stack: Any) -> None:
+    class Frame:
+        """A data frame as other libraries have them."""
+
+        def __init__(self, rows: Any) -> None:
+            self.rows = rows
+
+        def __len__(self) -> int:
+            return len(self.rows)
+
+        def to_pandas(self) -> Any:
+            return self.rows
+
+    quick_gates(stack)
+    found = sm.training_set(stack, "valuation")
+    outcome = publish(stack, sm.tabular(**QUICK), X=Frame(found.X), keys=Frame(found.keys))
+    assert outcome.data["model"] == "valuation@1"
+    for given in ({"X": found.X.to_numpy()}, {"keys": found.keys["home_id"]}):
+        with pytest.raises(StackwrightError, match=f"{next(iter(given))} is a (ndarray|Series)"):
+            publish(stack, sm.tabular(**QUICK), **given)
+
+
+@pytest.mark.parametrize(("zero", "one"), [("dear", "cheap"), (1.0, 2.0)])
+def test_classes_other_than_0_and_1_are_refused(stack: Any, zero: Any, one: Any) -> None:
+    found = sm.training_set(stack, "cheap")
+    classes = found.y.map({0.0: zero, 1.0: one})
+    with pytest.raises(StackwrightError, match="Call one of two classes 1 and the other 0"):
+        publish(stack, sm.tabular("classification", **QUICK), "cheap", y=classes)
+
+
 def test_mistakes_are_named(stack: Any) -> None:
     found = sm.training_set(stack, "valuation")
     with pytest.raises(BlueprintError, match="no model 'value'"):

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
-from stackwright_models.errors import InvalidParameter
+from stackwright_models.errors import InvalidData, InvalidParameter
 from stackwright_models.frames import model_columns
-from stackwright_models.inputs import take_numbers, to_instants
+from stackwright_models.inputs import last_step, take_numbers, to_instants
 from stackwright_models.intervals import IntervalRegressor
 from stackwright_models.pipelines import tabular
 from stackwright_models.ranking import Ranker
@@ -66,7 +67,8 @@ def publish(
 
     Raises:
         InvalidParameter: a ranking without ``group``, or ``group`` and ``position`` without a ranking; a
-            :class:`TimeToEvent` with a ``window``, or inside of a pipeline.
+            :class:`TimeToEvent` with a ``window``, or inside of a pipeline; X or keys that are no data frame.
+        InvalidData: classes other than 0 and 1.
         BlueprintError: the blueprint has no such model.
         MissingColumn: X or keys lack what the service gives or asks.
         TrainingError: too few rows, a fit that fails, or an estimator that no model folder may hold.
@@ -76,18 +78,19 @@ def publish(
     check_consistent_length(X, y, time, keys, observed, group, position)
     chosen, settings = _served(estimator)
     outcomes = read_outcomes(y) if task == "time_to_event" else None
-    target = take_numbers(np.asarray(y, dtype=np.float64), "y") if outcomes is None else outcomes.duration
+    target = _target(y, task) if outcomes is None else outcomes.duration
+    rows, asked_with = _frame(X, "X"), _frame(keys, "keys")
     return stack.publish(
         chosen,
         name,
-        columns=model_columns(X),
+        columns=model_columns(rows),
         target=target,
         asked=to_instants(time, "publish"),
         observed=None if observed is None else to_instants(observed, "publish"),
         group=None if group is None else np.asarray(group, dtype=object),
         position=None if position is None else np.asarray(position, dtype=np.float64),
         event=None if outcomes is None else outcomes.event,
-        keys={str(name): keys[name].astype(object).to_numpy() for name in keys},
+        keys={str(name): asked_with[name].astype(object).to_numpy() for name in asked_with},
         settings=settings,
         about=about,
         force=force,
@@ -100,15 +103,15 @@ def _check(estimator: Any, task: str, group: Any, position: Any) -> None:
     Raises:
         InvalidParameter: it is not so.
     """
-    name = type(estimator).__name__
+    name, last = type(estimator).__name__, last_step(estimator)[1]
     if task == "ranking" and group is None:
         raise InvalidParameter("publish", "a ranking without group", "Pass group=, the list of each row.")
-    if task == "ranking" and not isinstance(_last(estimator), Ranker):
-        raise InvalidParameter("publish", f"{type(_last(estimator)).__name__} ranks", "Publish a Ranker.")
+    if task == "ranking" and not isinstance(last, Ranker):
+        raise InvalidParameter("publish", f"{type(last).__name__} ranks", "Publish a Ranker.")
     if task != "ranking" and (group is not None or position is not None):
         found = f"group or position is given, and {name} answers a {task.replace('_', ' ')}"
         raise InvalidParameter("publish", found, "Leave them out, or give a Ranker.")
-    if isinstance(_last(estimator), TimeToEvent) and _last(estimator) is not estimator:
+    if isinstance(last, TimeToEvent) and last is not estimator:
         todo = (
             "Put the steps before it into a pipeline with its classifier: TimeToEvent(make_pipeline(..., classifier))."
         )
@@ -118,8 +121,31 @@ def _check(estimator: Any, task: str, group: Any, position: Any) -> None:
         raise InvalidParameter("publish", found, "Leave window out, and leave rows out of X that are too old.")
 
 
-def _last(estimator: Any) -> Any:
-    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+def _frame(rows: Any, name: str) -> pd.DataFrame:
+    """Return a data frame of pandas, of one of any library with ``to_pandas``.
+
+    Raises:
+        InvalidParameter: it is none.
+    """
+    frame = rows.to_pandas() if hasattr(rows, "to_pandas") else rows
+    if not isinstance(frame, pd.DataFrame):
+        todo = "Give a data frame: its columns are told apart by their names."
+        raise InvalidParameter("publish", f"{name} is a {type(rows).__name__}", todo)
+    return frame
+
+
+def _target(y: Any, task: str) -> NDArray[np.float64]:
+    """Return the truths as numbers.
+
+    Raises:
+        InvalidData: classes other than 0 and 1.
+        ValueError: no finite numbers.
+    """
+    classes = pd.unique(pd.Series(np.ravel(y))).tolist() if task == "classification" else []
+    if not set(classes) <= {0, 1}:
+        found = f"classes {', '.join(map(repr, classes[:5]))}"
+        raise InvalidData("publish", found, "Call one of two classes 1 and the other 0, before the fit.")
+    return take_numbers(y, "y")
 
 
 def _served(estimator: Any) -> tuple[Any, dict[str, Any]]:
