@@ -62,7 +62,7 @@ def compiled(text: bytes) -> bytes:
         source.write_bytes(_THRESHOLDS.sub(_without_tiny, text))
         try:
             lleaves.Model(str(source)).compile(
-                str(made), fblocksize=1, fcodemodel="small", finline=leaves_of(text) <= _INLINED
+                str(made), fblocksize=1, fcodemodel="large", finline=leaves_of(text) <= _INLINED
             )
         except Exception as error:
             raise NotCompiledError(f"lleaves does not compile it ({type(error).__name__}: {error})") from error

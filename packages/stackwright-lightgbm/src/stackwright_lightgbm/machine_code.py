@@ -1,8 +1,9 @@
 """Machine code of a model's trees: loaded and called through LLVM.
 
 The code is an object file of one function, ``forest_root(rows, answers, first, end)``, as lleaves writes it
-(https://lleaves.readthedocs.io): it reads float64 rows one after the other and writes an answer a row. A file begins
-with the SHA-256 of the rest, for LLVM ends the process over one that was cut short.
+(https://lleaves.readthedocs.io): it reads float64 rows one after the other and writes an answer a row. Its addresses
+are whole ones (the "large" code model): short ones are cut off silently where its parts come to lie far apart. A file
+begins with the SHA-256 of the rest, for LLVM ends the process over one that was cut short.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class MachineCode:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
-            reloc="pic", codemodel="small"
+            reloc="pic", codemodel="large"
         )
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
