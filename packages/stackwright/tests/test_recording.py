@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -51,6 +52,17 @@ def test_a_system_that_tells_nothing_stops_no_run(copies: Any, monkeypatch: pyte
         used = stack.train().data["run"]["usage"]
     assert (used["read_bytes"], used["written_bytes"]) == (None, None)
     assert used["peak_memory_bytes"] > 10e6
+
+
+@pytest.mark.skipif(not usage._SELF.exists(), reason="the system tells nothing of processes")
+def test_a_process_whose_name_is_no_utf8_stops_no_count_of_memory() -> None:
+    named = "open('/proc/self/comm', 'wb').write(b'pr\\xfcfer'); print('named', flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", named], **pipes) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "named\n"
+        assert usage.memory_below(os.getpid()) > 0
+        child.communicate("\n")
 
 
 def test_memory_that_was_let_go_before_a_run_is_not_counted_to_it() -> None:

@@ -77,7 +77,7 @@ def memory_below(process: int) -> int:
 def _numbers(path: Path) -> dict[str, int]:
     """Return the whole numbers of lines ``name: number ...``; none where there is no such file."""
     try:
-        lines = [line.partition(":") for line in path.read_text().splitlines()]
+        lines = [line.partition(":") for line in path.read_text(errors="replace").splitlines()]
     except OSError:
         return {}
     first = {name: text.split()[0] for name, _, text in lines if text.split()}
