@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shops import Shop
 
 from stackwright_interfaces.definitions import Entity, FeatureService, FeatureView
 from stackwright_interfaces.feature_store import FeatureRows, FeatureStore, Status, Watermark
@@ -254,3 +255,10 @@ def world(tmp_path: Path) -> World:
 def worlds() -> Callable[[Path], World]:
     """Makes worlds that live longer than a test."""
     return new_world
+
+
+@pytest.fixture
+def shop() -> Shop:
+    made = Shop()
+    made.promote(1)
+    return made
