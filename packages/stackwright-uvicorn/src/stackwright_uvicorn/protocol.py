@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from stackwright_uvicorn.answering import HeadWithBody
+
 _TOO_LONG: Final = "431 Request Header Fields Too Large"
 _TOO_MANY: Final = "503 Service Unavailable\r\nretry-after: 1"
 _REFUSAL: Final = "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -79,6 +81,8 @@ class PatientProtocol(HttpToolsProtocol):
             raise ValueError(_TOO_LONG)
         self._in_head = False
         super().on_headers_complete()
+        if self.cycle.scope["method"] != "HEAD":  # whose answer is a head alone
+            self.cycle.transport = HeadWithBody(self.transport)  # type: ignore[assignment]  # it has what uvicorn calls
         if self._closing.is_set():
             self.close_after_answer()
 
