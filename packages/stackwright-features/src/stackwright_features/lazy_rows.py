@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stackwright_interfaces.feature_store import FeatureRows, Watermark
 
-Arrays: TypeAlias = dict[str, NDArray[Any]]
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 
 
 class LazyRows(FeatureRows):

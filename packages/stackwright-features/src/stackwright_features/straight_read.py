@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from stackwright_features.lazy_rows import LazyRows
@@ -22,6 +23,7 @@ from stackwright_features.whole_rows import WholeRows
 from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.feature_store import FeatureRows
 from stackwright_numerics.keys import encode_plain
+from stackwright_numerics.number_columns import NumberColumns
 
 
 class StraightRead:
@@ -41,6 +43,7 @@ class StraightRead:
         self._watermarks = watermarks
         self._refs = wave.refs
         self._names = tuple(field.name for field in service.output_fields)
+        self._places = {name: place for place, name in enumerate(self._names)}
         self._present = dict.fromkeys(self._names, present(1))
 
     @classmethod
@@ -74,13 +77,18 @@ class StraightRead:
         rows = len(payloads[0])
         return LazyRows.of(
             names=self._names,
-            columns=partial(_named, self._names, whole.values),
+            columns=partial(self._columns, whole.values),
             statuses=self._present.copy() if rows == 1 else dict.fromkeys(self._names, present(rows)),
-            events=partial(_named, self._refs, whole.events),
+            events=lambda: _named(self._refs, whole.events()),
             watermarks=self._watermarks.of_all(whole.knows),
             at=at,
         )
 
+    def _columns(self, values: Callable[[], Iterable[NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+        """Return the outputs by name; those that lie in one array stay there."""
+        found = values()
+        return NumberColumns(self._places, found) if isinstance(found, np.ndarray) else _named(self._names, found)
 
-def _named(names: Sequence[str], arrays: Callable[[], Iterable[NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return dict(zip(names, arrays(), strict=False))  # as many by construction, and counting costs a third more
+
+def _named(names: Sequence[str], arrays: Iterable[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return dict(zip(names, arrays, strict=False))  # as many by construction, and counting costs a third more

@@ -24,7 +24,7 @@ class Whole(NamedTuple):
     """What the lookups of a group say of n keys.
 
     Attributes:
-        values: gives the outputs, lookup after lookup: arrays of n.
+        values: gives the outputs, lookup after lookup: arrays of n, or one array of them where all are floats.
         events: gives the event times of each lookup's rows: arrays of n.
         knows: for each lookup the greatest position and due time (microseconds) of its rows.
     """
@@ -104,12 +104,14 @@ class WholeLayout:
             return True
         return all(event >= at_us - age for event, age in zip(oldest, self._ages, strict=True))
 
-    def outputs(self, words: NDArray[np.int64]) -> Sequence[NDArray[Any]]:
+    def outputs(self, words: NDArray[np.int64]) -> Iterable[NDArray[Any]]:
         """Return the outputs of n keys, lookup after lookup.
 
         Args:
             words: those of the fields (fields, n), contiguous: the first field of each lookup, then the second of each.
         """
+        if self.only_floats:
+            return words.view(FLOAT)[self.picked]
         columns: list[NDArray[Any]] = []
         start = 0
         for dtype, fields in self._dtypes:

@@ -15,6 +15,7 @@ import orjson
 from stackwright_features.times import to_microseconds
 from stackwright_interfaces.errors import DataError
 from stackwright_interfaces.feature_store import FeatureRows, Watermark
+from stackwright_numerics.number_columns import NumberColumns
 
 SCHEMA: Final = 1
 UNSEEN: Final = ("shadow", "test")
@@ -230,8 +231,8 @@ class PredictionRows:
         record["keys"] = _only(self.keys)
         record["request"] = _only(self.request)
         record["features"] = _only(self.columns if read is None else read.columns)
-        codes = () if read is None else read.statuses.values()
-        record["statuses"] = self._statuses()[0] if any(map(np.ndarray.item, codes)) else {}
+        each = {} if read is None else {id(codes): codes for codes in read.statuses.values()}  # mostly one array
+        record["statuses"] = self._statuses()[0] if any(map(np.ndarray.item, each.values())) else {}
         record["ages"] = {} if read is None else _only(_ages(read.events, self._asked))
         record |= _only(self._answers)
         if self.outputs:
@@ -289,6 +290,8 @@ class PredictionRows:
 
 def _only(columns: Mapping[str, Any]) -> dict[str, Any]:
     """Return the only value of each column."""
+    if isinstance(columns, NumberColumns) and columns.rows == 1:
+        return columns.row(0)
     try:
         return {name: column.item() if type(column) is np.ndarray and column.ndim == 1 else _first(column)
                 for name, column in columns.items()}  # fmt: skip

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright_journal.counting import ColumnCounts
+from stackwright_numerics.number_columns import joined
 
 SPAN: Final = 24
 """Hours that are told of."""
@@ -38,7 +39,7 @@ Served = tuple[str, int]
 class _Answered:
     served: Served
     columns: Mapping[str, NDArray[Any]]
-    rows: int
+    prediction: NDArray[Any]
 
 
 class LiveCounts:
@@ -99,7 +100,7 @@ class LiveCounts:
                 return False
             self._waiting += rows
             self._histograms.setdefault((model, version), histograms)
-            self._queue.append(_Answered((model, version), {**columns, _PREDICTION: prediction}, rows))
+            self._queue.append(_Answered((model, version), columns, prediction))
         return True
 
     def totals(self) -> dict[Served, ColumnCounts]:
@@ -152,10 +153,10 @@ class LiveCounts:
             self._counted[key] = ColumnCounts(self._histograms[served])
         for begin in range(0, len(parts), _ONCE):
             few = parts[begin : begin + _ONCE]
-            names = set.intersection(*(set(part.columns) for part in few))
             with suppress(Exception):  # a column of another type than was learned costs these rows, not the worker
-                columns = {name: np.concatenate([part.columns[name] for part in few]) for name in names}
-                self._counted[key].add_columns(columns, sum(part.rows for part in few))
+                prediction = np.concatenate([part.prediction for part in few])
+                columns = joined([part.columns for part in few])
+                self._counted[key].add_columns({**columns, _PREDICTION: prediction}, len(prediction))
             time.sleep(0)  # whoever answers goes first
 
     def _write(self) -> None:

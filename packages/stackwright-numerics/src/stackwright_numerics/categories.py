@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stackwright_interfaces.errors import DefinitionError, MissingColumn, WrongType
 from stackwright_interfaces.model import Signature
 from stackwright_interfaces.types import Kind
+from stackwright_numerics.number_columns import NumberColumns
 
 _ALLOWED: Final = frozenset({Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.STRING})
 _BLOCK: Final = 1024
@@ -63,6 +64,7 @@ class MatrixEncoder:
         if not signature.inputs:
             raise DefinitionError("signature", "no inputs", "Name at least one input.")
         self._names = [field.name for field in signature.inputs]
+        self._known: tuple[dict[str, int], NDArray[np.intp]] = ({}, np.zeros(0, np.intp))
         self._encoders: list[tuple[int, Callable[[Iterable[str | None]], NDArray[np.float64]]]] = []
         for place, field in enumerate(signature.inputs):
             if field.type.kind not in _ALLOWED:
@@ -88,6 +90,8 @@ class MatrixEncoder:
             WrongType: a column is not of its input's type, or of another length or shape.
         """
         try:
+            if not self._encoders and isinstance(columns, NumberColumns) and columns.rows <= _BLOCK:
+                return columns.matrix(self._rows(columns.places))
             arrays = [columns[name] for name in self._names]
         except KeyError as error:
             raise MissingColumn.of("model input", str(error.args[0]), columns) from error
@@ -102,6 +106,14 @@ class MatrixEncoder:
         if len(set(map(len, arrays))) > 1:
             raise self._misshapen(arrays)
         return matrix
+
+    def _rows(self, places: dict[str, int]) -> NDArray[np.intp]:
+        """Return where the inputs lie in a block; that of the columns before is kept, mostly it is the same."""
+        known, rows = self._known
+        if known is not places:
+            rows = np.array([places[name] for name in self._names], np.intp)
+            self._known = places, rows
+        return rows
 
     def _misshapen(self, arrays: list[NDArray[Any]]) -> WrongType:
         shapes = {name: array.shape for name, array in zip(self._names, arrays, strict=True)}

@@ -12,6 +12,7 @@ from stackwright_interfaces.definitions import FeatureService
 from stackwright_interfaces.errors import DataError, DefinitionError, FeatureStoreError, StackwrightError, StoreTimeout
 from stackwright_interfaces.feature_store import FeatureRows
 from stackwright_interfaces.types import Kind
+from stackwright_numerics.number_columns import NumberColumns
 from stackwright_serving.breaker import Breaker
 from stackwright_serving.metrics import Metrics
 from stackwright_serving.scorer import FeatureReader
@@ -119,6 +120,9 @@ class GuardedReader:
             ref: {field.name: _kind(field.type.kind) for field in service.output_fields}
             for ref, service in services.items()
         }
+        self._numbers = {
+            ref: frozenset(name for name, kind in kinds.items() if kind == "f") for ref, kinds in self._kinds.items()
+        }
 
     def read(
         self,
@@ -185,7 +189,12 @@ class GuardedReader:
         declared = self._kinds.get(service)
         if declared is None:
             return
-        for name, column in rows.columns.items():
+        columns = rows.columns
+        if isinstance(columns, NumberColumns) and columns.keys() <= self._numbers[service]:
+            if count is not None and columns.rows != count:
+                raise TypeError(f"features came as {columns.rows} values each")
+            return
+        for name, column in columns.items():
             kind = declared.get(name)
             if kind is not None and (column.dtype.kind != kind or (count is not None and len(column) != count)):
                 raise TypeError(f"feature {name!r} came as {len(column)} values of {column.dtype}")
