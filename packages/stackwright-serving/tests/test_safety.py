@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import multiprocessing
 import threading
 import time
 import uuid
@@ -157,6 +158,19 @@ def test_ids_are_uuids_of_version_seven_and_each_is_another() -> None:
     made = [uuid.UUID(one) for one in ids]
     assert [str(one) for one in made] == ids
     assert {(one.version, one.variant) for one in made} == {(7, uuid.RFC_4122)}
+
+
+def test_ids_that_threads_and_processes_draw_at_once_are_each_another() -> None:
+    made: list[str] = []
+    threads = [threading.Thread(target=lambda: made.extend(time_ordered_ids(2000))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        made += [one for ids in pool.map(time_ordered_ids, [50] * 4, chunksize=2) for one in ids]
+    drawn = {one[14:] for one in (*made, *time_ordered_ids(50))}
+    assert len(drawn) == 4 * 2000 + 4 * 50 + 50
 
 
 @given(st.binary(max_size=2000), st.integers(1, 50))

@@ -69,6 +69,7 @@ class Metrics:
         self.memory = self._gauge("worker_resident_bytes", "Memory of a worker.", "liveall")
         self._answered: dict[tuple[str, int], Any] = {}
         self._latencies: dict[str, Any] = {}
+        self._predicted: dict[tuple[str, int], Any] = {}
 
     def add(self, collector: Collector) -> None:
         """Let a collector tell its numbers too, which it adds up over the workers itself."""
@@ -96,6 +97,13 @@ class Metrics:
             self._latencies[route] = self.latency.labels(route)
         counter.inc()
         self._latencies[route].observe(seconds)
+
+    def predicted(self, model: str, version: int, rows: int) -> None:
+        """Count rows that a version predicted."""
+        counter = self._predicted.get((model, version))
+        if counter is None:
+            counter = self._predicted[model, version] = self.predictions.labels(model, str(version))
+        counter.inc(rows)
 
     def hold(self) -> None:
         """Take the room on the disk that this worker's numbers need: a page that has none ends the process.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
@@ -76,6 +77,7 @@ class LoadedModel:
         self.version = version
         self.digest = manifest.digest
         self.inputs = tuple(item.name for item in manifest.signature.inputs)
+        self._needed = frozenset(self.inputs)
         self._further = tuple(item.name for item in manifest.signature.outputs[1:])
         self.turn = Lock()
         self._closed = False
@@ -127,7 +129,7 @@ class LoadedModel:
         inputs = matrix if self.predictor.input == "matrix" else {name: columns[name] for name in self.inputs}
         first, further = self._outputs(self._predicted(inputs, len(matrix)), outside)
         value = self._fallen_back(self.postprocess(first), outside)
-        if not np.isfinite(value).all():
+        if not (isfinite(value.item()) if len(value) == 1 else np.isfinite(value).all()):
             row = int(np.flatnonzero(~np.isfinite(value))[0])
             raise ModelError(f"model {self.ref}", f"row {row} got {value[row]}", "Look at its inputs.")
         unknown = {name: int(np.count_nonzero(matrix[:, place] == count)) for place, name, count in self._categories}
@@ -152,9 +154,9 @@ class LoadedModel:
         return {name: columns[name] for name in self.inputs} if by_name else self._encode(columns)
 
     def _check(self, columns: Mapping[str, Any]) -> None:
-        for name in self.inputs:
-            if name not in columns:
-                raise MissingColumn.of(f"model {self.name}", name, list(columns))
+        if not columns.keys() >= self._needed:
+            missing = next(name for name in self.inputs if name not in columns)
+            raise MissingColumn.of(f"model {self.name}", missing, list(columns))
         self._refuse_missing(columns)
 
     def _predicted(self, inputs: Any, count: int) -> Floats:

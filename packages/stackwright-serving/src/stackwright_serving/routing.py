@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from stackwright_serving.exchange import Endpoint
@@ -14,6 +15,7 @@ from stackwright_serving.refused import Refused
 _SEGMENT: Final = r"[^/]+"
 _NAME: Final = re.compile(r"[A-Za-z_][\w-]*(?:/[A-Za-z_][\w-]*)?")
 _VERSION: Final = re.compile(r"[\w.-]{1,64}")
+_KEPT: Final = 256  # paths that were found lately; a served model is asked under one or two
 _HARMFUL: Final = re.compile(r"[\x00-\x1f\x7f\\]|(?:^|/)\.\.?(?:/|$)")
 
 
@@ -68,6 +70,7 @@ class Router:
                 self._patterns.append((_pattern("{" + rest), head, route))
             else:
                 self._exact.setdefault(route.path, _Place()).routes[route.method] = route
+        self._found = lru_cache(maxsize=_KEPT)(self._find)
 
     def find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         """Return the route, and what the path names.
@@ -75,6 +78,9 @@ class Router:
         Raises:
             Refused: there is none (404), none of this method (405), or a name is none that a model could have (400).
         """
+        return self._found(method, path)
+
+    def _find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
         method = "GET" if method == "HEAD" else method
         place = self._exact.get(path)
         if place is not None and method in place.routes:

@@ -167,7 +167,7 @@ class State:
     def note(self, answered: Answered, served: Served) -> None:
         """Count and log an answered request, and have a copy of it scored where there is a shadow."""
         model, metrics = answered.model, self.metrics
-        metrics.predictions.labels(model.name, str(model.version)).inc(len(answered.ids))
+        metrics.predicted(model.name, model.version, len(answered.ids))
         if answered.scored.incomplete:
             metrics.incomplete.labels(model.name).inc(len(answered.scored.incomplete))
         if isinstance(answered.scored.features, Substitutes):

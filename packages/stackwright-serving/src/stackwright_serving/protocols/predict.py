@@ -7,7 +7,6 @@ each input added to the answer, and how old the features were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -68,10 +67,8 @@ class Predict:
         return answer(reply, after=partial(state.note, answered, served))
 
     def _rows(self, body: Any, most: int) -> list[Any]:
-        if isinstance(body, Mapping) and set(body) == {"rows"} and isinstance(body["rows"], list):
-            rows = body["rows"]
-        elif isinstance(body, Mapping):
-            rows = [body]
+        if isinstance(body, dict):
+            rows = body["rows"] if len(body) == 1 and isinstance(body.get("rows"), list) else [body]
         else:
             raise Refused(400, "the body is no object", 'Send {"KEY": VALUE} or {"rows": [...]}.')
         if len(rows) > most:

@@ -186,8 +186,12 @@ class JournalSink:
     """
 
     def __init__(self, log: PredictionLog, counts: LiveCounts | None = None) -> None:
+        from stackwright_journal.records import UNSEEN, PredictionRows
+
         self._log = log
         self._counts = counts
+        self._unseen = UNSEEN
+        self._rows = PredictionRows
 
     @property
     def lost(self) -> int:
@@ -197,14 +201,12 @@ class JournalSink:
 
     def append(self, answered: Answered, /) -> bool:
         """Queue the rows of a request; they are written off the reply path."""
-        from stackwright_journal.records import UNSEEN, PredictionRows
-
         scored, model = answered.scored, answered.model
-        if self._counts is not None and answered.arm not in UNSEEN:
+        if self._counts is not None and answered.arm not in self._unseen:
             columns = answered.columns if scored.features is None else scored.features.columns
             self._counts.append(model.name, model.version, model.manifest.histograms, columns, scored.prediction.value)
         return self._log.append(
-            PredictionRows(
+            self._rows(
                 prediction_ids=answered.ids,
                 prediction=scored.prediction.value,
                 lower=scored.prediction.lower,
