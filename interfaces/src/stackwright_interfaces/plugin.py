@@ -108,8 +108,8 @@ class AdapterSpec:
         factory: ``"package.module:callable"``, imported only when chosen, called with (config, context).
         capabilities: optional abilities it has.
         description: one line for ``stackwright plugins``.
-        conformance: ``"package.module:Class"``, imported by the conformance kit alone: what the kit is told of this
-            adapter. The attributes and methods of the class go over those of the kit's cases.
+        conformance: ``"package.module:Class"``, imported by the conformance kit and by trials of a registry: what they
+            are told of this adapter. The attributes and methods of the class go over those of the kit's cases.
     """
 
     name: str

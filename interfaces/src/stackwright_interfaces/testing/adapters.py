@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from hashlib import blake2b
 from importlib.metadata import entry_points
@@ -93,6 +94,13 @@ def filled(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {key: put_in(value) for key, value in options.items()}
 
 
+def remove_objects(storage: Storage) -> None:
+    """Empty a storage that belongs to a test."""
+    with closing(storage):
+        for key in list(storage.list()):
+            storage.delete(key)
+
+
 class AdapterKit:
     """Base of cases on an adapter: how it is configured and built, and that nothing of it is left on a server.
 
@@ -133,6 +141,7 @@ class AdapterKit:
 
     def storage(self, url: str) -> Storage:
         """Open a storage for the adapter."""
+        vars(self).setdefault("_storages", {})[url] = None
         open_storage: Callable[[str], Storage] = load(self.opener) if self.opener else no_storage
         return open_storage(url)
 
@@ -143,9 +152,13 @@ class AdapterKit:
     def _left_tidy(self) -> Iterator[None]:
         """Remove what a test leaves where ``{name}`` keeps it apart; folders are removed by themselves."""
         yield
-        if "{name}" in str(self.options):
-            for folder in list(vars(self).get("_folders", ())):
-                self.tidy(folder)
+        if "{name}" not in str(self.options):
+            return
+        for folder in list(vars(self).get("_folders", ())):
+            self.tidy(folder)
+            word = filled({"word": "{name}"}, folder)["word"]
+            for url in [url for url in vars(self).get("_storages", ()) if word in url]:
+                remove_objects(self.storage(url))
 
 
 class AdapterCases(AdapterKit):

@@ -23,7 +23,7 @@ import pytest
 
 from stackwright_interfaces.errors import ObjectNotFound, PreconditionFailed, UsageError
 from stackwright_interfaces.storage import Storage
-from stackwright_interfaces.testing.adapters import filled, load
+from stackwright_interfaces.testing.adapters import filled, load, remove_objects
 from stackwright_interfaces.testing.crashes import crashes
 
 KEY: Final = "models/valuation/0000001.json"
@@ -91,8 +91,17 @@ class StorageCases:
 
     def open(self, folder: Path) -> Storage:
         """Open the storage that belongs to a folder; again with the same one, it finds what is stored there."""
+        vars(self).setdefault("_folders", {})[folder] = None
         open_storage: Callable[[str], Storage] = load(self.opener)
         return open_storage(self.url(folder))
+
+    @pytest.fixture(autouse=True)
+    def _left_tidy(self) -> Iterator[None]:
+        """Remove what a test leaves where ``{name}`` keeps it apart; folders are removed by themselves."""
+        yield
+        if "{name}" in str(self.options):
+            for folder in list(vars(self).get("_folders", ())):
+                remove_objects(self.open(folder))
 
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Iterator[Storage]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from stackwright_mlflow.plugin import MlflowConfig
 from stackwright_mlflow.server import Server
 from stackwright_mlflow.tracking import Tracking
 
@@ -30,12 +31,29 @@ class MlflowConformance:
                 copied.record(event, expected=event.before)
 
     def tidy(self: Any, folder: Path) -> None:
-        """Delete the registered models of a folder, and put its experiments into MLflow's bin."""
-        config = self.config(folder)
+        """Remove what the registry of a folder keeps."""
+        MlflowConformance.remove(self.config(folder))
+
+    @staticmethod
+    def remove(config: MlflowConfig) -> str:
+        """Delete the registered models and artifacts of a configuration, and put its experiments into MLflow's bin.
+
+        Returns:
+            What stays there, for people; empty where nothing does.
+
+        Raises:
+            RegistryError: the server cannot be asked, or denies it.
+        """
         server = Server(config)
         found = server.get("registered-models/search", filter=f"name LIKE '{config.prefix}%'", max_results=1000)
         for model in found.get("registered_models", ()):
             server.post("registered-models/delete", method="DELETE", name=model["name"])
         tracking = Tracking(server)
-        for experiment in tracking.experiments(f"name LIKE '{config.experiment}%'"):
+        experiments = tracking.experiments(f"name LIKE '{config.experiment}%'")
+        for experiment in experiments:
+            for run in tracking.runs(experiment.id, ""):
+                server.delete_artifacts(run.artifacts(server.where))
             tracking.delete_experiment(experiment.id)
+        ids = ",".join(experiment.id for experiment in experiments)
+        emptied = f"which the server's machine empties: mlflow gc --experiment-ids {ids}"
+        return f"MLflow keeps the experiments {ids} in its bin, {emptied}" if ids else ""

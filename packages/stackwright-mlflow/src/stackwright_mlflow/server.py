@@ -90,6 +90,10 @@ class Server:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         self._send("PUT", ARTIFACTS + quote(path), source, headers).close()
 
+    def delete_artifacts(self, path: str) -> None:
+        """Delete the artifacts below a path; nothing happens where none are; raises as :meth:`get`."""
+        self._send("DELETE", ARTIFACTS + quote(path), None, {}).close()
+
     def download(self, path: str, target: Path, *, at_most: int) -> None:
         """Fetch an artifact into a file.
 

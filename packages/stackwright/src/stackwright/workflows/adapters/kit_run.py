@@ -35,6 +35,9 @@ _START: Final = 120.0
 
 _CHILD: Final = "from stackwright_interfaces.testing.run import main; main()"
 _LOG: Final = "log.txt"
+_CUT_OFF: Final = (
+    "The kit did not come to its end: what its last test wrote on a server may be there yet, under names with kit_."
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Ran:
     Args:
         cases: what became of each test.
         matrix: of the feature store's specification, a case each: its number, what it says, and whether it is met.
-        notes: why cases of it are not met, a line each.
+        notes: why cases of it are not met, and what the kit could not clear away, a line each.
     """
 
     cases: tuple[Case, ...]
@@ -102,7 +105,8 @@ def run_kit(request: Mapping[str, Any], patience: float, progress: Progress) -> 
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)  # whatever the tests left running ends with them
             watch.reader.join()
-    return Ran(cases, tuple(map(tuple, watch.matrix["rows"])), tuple(watch.matrix["notes"]))
+    notes = [*watch.matrix["notes"], *([_CUT_OFF] if watch.is_cut_off else [])]
+    return Ran(cases, tuple(map(tuple, watch.matrix["rows"])), tuple(notes))
 
 
 def _start(request: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
@@ -133,6 +137,7 @@ class _Watch:
         self._log = log
         self._patience = patience
         self._end = ""
+        self.is_cut_off = False
         self.matrix: dict[str, list[Any]] = {"rows": [], "notes": []}
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self.reader = Thread(target=self._read, daemon=True)
@@ -159,6 +164,7 @@ class _Watch:
                 left = [test for test in left if test != told["case"]]
                 progress("conformance cases", total - len(left), total)
                 yield Case.of(**told)
+        self.is_cut_off = bool(left)
         for test in left:
             yield Case.of(test, FAILED, self._end, self._tail) if test == begun else Case.of(test, NOT_RUN, self._end)
 

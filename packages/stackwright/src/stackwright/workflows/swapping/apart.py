@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stackwright.assembly.blueprint import Part
+from stackwright.assembly.options import configure
 from stackwright_interfaces.errors import UsageError
 from stackwright_interfaces.feature_store import OfflineStore, OnlineStore
 from stackwright_interfaces.plugin import AdapterSpec
@@ -42,6 +43,19 @@ def in_scratch(part: Part, spec: AdapterSpec, project: Path, name: str) -> dict[
     return found | {key: text.replace(_NAME, name) for key, text in told_apart.items()}
 
 
+def remove_kept(part: Part, spec: AdapterSpec, project: Path) -> str:
+    """Remove what an adapter keeps on a server under options of :func:`in_scratch`.
+
+    Returns:
+        What stays there, for people; empty where nothing does.
+    """
+    remove = getattr(_conformance(spec), "remove", None)
+    if remove is None:
+        return ""
+    stays: str = remove(configure(part, spec, project))
+    return stays
+
+
 def for_kit(part: Part, spec: AdapterSpec, project: Path) -> dict[str, Any]:
     """Return options for the conformance kit: what leads to a server, and nothing that the kit keeps tests apart by."""
     left_out = {key for key, text in _declared(spec).items() if "{" in str(text)}
@@ -70,11 +84,14 @@ def _is_path(spec: AdapterSpec, key: str) -> bool:
 
 def _declared(spec: AdapterSpec) -> Mapping[str, Any]:
     """Return the options by which an adapter's conformance tests keep their tests apart."""
-    if not spec.conformance:
-        return {}
-    module, _, name = spec.conformance.partition(":")
-    options: Mapping[str, Any] = getattr(getattr(import_module(module), name), "options", {})
+    options: Mapping[str, Any] = getattr(_conformance(spec), "options", {})
     return options
+
+
+def _conformance(spec: AdapterSpec) -> Any:
+    """Return what the adapter tells its kit, ``None`` where it tells nothing."""
+    module, _, name = spec.conformance.partition(":")
+    return getattr(import_module(module), name) if module else None
 
 
 def _is_server(value: Any) -> bool:

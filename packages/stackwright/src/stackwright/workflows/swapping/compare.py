@@ -38,6 +38,7 @@ class Comparison:
         problems: what else speaks against the second.
         answers: of each; of one that failed, those until then.
         cost: what the change would cost.
+        stays: what a trial wrote on a server and could not be removed.
     """
 
     slot: str
@@ -50,6 +51,7 @@ class Comparison:
     answers: Mapping[str, Answers]
     cost: Cost
     asked: int = field(default=0)
+    stays: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -67,6 +69,7 @@ class Comparison:
             "differing": self.differing,
             "differences": [item.to_json() for item in self.differences],
             "problems": self.problems,
+            "stays": self.stays,
             "latency": {
                 operation: {side: _latency(found, operation) for side, found in self.answers.items()}
                 for operation in self._operations()
@@ -131,6 +134,7 @@ def compare(stack: Stack, slot: str, adapters: list[str], options: Mapping[str, 
     said += f"{found.differing:,} differ" if found.differing else "none differs"
     more = found.differing - len(found.differences)
     notes = [*found.problems, *([f"{more:,} more values differ."] if more > 0 else []), f"Asked: {found.workload}."]
+    notes += found.stays
     return Outcome(said, found.to_json(), found.tables(), tuple(notes), ok=found.ok)
 
 
@@ -164,6 +168,7 @@ def compared(stack: Stack, first: Candidate, second: Candidate) -> Comparison:
         answers=answers,
         cost=cost_of(stack, first, second, answers["b"]),
         asked=sum(len(values) for values in answers["a"].values.values()),
+        stays=place.stays,
     )
 
 

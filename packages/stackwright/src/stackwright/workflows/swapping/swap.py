@@ -123,7 +123,7 @@ def _refused(stack: Stack, done: Swap, tables: list[Table]) -> Outcome:
     path = done.save(stack.project)
     title = f"Not swapped: {done.new['adapter']} is not proven for {done.slot}. The blueprint is as it was"
     data = {"changed": False, "evidence": str(path), **_data(done)}
-    return Outcome(title, data, tuple(tables), (done.refused, f"Evidence: {path}"), ok=False)
+    return Outcome(title, data, tuple(tables), (done.refused, *_stays(done), f"Evidence: {path}"), ok=False)
 
 
 def _outcome(stack: Stack, done: Swap, tables: list[Table], moved: Move | None, *, proven: bool) -> Outcome:
@@ -133,6 +133,7 @@ def _outcome(stack: Stack, done: Swap, tables: list[Table], moved: Move | None, 
     if proven:
         passed, asked = done.proof["kit"]["counts"].get(PASSED, 0), done.proof["comparison"]["values"]
         notes.append(f"Proven: {passed} cases of the conformance kit pass, and none of {asked:,} values differs.")
+        notes += _stays(done)
     else:
         notes.append(
             "Not proven: neither the kit nor a comparison was run. To prove it: stackwright compare, or --prove."
@@ -150,6 +151,12 @@ def _outcome(stack: Stack, done: Swap, tables: list[Table], moved: Move | None, 
     return Outcome(
         f"Swapped {done.slot}: {done.old['adapter']} for {done.new['adapter']}", data, tuple(tables), tuple(notes)
     )
+
+
+def _stays(done: Swap) -> list[str]:
+    """Return what the trial wrote on a server and could not be removed."""
+    stays: list[str] = done.proof.get("comparison", {}).get("stays", [])
+    return stays
 
 
 def _data(done: Swap) -> dict[str, Any]:
