@@ -204,15 +204,23 @@ def test_check_explains_how_an_environment_differs_from_its_lock(
 
 
 @pytest.mark.parametrize(
-    ("part", "why"),
+    ("part", "why", "todo"),
     [
-        ('registry = { adapter = "files", isolated = true }', "it is asked row by row, or by processes of their own"),
-        ('[feature_store]\nadapter = "feast"\nisolated = true', "answers in the process that serves, and calls"),
+        (
+            'registry = { adapter = "files", isolated = true }',
+            "it is asked row by row, or by processes of their own",
+            "set it where it can be said: offline, trainer, monitor",
+        ),
+        (
+            '[feature_store]\nadapter = "feast"\nisolated = true',
+            "its vendor must be beside the engine, whatever of it ran apart",
+            "set it for the part that does not go with the store, a trainer or a reporter",
+        ),
     ],
 )
-def test_a_part_of_the_live_path_cannot_be_isolated(tmp_path: Path, part: str, why: str) -> None:
+def test_a_part_of_the_live_path_cannot_be_isolated(tmp_path: Path, part: str, why: str, todo: str) -> None:
     (tmp_path / "blueprint.toml").write_text(f'name = "x"\n{part}\n')
     (found,) = problems(run("check", "--project", tmp_path))
     assert "a part of this slot cannot be isolated" in found
     assert why in found
-    assert "set it where it can be said: offline, trainer, monitor" in found
+    assert todo in found

@@ -40,6 +40,19 @@ def test_the_same_rows_again_are_duplicates_and_leave_the_log_as_it_was(labels, 
     assert (again.duplicates, again.position) == (3, 1)
 
 
+def test_the_same_rows_from_another_source_change_nothing(labels, table, label):
+    labels.ingest(table(label(1), {**label(2), "revision": 4}), source="may.csv")
+    again = labels.ingest(table(label(1), {**label(2), "revision": 4}), source="june.csv")
+    assert (again.added, again.revisions, again.duplicates, again.position) == (0, 0, 2, 1)
+    assert (again.quarantined, labels.history().num_rows) == (0, 2)
+    assert set(labels.read().column("source").to_pylist()) == {"may.csv"}
+
+
+def test_two_sources_that_say_the_same_in_one_table_do_not_contradict_each_other(labels, table, label):
+    report = labels.ingest(table({**label(1), "source": "crm"}, {**label(1), "source": "registry"}))
+    assert (report.added, report.duplicates, report.quarantined) == (1, 1, 0)
+
+
 def test_a_later_row_of_a_label_revises_it(labels, table, label, day):
     labels.ingest(table(label(1, 100.0)))
     report = labels.ingest(table(label(1, 110.0, observed_at=day(20))))

@@ -21,11 +21,12 @@ from stackwright_numerics.columns import Column
 from stackwright_numerics.order import content_hash
 
 _ESCAPED: Final = (("\\", "\\\\"), ("|", "\\|"))
+_SOURCE: Final = "source"
 _TEXT: Final = Field("label_id", STRING)
 
 
 def fields(target: Target) -> tuple[Field, ...]:
-    """Return what a label says: two rows with the same of all this are duplicates."""
+    """Return what a label says: two rows with the same of all this but the source are duplicates."""
     return (
         _TEXT,
         Field("prediction_id", STRING),
@@ -35,7 +36,7 @@ def fields(target: Target) -> tuple[Field, ...]:
         Field("observed", TIMESTAMP),
         Field("value", target.value.type),
         Field("censored", BOOL),
-        Field("source", STRING),
+        Field(_SOURCE, STRING),
         Field("revision", INT64),
         Field("retracted", BOOL),
         *(Field(REQUEST + item.name, item.type) for item in target.request),
@@ -133,7 +134,7 @@ def normalise(
         "reason": pa.nulls(len(rows), pa.string()),
         "row": pa.nulls(len(rows), pa.string()),
         "identity": hashed["label_id"].values.view(np.uint64),
-        "content": content_hash(hashed),
+        "content": content_hash({name: column for name, column in hashed.items() if name != _SOURCE}),
         "version": np.where(numbered, version, np.uint64(0)),
         "recorded_at": pa.repeat(pa.scalar(recorded_at, INSTANT), len(rows)),
         "position": pa.repeat(pa.scalar(0, pa.int64()), len(rows)),

@@ -81,7 +81,8 @@ class LabelLog:
 
     A row is a label, a *revision* of one (a row of the same label id that differs), or a *retraction*. Of the rows of
     one label the last counts: by revision number where the source counts them, then by observed time, then by the
-    order of ingestion. A row that is there already is a duplicate, so a table may be ingested again.
+    order of ingestion. A row that is there already is a duplicate, whatever source says it again: a table may be
+    ingested again, under another name too.
 
     Args:
         storage: opened on the journal's folder or URL.

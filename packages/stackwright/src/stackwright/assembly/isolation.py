@@ -20,9 +20,14 @@ SLOTS: Final = ("offline", "trainer", "monitor")
 """The slots whose parts may be isolated: those of the batch path."""
 
 _LIVE: Final = "it is asked row by row, or by processes of their own"
-_WHY: Final = {
-    "feature_store": "a whole feature store answers in the process that serves, and calls the functions of the project",
-}
+_WHOLE: Final = (
+    "a whole feature store answers online reads in the process that serves, and calls the functions of the project,"
+    " so its vendor must be beside the engine, whatever of it ran apart"
+)
+_HALVES: Final = (
+    "Take out isolated, and set it for the part that does not go with the store, a trainer or a reporter;"
+    " or name halves instead of a whole store: offline, which may be isolated, and online."
+)
 
 FACTORY: Final = "stackwright_isolated.parts:build"
 FACTORY_FROM_TEXT: Final = "stackwright_isolated.parts:build_from_text"
@@ -58,8 +63,10 @@ class Isolation:
             PluginError: its environment is not made, or offers no such adapter, or one written to another contract.
         """
         if slot.partition(":")[0] not in SLOTS:
-            todo = f"Take out isolated, and set it where it can be said: {', '.join(SLOTS)}."
-            raise BlueprintError(part.where, f"a part of this slot cannot be isolated: {_WHY.get(slot, _LIVE)}", todo)
+            why, todo = _LIVE, f"Take out isolated, and set it where it can be said: {', '.join(SLOTS)}."
+            if slot == "feature_store":
+                why, todo = _WHOLE, _HALVES
+            raise BlueprintError(part.where, f"a part of this slot cannot be isolated: {why}", todo)
         spec = self.offered(slot, part, provides, part.adapter)
         if spec is None:
             problems = self.environment(slot, part).description["problems"]
