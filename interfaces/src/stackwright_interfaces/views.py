@@ -56,6 +56,10 @@ class Entity:
         return tuple(key.name for key in self.keys)
 
 
+NULLS: Final = ("NA", "NaN", "null")
+"""Texts that stand for null in columns of numbers, truths and times of text files, and for themselves in texts."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """How columns of incoming files are read.
@@ -66,7 +70,8 @@ class Source:
         time_format: ``strptime`` format of text times; without it ISO 8601 is read.
         time_zone: IANA zone of naive times; without it they are taken as UTC, with a warning and a count.
         rename: column in the file → field.
-        nulls: texts that stand for null in text files, beside the empty one.
+        nulls: texts that stand for null in text files, beside the empty one. In a column of texts those of
+            :data:`NULLS` are texts all the same: ``NA`` is Namibia's code.
         location: file, folder or URL that a scheduled view is ingested from, relative to the project; for a database
             with the table behind it: ``env:HOMES_DB#homes``.
     """
@@ -76,7 +81,7 @@ class Source:
     time_format: str | None = None
     time_zone: str | None = None
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
-    nulls: tuple[str, ...] = ("NA", "NaN", "null")
+    nulls: tuple[str, ...] = NULLS
     location: str = ""
 
 

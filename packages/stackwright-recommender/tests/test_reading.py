@@ -111,6 +111,16 @@ def test_items_keep_the_codes_of_the_interactions_and_new_ones_come_behind() -> 
     np.testing.assert_array_equal(items.price, [np.nan, np.nan, 1.0])
 
 
+def test_na_is_the_name_of_an_item_and_a_missing_number_or_time(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item,kind,price,since\nNA,null,NA,NA\nb,,2,2024-01-01\n")
+    columns = ItemColumns(attributes=("kind",), price="price", since="since")
+    items = read_items(tmp_path / "items.csv", columns)
+    assert items.ids.names(range(2)) == ["NA", "b"]
+    assert items.attribute_names == ("kind=null",)
+    np.testing.assert_array_equal(items.price, [np.nan, 2.0])
+    assert np.isnan(items.since).tolist() == [True, False]
+
+
 def test_an_item_with_two_rows_is_refused() -> None:
     with pytest.raises(DataError, match="'x' has several rows"):
         read_items(pa.table({"item": ["x", "x"]}), ItemColumns())

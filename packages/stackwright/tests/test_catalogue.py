@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import stackwright
-from stackwright_interfaces.errors import BlueprintError, DefinitionError, VersionRequired
+from stackwright_interfaces.errors import BlueprintError, DefinitionError, VersionRequired, WrongType
 
 STORE = """
 name = "a"
@@ -146,6 +146,20 @@ def test_columns_of_a_file_are_read_by_the_names_it_gives_them(opened: Any, tmp_
     read = stack.features.read("valuation@1", {"home_id": ["007", "008"]}, {"rooms": [1, 1]})
     assert read.columns["area"].tolist()[0] == 50.0
     assert read.columns["kind"].tolist() == ["flat", None]
+
+
+@pytest.mark.parametrize(("source", "bad"), [("", "1st May"), (', time_format="%d.%m.%Y"', "2024-05-01")])
+def test_a_time_that_cannot_be_read_is_told_by_the_line_of_its_file(
+    opened: Any, tmp_path: Path, source: str, bad: str
+) -> None:
+    change(opened, 'Source(event_time="changed_at")', f'Source(event_time="changed_at"{source})')
+    opened.apply()
+    good = "01.05.2024" if source else "2024-05-01"
+    path = lines(tmp_path, f"1,{good},50,flat", f'2,{good},50,"a\nb"', "", f"3,{bad},60,flat", f"4,{bad},60,flat")
+    with pytest.raises(WrongType) as told:
+        opened.ingest("homes", path)
+    assert told.value.where == f"{path} line 6"
+    assert told.value.found.startswith(f"column 'changed_at' holds '{bad}', ")
 
 
 def test_rows_come_online_once_and_when_they_are_due(opened: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import stackwright
 from stackwright.workflows import journal
 from stackwright.workflows.monitoring.labels import choose_target
 from stackwright_interfaces.definitions import Definitions
-from stackwright_interfaces.errors import UnknownName, UsageError
+from stackwright_interfaces.errors import UnknownName, UsageError, WrongType
 from stackwright_interfaces.types import INT64, Field
 
 HEADER = "home_id,asked_at,sold_at,known_at,rooms,price"
@@ -62,6 +62,17 @@ def test_rows_that_cannot_be_labels_are_set_apart_with_the_reason(stack: Any, wr
         "1 rows set apart: no value.",
         "1 rows set apart: observed before it happened.",
     ]
+
+
+def test_a_key_that_reads_na_is_a_key_and_a_value_that_does_is_missing(stack: Any, write: Write) -> None:
+    outcome = stack.label(write(row("NA"), row("null"), row("3", "NA")))
+    assert outcome.notes == ("1 rows set apart: no value.",)
+    assert truths(stack) == {"NA": 5.0, "null": 5.0}
+
+
+def test_times_of_which_none_can_be_read_are_told_by_their_line(stack: Any, write: Write) -> None:
+    with pytest.raises(WrongType, match=r"labels\.csv line 2: column 'known_at' holds 'soon', which is no time"):
+        stack.label(write(row("1", known="soon"), row("2", known="later")))
 
 
 def test_retractions_and_revision_numbers_are_read_from_text(stack: Any, write: Write) -> None:

@@ -45,6 +45,19 @@ def test_a_weight_is_0_or_more(tmp_path: Path, weight: str, told: str) -> None:
         read(tmp_path, more=', weight = "w"')
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_na_is_the_name_of_an_item_and_a_missing_number(tmp_path: Path, header: bool) -> None:
+    text = "user,item,t,stars\nNA,null,1,NA\nb,NA,2,4\n"
+    odd = "" if header else ', names = ["user", "item", "t", "stars"], delimiter = ";"'
+    (tmp_path / "looks.csv").write_text(text if header else text.partition("\n")[2].replace(",", ";"))
+    found = read(tmp_path, more=f', rating = "stars"{odd}').interactions.table
+    assert found.select(["user", "item", "rating"]).to_pydict() == {
+        "user": ["NA", "b"],
+        "item": ["null", "NA"],
+        "rating": [None, 4.0],
+    }
+
+
 def test_an_item_without_a_name_is_told_by_its_row_of_the_source(tmp_path: Path) -> None:
     (tmp_path / "looks.csv").write_text("user,item,t\n1,a,1\n")
     (tmp_path / "items.csv").write_text("item,at\nb,3\na,2\n,1\nc,1\n")

@@ -100,6 +100,14 @@ def test_parts_together_are_the_whole(stack: Any, source: Path, tmp_path: Path, 
     assert nothing_is_left(stack)
 
 
+def test_na_is_missing_where_a_number_is_wanted_and_a_text_where_a_text_is(stack: Any, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("number,area,kind,visits_30d,rooms\nNA,NA,NA,1,2\n2,,NA,1,2\n")
+    stack.score(tmp_path / "in.csv", tmp_path / "out.parquet", keep=["number", "kind"])
+    found = read(tmp_path / "out.parquet")
+    assert (found["number"], found["kind"]) == (["NA", "2"], ["NA", "NA"])
+    assert found["prediction"][0] == found["prediction"][1]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "arrow"])
 def test_other_files_are_read_and_written_too(
     stack: Any, source: Path, tmp_path: Path, expected: list[float], suffix: str

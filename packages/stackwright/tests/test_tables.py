@@ -80,13 +80,23 @@ def test_booleans_are_read_as_tools_write_them(read: Read, written: str, value: 
 
 def test_an_empty_value_and_the_declared_texts_are_null(read: Read) -> None:
     assert read("id,n,x,b\n,NA,,\nNA,1,NA,NA\n?,2,3,1\n") == {
-        "id": [None, None, "?"],
+        "id": [None, "NA", "?"],
         "n": [None, 1, 2],
         "x": [None, None, 3.0],
         "b": [None, None, True],
     }
     with pytest.raises(WrongType, match="'NA'"):
         read("n\nNA\n", nulls=())
+
+
+def test_a_text_that_stands_for_null_elsewhere_is_a_text_in_a_column_of_texts(read: Read) -> None:
+    text = "id,note,at,n\nNA,null,NA,NA\nNone,NaN,null,null\n,?,?,?\n"
+    assert read(text, nulls=("NA", "null", "?")) == {
+        "id": ["NA", "None", None],
+        "note": ["null", "NaN", None],
+        "at": [None, None, None],
+        "n": [None, None, None],
+    }
 
 
 def test_quoted_values_hold_commas_quotes_and_line_ends(read: Read) -> None:

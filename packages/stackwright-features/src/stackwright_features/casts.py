@@ -59,7 +59,7 @@ _ACCEPTS: Final[dict[Kind, Callable[[Any], bool]]] = {
 _UTC: Final = Clock()
 
 
-def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC, first: int = 0) -> Any:
+def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC, first: int | None = 0) -> Any:
     """Return a column as an array of the Arrow type of a declared type.
 
     Args:
@@ -68,7 +68,7 @@ def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC, 
         where: the place, for messages.
         name: the column's name, for messages.
         clock: how texts and naive times are read.
-        first: number of the first row, for messages.
+        first: number of the first row, for messages; ``None`` where the place says it.
 
     Raises:
         WrongType: the column's type cannot hold the declared one, or a value does not fit.
@@ -84,7 +84,7 @@ def cast(array: Any, type: Type, *, where: str, name: str, clock: Clock = _UTC, 
         return _cast(array, type)
     except (pa.ArrowException, ValueError) as error:
         row = _first_misfit(array, type)
-        found = f"{array.type} {array[row].as_py()!r} in row {first + row}"
+        found = f"{array.type} {array[row].as_py()!r}" + ("" if first is None else f" in row {first + row}")
         raise WrongType.of(where, name, found, str(type)) from error
 
 

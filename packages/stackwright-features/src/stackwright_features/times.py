@@ -60,13 +60,16 @@ class _Place(NamedTuple):
 
     where: str
     name: str
-    first: int
+    first: int | None
+
+    def at(self, row: int) -> str:
+        return "" if self.first is None else f" in row {self.first + row}"
 
     def wrong(self, text: str, row: int, declared: str) -> WrongType:
-        return WrongType.of(self.where, self.name, f"{text!r} in row {self.first + row}", declared)
+        return WrongType.of(self.where, self.name, f"{text!r}{self.at(row)}", declared)
 
 
-def to_utc(array: Any, clock: Clock, *, where: str, name: str, first: int = 0) -> Instants:
+def to_utc(array: Any, clock: Clock, *, where: str, name: str, first: int | None = 0) -> Instants:
     """Return the instants of a chunked array of n timestamps, dates or texts.
 
     Args:
@@ -74,7 +77,7 @@ def to_utc(array: Any, clock: Clock, *, where: str, name: str, first: int = 0) -
         clock: how texts and naive times are read.
         where: the place, for messages.
         name: the column's name, for messages.
-        first: number of the first row, for messages.
+        first: number of the first row, for messages; ``None`` where the place says it.
 
     Raises:
         WrongType: it holds something else, or a text that cannot be read.
@@ -155,9 +158,7 @@ def _parsed(texts: Any, target: Any, place: _Place) -> Any:
         try:
             text.cast(target)
         except pa.ArrowInvalid as error:
-            found = (
-                f"column {place.name!r} holds {text.as_py()!r} in row {place.first + row}, which is no time in ISO 8601"
-            )
+            found = f"column {place.name!r} holds {text.as_py()!r}{place.at(row)}, which is no time in ISO 8601"
             todo = 'Convert it, or say how times are written: Source(time_format="%d.%m.%Y"), say.'
             raise WrongType(place.where, found, todo) from error
     raise AssertionError("a column fails to parse, and none of its texts does")

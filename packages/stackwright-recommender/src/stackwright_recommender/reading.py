@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import DataError, MissingColumn, UsageError, WrongType
+from stackwright_interfaces.views import NULLS
 from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.identifiers import UNKNOWN, Codes, Identifiers
 from stackwright_recommender.interactions import Interactions
@@ -255,14 +256,25 @@ def _read(
                     path,
                     csv.ReadOptions(column_names=list(names) or None, encoding=encoding),
                     csv.ParseOptions(delimiter=delimiter),
-                    csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), strings_can_be_null=True),
+                    csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), null_values=["", *NULLS]),
                 )
+                table = _with_gaps(table, texts)
         except (pa.ArrowException, OSError, UnicodeError) as error:
             raise DataError(str(path), f"cannot be read ({error})", "Give a CSV or Parquet file.") from error
     for name in wanted:
         if name not in table.column_names:
             raise MissingColumn.of(_name(source), name, table.column_names)
     return table.select(list(dict.fromkeys(wanted)))
+
+
+def _with_gaps(table: pa.Table, texts: Sequence[str]) -> pa.Table:
+    """Return a table of a CSV whose empty texts are null; of columns that hold none, also those of ``NULLS``."""
+    for place, name in enumerate(table.column_names):
+        if pa.types.is_string(table.schema.types[place]):
+            gaps = pa.array(["", *(() if name in texts else NULLS)])
+            column = table.column(place)
+            table = table.set_column(place, name, pc.if_else(pc.is_in(column, gaps), None, column))
+    return table
 
 
 def _name(source: Source) -> str:

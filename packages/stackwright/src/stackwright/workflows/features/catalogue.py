@@ -12,12 +12,13 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.features import sharing
 from stackwright.workflows.features.ingestion import add_rows
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.rows.csv_misfits import by_line
 from stackwright.workflows.rows.sources import rows_of
 from stackwright_interfaces.definitions import Definitions, FeatureView, Source
 from stackwright_interfaces.errors import DefinitionError, UnknownName
 from stackwright_interfaces.imports import with_entities
 from stackwright_interfaces.model import Manifest
-from stackwright_interfaces.types import Type
+from stackwright_interfaces.types import TIMESTAMP, Type
 
 
 def apply(stack: Stack) -> Outcome:
@@ -100,9 +101,13 @@ def ingest(
     chosen = find_view(stack.definitions, view)
     sharing.refuse_foreign(stack, chosen)
     types = in_file(chosen.source, {field.name: field.type for field in (*chosen.entity.keys, *chosen.fields)})
-    needed = {*types, chosen.source.event_time, chosen.source.created_time or chosen.source.event_time}
+    times: dict[str, Type] = dict.fromkeys(
+        filter(None, (chosen.source.event_time, chosen.source.created_time)), TIMESTAMP
+    )
+    needed = {*types, *times}
+    types = times | in_file(chosen.source, times) | types
     given = rows_of(stack, source, types, table=table, query=query, nulls=chosen.source.nulls, needed=needed)
-    with given as rows:
+    with given as rows, by_line(rows.files, types, chosen.source):
         return add_rows(stack, chosen, rows, origin=rows.name, place=rows.place, files=rows.files, notes=rows.notes)
 
 

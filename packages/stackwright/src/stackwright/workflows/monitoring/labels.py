@@ -8,10 +8,11 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.features.catalogue import in_file
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.rows.csv_misfits import by_line
 from stackwright.workflows.rows.sources import rows_of
 from stackwright_interfaces.definitions import Target
 from stackwright_interfaces.errors import UnknownName, UsageError
-from stackwright_interfaces.types import BOOL, INT64
+from stackwright_interfaces.types import BOOL, INT64, TIMESTAMP
 
 
 def choose_target(stack: Stack, name: str | None) -> Target:
@@ -60,11 +61,14 @@ def label(
     chosen = choose_target(stack, target)
     log = journal.labels(stack, chosen)
     fields = (*chosen.entity.keys, chosen.value, *chosen.request)
-    flags = {log.names.censored: BOOL, log.names.retracted: BOOL, log.names.revision: INT64}
+    names = log.names
+    flags = {names.censored: BOOL, names.retracted: BOOL, names.revision: INT64}
+    flags |= dict.fromkeys((names.asked, names.happened, names.observed), TIMESTAMP)
     types = {name: type_ for name, type_ in flags.items() if name}
     types |= {field.name: field.type for field in fields}
     declared = in_file(chosen.source, types)
-    with rows_of(stack, source, declared, table=table, query=query, nulls=chosen.source.nulls) as rows:
+    given = rows_of(stack, source, declared, table=table, query=query, nulls=chosen.source.nulls)
+    with given as rows, by_line(rows.files, declared, chosen.source):
         done = log.ingest(rows, source=rows.name)
     notes = [*rows.notes]
     notes += [f"{count:,} rows set apart: {reason}." for reason, count in done.reasons.items()]

@@ -14,6 +14,7 @@ import pyarrow.csv as csv
 
 from stackwright.assembly.recommender_part import InteractionsPart, ItemsPart, RecommenderPart, TablePart
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.rows.csv_rows import without_nulls
 from stackwright.workflows.rows.files import first_line
 from stackwright.workflows.rows.fingerprint import Fingerprint
 from stackwright.workflows.rows.sources import revealed, rows_of
@@ -21,7 +22,8 @@ from stackwright_features.arrow import INSTANT, read_table
 from stackwright_features.casts import cast, plain
 from stackwright_interfaces.errors import DataError, MissingColumn, WrongType
 from stackwright_interfaces.recommender import Interactions, Items
-from stackwright_interfaces.types import FLOAT64, TIMESTAMP, Type
+from stackwright_interfaces.types import FLOAT64, STRING, TIMESTAMP, Type
+from stackwright_interfaces.views import NULLS
 
 _SHORTEST: Final = r"^(0|-?[1-9][0-9]{0,17})$"
 _MICROS: Final = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
@@ -76,8 +78,9 @@ def read(stack: Stack, part: RecommenderPart) -> Tables:
 
 def _interactions(stack: Stack, part: InteractionsPart, where: str, notes: list[str]) -> Interactions:
     named = {name: getattr(part, name) for name in ("user", "item", "time", "weight", "rating") if getattr(part, name)}
-    numbers = {named[name]: FLOAT64 for name in ("weight", "rating") if name in named}
-    table = _read(stack, part, list(named.values()), numbers, where, notes)
+    declared: dict[str, Type] = {named[name]: FLOAT64 for name in ("weight", "rating") if name in named}
+    declared |= {named["time"]: TIMESTAMP} if "time" in named else {}
+    table = _read(stack, part, list(named.values()), declared, where, notes)
     columns: dict[str, Any] = {name: _identifiers(table, named[name], where) for name in ("user", "item")}
     if "time" in named:
         columns["time"] = _complete(_instants(table, named["time"], part.time_unit, where), named["time"], where)
@@ -98,7 +101,8 @@ def _items(stack: Stack, part: ItemsPart, where: str, notes: list[str]) -> Items
     numbers = {name: getattr(part, name) for name in ("latitude", "longitude", "price") if getattr(part, name)}
     times = {name: getattr(part, name) for name in ("since", "until") if getattr(part, name)}
     named = [part.item, *part.attributes, *part.numbers, *texts.values(), *numbers.values(), *times.values()]
-    declared = dict.fromkeys((*numbers.values(), *part.numbers), FLOAT64)
+    declared: dict[str, Type] = dict.fromkeys((*numbers.values(), *part.numbers), FLOAT64)
+    declared |= dict.fromkeys(filter(None, (*times.values(), part.time)), TIMESTAMP)
     table, earliest = _read(stack, part, [*named, *([part.time] if part.time else [])], declared, where, notes), None
     _complete(_column(table, part.item), part.item, where)
     if part.time:
@@ -158,17 +162,22 @@ def _odd_csv(path: Path, part: TablePart, wanted: Sequence[str], declared: Mappi
 
     A column is one of whole numbers where each is written as such a number is: 00123 and 123 are two texts.
     """
-    types = dict.fromkeys(wanted, pa.string()) | dict.fromkeys(declared, pa.float64())
+    types = dict.fromkeys(wanted, pa.string()) | {
+        name: pa.float64() for name, type_ in declared.items() if type_ == FLOAT64
+    }
     try:
         table = csv.read_csv(
             path,
             csv.ReadOptions(column_names=list(part.names) or None, encoding=part.encoding),
             csv.ParseOptions(delimiter=part.delimiter, newlines_in_values=True),
-            csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True),
+            csv.ConvertOptions(column_types=types, null_values=["", *NULLS]),
         )
     except (pa.ArrowException, OSError, UnicodeError, LookupError) as error:
         todo = "See that names, delimiter and encoding are those of the file."
         raise DataError(str(path), f"cannot be read ({first_line(error)})", todo) from error
+    for name in set(table.column_names) & {name for name, type_ in types.items() if type_ == pa.string()}:
+        there = without_nulls(table.column(name), declared.get(name, STRING), ("", *NULLS))
+        table = table.set_column(table.column_names.index(name), name, there)
     whole = {name: pa.int64() for name in wanted if name in table.column_names and _whole(table.column(name))}
     return table.cast(
         pa.schema([(name, whole.get(name, table.schema.field(name).type)) for name in table.column_names])
@@ -239,7 +248,7 @@ def _instants(table: pa.Table, name: str, unit: str, where: str) -> Any:
         there = np.isfinite(micros) & (np.abs(micros) < 2.0**62)
         whole = np.where(there, micros, 0).astype(np.int64)
         return pa.array(whole, mask=~there).cast(pa.timestamp("us")).cast(INSTANT)
-    found = cast(column, TIMESTAMP, where=where, name=name)
+    found = cast(column, TIMESTAMP, where=where, name=name, first=1)
     return (found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found).cast(INSTANT)
 
 

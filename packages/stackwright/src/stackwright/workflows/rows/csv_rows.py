@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from stackwright_interfaces.errors import DataError, WrongType
-from stackwright_interfaces.types import Kind, Type
+from stackwright_interfaces.types import STRING, Kind, Type
+from stackwright_interfaces.views import NULLS
 
 _WHOLE: Final = r"^-?\d+$"
 _POINT_ZERO: Final = r"^([+-]?\d+)\.0*$"
@@ -34,8 +35,12 @@ class Stream(NamedTuple):
     batches: Iterator[pa.RecordBatch]
 
 
-def read_csv(file: File, declared: Mapping[str, Type], nulls: Sequence[str]) -> Stream:
+def read_csv(file: File, declared: Mapping[str, Type], nulls: Sequence[str] = NULLS) -> Stream:
     """Open a CSV (UTF-8, a header line). Numbers and booleans among the declared columns are converted.
+
+    Args:
+        declared: column → type; a column that is not declared holds texts.
+        nulls: texts that stand for null, beside the empty one; in columns of texts without those of ``NULLS``.
 
     Raises:
         DataError: it is empty, cut off, or names a column twice; of its rows, when they are read.
@@ -44,18 +49,16 @@ def read_csv(file: File, declared: Mapping[str, Type], nulls: Sequence[str]) -> 
         names = _header(file)
         _check_end(file)
         convert = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), null_values=["", *nulls], strings_can_be_null=True
+            column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
         )
         parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
         reader = pyarrow.csv.open_csv(file.path, parse_options=parse, convert_options=convert)
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error):
         _check_lines(file)
         raise
-    types = {
-        name: _CONVERT[declared[name].kind] for name in names if name in declared and declared[name].kind in _CONVERT
-    }
-    schema = pa.schema([(name, types[name].type if name in types else pa.string()) for name in names])
-    return Stream(schema, _batches(reader, schema, {name: declared[name] for name in types}, file))
+    types = {name: declared.get(name, STRING) for name in names}
+    schema = pa.schema([(name, _arrow(type_)) for name, type_ in types.items()])
+    return Stream(schema, _batches(reader, schema, types, nulls, file))
 
 
 def ends_openly(path: Path) -> bool:
@@ -66,18 +69,57 @@ def ends_openly(path: Path) -> bool:
         return stream.read(1) not in (b"\n", b"\r")
 
 
-def converted(texts: pa.Array, type_: Type) -> pa.Array:
+def converted(texts: pa.Array, type_: Type, nulls: Sequence[str] = NULLS) -> pa.Array:
     """Return texts as values of a type, as those of a file are; texts stay what they are for a type that is written so.
 
     Raises:
         pa.ArrowInvalid: one is none.
     """
-    if type_.kind not in _CONVERT:
-        return texts
-    return _CONVERT[type_.kind].convert(pc.utf8_trim_whitespace(texts))
+    there = without_nulls(texts, type_, nulls)
+    return _CONVERT[type_.kind].convert(pc.utf8_trim_whitespace(there)) if type_.kind in _CONVERT else there
 
 
-def _batches(reader: Any, schema: pa.Schema, declared: Mapping[str, Type], file: File) -> Iterator[pa.RecordBatch]:
+def without_nulls(texts: Any, type_: Type, nulls: Sequence[str] = NULLS) -> Any:
+    """Return texts of a column of a type, null where one stands for null."""
+    gaps = [text for text in nulls if type_.kind is not Kind.STRING or text not in NULLS]
+    return pc.if_else(pc.is_in(texts, pa.array(gaps)), None, texts) if gaps else texts
+
+
+def records_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Give the records of a CSV that hold anything, the header first, each with the number of its first line."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader, line = csv.reader(stream), 1
+        for record in reader:
+            if record:
+                yield line, record
+            line = reader.line_num + 1
+
+
+def line_of(file: File, row: int) -> int:
+    """Return the line of a file, from 1, where a row begins; rows are counted from 0, behind the header."""
+    return next((line for place, (line, _) in enumerate(records_of(file.path)) if place == row + 1), 0)
+
+
+def first_bad(column: Any, read: Callable[[Any], Any]) -> int:
+    """Return the first row of a column that holds one and cannot be read, found by halving."""
+    low, high = 0, len(column)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            read(column.slice(low, middle - low))
+            low = middle
+        except (pa.ArrowInvalid, WrongType):
+            high = middle
+    return low
+
+
+def _arrow(type_: Type) -> pa.DataType:
+    return _CONVERT[type_.kind].type if type_.kind in _CONVERT else pa.string()
+
+
+def _batches(
+    reader: Any, schema: pa.Schema, declared: Mapping[str, Type], nulls: Sequence[str], file: File
+) -> Iterator[pa.RecordBatch]:
     first = 0
     while True:
         try:
@@ -88,7 +130,7 @@ def _batches(reader: Any, schema: pa.Schema, declared: Mapping[str, Type], file:
             _check_lines(file)
             raise
         arrays = [
-            _converted(column, file, name, declared[name], first) if name in declared else column
+            _converted(without_nulls(column, declared[name], nulls), file, name, declared[name], first)
             for name, column in zip(schema.names, batch.columns, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -106,7 +148,7 @@ def _check_lines(file: File) -> None:
                     f"{file.shown} line {line}", f"not UTF-8 ({error.reason})", "Export the file as UTF-8."
                 ) from error
     width = 0
-    for line, record in _records(file.path):
+    for line, record in records_of(file.path):
         width = width or len(record)
         if len(record) != width:
             found = f"{len(record)} values, and the header names {width}"
@@ -132,7 +174,7 @@ def _check_end(file: File) -> None:
 
 
 def _header(file: File) -> list[str]:
-    names = next((record for _, record in _records(file.path)), None)
+    names = next((record for _, record in records_of(file.path)), None)
     if names is None:
         raise DataError(file.shown, "the file is empty", "Give a file with a header line.")
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -141,39 +183,18 @@ def _header(file: File) -> list[str]:
     return names
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Give the records of a CSV that hold anything, the header first, each with the number of its first line."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader, line = csv.reader(stream), 1
-        for record in reader:
-            if record:
-                yield line, record
-            line = reader.line_num + 1
-
-
 def _converted(column: pa.Array, file: File, name: str, type_: Type, first: int) -> pa.Array:
     """Convert the values of some rows; ``first`` rows came before them."""
+    if type_.kind not in _CONVERT:
+        return column
     convert = _CONVERT[type_.kind].convert
     trimmed = pc.utf8_trim_whitespace(column)
     try:
         return convert(trimmed)
     except pa.ArrowInvalid as error:
-        row = _first_bad(trimmed, convert)
-        line = next((line for place, (line, _) in enumerate(_records(file.path)) if place == first + row + 1), 0)
-        raise WrongType.of(f"{file.shown} line {line}", name, repr(column[row].as_py()), str(type_)) from error
-
-
-def _first_bad(column: pa.Array, convert: Callable[[Any], Any]) -> int:
-    """Return the first row that cannot be converted, found by halving."""
-    low, high = 0, len(column)
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            convert(column.slice(low, middle - low))
-            low = middle
-        except pa.ArrowInvalid:
-            high = middle
-    return low
+        row = first_bad(trimmed, convert)
+        where = f"{file.shown} line {line_of(file, first + row)}"
+        raise WrongType.of(where, name, repr(column[row].as_py()), str(type_)) from error
 
 
 def _whole(texts: pa.Array) -> pa.Array:

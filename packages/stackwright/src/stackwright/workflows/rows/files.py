@@ -14,6 +14,7 @@ import pyarrow as pa
 from stackwright.workflows.rows.csv_rows import File, Stream, read_csv
 from stackwright_interfaces.errors import DataError, UsageError
 from stackwright_interfaces.types import Type
+from stackwright_interfaces.views import NULLS
 
 BATCH_ROWS: Final = 65_536
 
@@ -83,14 +84,15 @@ def suffix(path: Path) -> str:
 
 
 def read(
-    found: Found, declared: Mapping[str, Type], *, nulls: Sequence[str] = (), needed: Collection[str] = ()
+    found: Found, declared: Mapping[str, Type], *, nulls: Sequence[str] = NULLS, needed: Collection[str] = ()
 ) -> Stream:
     """Open files; their rows are read as they are asked for, some batches at a time.
 
     Args:
         declared: column of the files → type; in CSV, numbers and booleans among them are converted, everything else
             stays text, so that keys keep their leading zeros.
-        nulls: texts of a CSV that stand for null, beside the empty one.
+        nulls: texts of a CSV that stand for null, beside the empty one; in columns that are not declared, or as texts,
+            without those of :data:`~stackwright_interfaces.views.NULLS`.
         needed: where all of these columns are there, only they are read.
 
     Raises:

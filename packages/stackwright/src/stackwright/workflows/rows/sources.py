@@ -28,6 +28,7 @@ from stackwright_interfaces.errors import (
 )
 from stackwright_interfaces.tables import TableSource, TableTarget
 from stackwright_interfaces.types import Type
+from stackwright_interfaces.views import NULLS
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ENV: Final = "env:"
@@ -66,7 +67,7 @@ def rows_of(
     *,
     table: str | None = None,
     query: str | None = None,
-    nulls: Sequence[str] = (),
+    nulls: Sequence[str] = NULLS,
     needed: Collection[str] = (),
 ) -> Iterator[Rows]:
     """Open a source, for as long as its rows are consumed.

@@ -15,9 +15,10 @@ from stackwright.workflows.rows import files
 from stackwright.workflows.rows.files import first_line
 from stackwright_interfaces.errors import DataError, UsageError
 from stackwright_interfaces.types import Type
+from stackwright_interfaces.views import NULLS
 
 
-def read_table(path: Path, declared: Mapping[str, Type], *, nulls: Sequence[str] = ()) -> pa.Table:
+def read_table(path: Path, declared: Mapping[str, Type], *, nulls: Sequence[str] = NULLS) -> pa.Table:
     """Read a file, a folder of files, or those that fit a pattern, as :func:`files.read` says.
 
     Raises:
