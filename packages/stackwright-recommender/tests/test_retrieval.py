@@ -23,6 +23,7 @@ from stackwright_recommender.retrieval.content import Content
 from stackwright_recommender.retrieval.contract import Retriever, top
 from stackwright_recommender.retrieval.ease import Ease
 from stackwright_recommender.retrieval.nearest import Nearest
+from stackwright_recommender.retrieval.neighbours import Neighbours
 from stackwright_recommender.retrieval.popularity import Popularity
 from stackwright_recommender.retrieval.sequences import Sequences
 
@@ -48,6 +49,18 @@ def random_interactions(users: int = 60, items: int = 25, seed: int = 3) -> Inte
 
 def bare(items: int) -> Catalogue:
     return Catalogue.bare(Identifiers([f"i{number:03}" for number in range(items)]))
+
+
+def test_what_was_seen_and_not_liked_is_no_taste_for_neighbours() -> None:
+    """The first user liked 0 and saw 1, the second liked 0 and 2; who asks liked 0 and saw 1, like the first."""
+    liked = Interactions.of([0, 0, 1, 1], [0, 1, 0, 2], weight=[1, 0, 1, 1], users=2, items=3)
+    made = Neighbours()
+    made.fit(liked, bare(3))
+    asked = Interactions.of([0, 0], [0, 1], weight=[1, 0], users=1, items=3)
+    (whole, *_), _ = made.all_scores(Sessions.of(asked, np.array([0])))
+    assert whole[1] == 0
+    assert whole[0] == whole[2] > 0, "the history that is the session itself tells nothing"
+    assert made.state()["data"].all()
 
 
 def test_candidates_come_best_first_and_none_twice(fitted: Retriever, sessions: Sessions) -> None:

@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from stackwright_interfaces.errors import TrainingError
 from stackwright_recommender import Recommender, Settings
+from stackwright_recommender.catalogue import Catalogue
 from stackwright_recommender.features import Features
 from stackwright_recommender.holdout import folds
+from stackwright_recommender.identifiers import Identifiers
 from stackwright_recommender.interactions import DAY, Interactions, Lists, Sessions
 from stackwright_recommender.ranker import Parts, Ranker, RankerOptions
+from stackwright_recommender.retrieval.contract import Trial
 from stackwright_recommender.retrieval.ease import Ease
 from stackwright_recommender.retrieval.popularity import Popularity
 from stackwright_recommender.timeline import LastTaken, Trends
@@ -68,6 +71,25 @@ class Spy(Ease):
     def all_scores(self, sessions: Sessions) -> Any:
         self.asked.append((len(self.fitted), set(sessions.item.tolist())))
         return super().all_scores(sessions)
+
+
+class Chooser(Popularity):
+    """Asks the trial about scores that put what was seen and not liked first, and then what is held out."""
+
+    judged = 0.0
+
+    def tune(self, trial: Trial) -> None:
+        self.judged = trial.judge(np.tile([0.0, 3.0, 2.0, 1.0], (len(trial.sessions), 1)))
+
+
+def test_retrievers_are_tuned_by_lists_without_what_was_seen_and_not_liked() -> None:
+    user = np.repeat(np.arange(20), 3)
+    item, weight, day = (np.tile(row, 20) for row in ([0, 1, 2], [1, 0, 1], [1, 2, 3]))
+    interactions = Interactions.of(user, item, day * DAY, weight, users=20, items=4)
+    chooser = Chooser()
+    items = Catalogue.bare(Identifiers([f"i{number}" for number in range(4)]))
+    fit(interactions, items, [chooser], Settings(folds=1, share=0.3, ranker=RankerOptions(trees=2)))
+    assert chooser.judged == 1.0
 
 
 def test_retrievers_do_not_see_what_the_ranker_learns_to_find_until_the_end(recommender: Recommender) -> None:

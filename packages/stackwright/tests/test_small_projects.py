@@ -65,6 +65,28 @@ def test_training_without_a_model_names_the_section(project: Any, run: Any) -> N
     )
 
 
+@pytest.mark.parametrize(
+    ("models", "name", "told"),
+    [
+        ((), "hoems", "[recommenders]: no recommender 'hoems'. Did you mean 'homes'? Defined: homes."),
+        (("price",), "hoems", "[models], [recommenders]: no model or recommender 'hoems'. Did you mean 'homes'?"),
+        (("price",), "prize", "Did you mean 'price'? Defined: homes, price."),
+        (("price",), "zebra", "no model or recommender 'zebra'. Name one of them. Defined: homes, price."),
+        (("price",), "", "[models], [recommenders]: 2 models and recommenders are defined. Name one of them."),
+    ],
+)
+def test_training_a_name_that_is_not_there_says_which_are(
+    project: Any, run: Any, models: tuple[str, ...], name: str, told: str
+) -> None:
+    blueprint = 'name = "x"\n[registry]\nadapter = "files"\n[recommenders.homes]\ntrainer = "recommender"\n'
+    blueprint += 'interactions = { source = "a.csv", user = "u", item = "i" }\n'
+    for model in models:
+        blueprint += f'[models.{model}]\ntrainer = "sklearn"\ndata = {{ source = "b.csv", target = "y" }}\n'
+    ran = run("train", *([name] if name else []), "--project", project(blueprint=blueprint))
+    assert ran.code == 1
+    assert told in ran.err
+
+
 def test_history_alone_joins_but_brings_nothing_online(project: Any, market: Any) -> None:
     folder = project(blueprint=STORE.replace("online = ", "# online = "))
     with stackwright.load(folder) as stack:

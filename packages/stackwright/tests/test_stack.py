@@ -258,7 +258,7 @@ def test_models_services_and_targets_are_found_by_name(filled: Path) -> None:
         assert opened.model() == opened.model("valuation")
         assert opened.service("valuation@1").ref == "valuation@1"
         assert opened.target("sale_price").value.name == "price"
-        with pytest.raises(BlueprintError, match=r"no model 'house'.*Defined: valuation"):
+        with pytest.raises(BlueprintError, match=r"no model 'house'. Name one of them\. Defined: valuation"):
             opened.model("house")
         with pytest.raises(UnknownName, match="valuation@1"):
             opened.service("valuation@2")

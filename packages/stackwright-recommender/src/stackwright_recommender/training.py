@@ -114,13 +114,14 @@ _Learned = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
 
 def _tune(pool: Pool, fold: Fold, items: Catalogue, settings: Settings) -> None:
     users = _drawn(liked(fold), _TRIED, settings.seed)
-    sessions = recent(Sessions.of(fold.known, users), settings.longest)
+    seen = Sessions.of(fold.known, users)
+    sessions = recent(seen, settings.longest)
     wanted = _wanted(fold.held, users)
-    seen = Sessions.of(fold.known, users).matrix().astype(bool)
     k = settings.ranker.k
 
     def judge(scores: NDArray[Any]) -> float:
-        shown = np.where(seen.toarray(), -np.inf, scores)
+        shown = np.array(scores)
+        shown[seen.owner, seen.item] = -np.inf
         best = top(shown, k).items
         hits = wanted[np.arange(len(users))[:, None], best] & (best >= 0)
         return float(top_k.ndcg(hits, wanted.sum(axis=1)).mean())

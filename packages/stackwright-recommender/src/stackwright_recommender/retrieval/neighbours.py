@@ -50,7 +50,9 @@ class Neighbours(DenseRetriever):
         last = np.zeros(interactions.users)
         np.maximum.at(last, interactions.user, interactions.time)
         kept = np.sort(np.argsort(-last, kind="stable")[: self.most])
-        self._settle(interactions.matrix[kept])
+        histories = interactions.matrix[kept]
+        histories.eliminate_zeros()  # what was seen and not liked makes nobody alike
+        self._settle(histories)
 
     def _settle(self, histories: Any) -> None:
         self._histories = histories
@@ -71,9 +73,10 @@ class Neighbours(DenseRetriever):
 
     def all_scores(self, sessions: Sessions) -> NDArray[Any]:
         """Return the score of each item by each signal. A history that is the session itself tells nothing."""
-        whole = sessions.matrix()
-        own = (whole.astype(bool) @ self._histories.astype(bool).T.astype(np.float32)).toarray()
-        same = (own == np.maximum(sessions.sizes, 1)[:, None]) & (own == self._histories.getnnz(axis=1)[None])
+        taken = sessions.matrix().astype(bool)
+        own = (taken @ self._histories.astype(bool).T.astype(np.float32)).toarray()
+        sizes = np.asarray(taken.sum(axis=1)).ravel()
+        same = (own == np.maximum(sizes, 1)[:, None]) & (own == self._histories.getnnz(axis=1)[None])
         answer = np.empty((2, len(sessions), sessions.items), dtype=np.float32)
         for number, half_life in enumerate((None, self.half_life)):
             history = sessions.matrix(half_life)

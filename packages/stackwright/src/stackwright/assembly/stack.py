@@ -22,7 +22,7 @@ from stackwright.assembly.plan import SLOTS, Choice, Plan, plan
 from stackwright.assembly.project import Project
 from stackwright_interfaces.compute import Inline
 from stackwright_interfaces.definitions import Definitions
-from stackwright_interfaces.errors import BlueprintError, UnknownName
+from stackwright_interfaces.errors import BlueprintError, UnknownName, did_you_mean
 from stackwright_interfaces.plugin import AdapterSpec, Context, Progress
 
 if TYPE_CHECKING:
@@ -38,15 +38,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _chosen(parts: Mapping[str, T], name: str | None, kind: str) -> T:
-    """Return the part of a name; the only one where no name is given."""
+def _chosen(parts: Mapping[str, T], name: str | None, *kinds: str) -> T:
+    """Return the part of a name; the only one where no name is given. It is of one of some kinds."""
     if name is None and len(parts) == 1:
         return next(iter(parts.values()))
     if name is not None and name in parts:
         return parts[name]
-    known = ", ".join(sorted(parts)) or "none"
-    found = f"no {kind} {name!r}" if name else f"{len(parts)} {kind}s are defined"
-    raise BlueprintError(f"{blueprints.FILE} [{kind}s]", found, f"Name one of them. Defined: {known}.")
+    known = f"Defined: {', '.join(sorted(parts)) or 'none'}."
+    where = f"{blueprints.FILE} {', '.join(f'[{kind}s]' for kind in kinds)}"
+    if name is None:
+        several = " and ".join(f"{kind}s" for kind in kinds)
+        raise BlueprintError(where, f"{len(parts)} {several} are defined", f"Name one of them. {known}")
+    near = did_you_mean(name, parts) or "Name one of them."
+    raise BlueprintError(where, f"no {' or '.join(kinds)} {name!r}", f"{near} {known}")
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:
@@ -269,7 +273,7 @@ class Stack:
             return self.model(name)
         if name in blueprint.recommenders or (name is None and not blueprint.models):
             return self.recommender(name)
-        return _chosen(blueprint.trained, name, "model")
+        return _chosen(blueprint.trained, name, *(["model"] if blueprint.models else []), "recommender")
 
     def recommender(self, name: str | None = None) -> RecommenderPart:
         """Return a recommender of the blueprint; the only one where no name is given.
