@@ -280,7 +280,10 @@ MISTAKES = [
     Mistake(
         "a time that is none",
         "ingest homes homes.csv",
-        ("'2024-13-45' in row 0, which is no time in ISO 8601", "Source(time_format="),
+        (
+            "homes.csv line 2: column 'changed_at' holds '2024-13-45', which is no time in ISO 8601",
+            "Source(time_format=",
+        ),
         prepare=writes("homes.csv", HOMES.replace("2024-01-01T00:00:00Z", "2024-13-45")),
     ),
     Mistake("a request field that is missing", "predict home_id=0001", ("'rooms' is missing",)),
