@@ -258,11 +258,11 @@ def test_threads_that_ingest_at_once_get_positions_of_their_own(store, ingest, e
 
 
 def test_whoever_waits_too_long_for_another_writer_is_told(desk, store, ingest) -> None:
-    impatient = desk.open(lock_timeout=0.05)
+    impatient = desk.open(lock_timeout=0.1)
 
     with ThreadPoolExecutor(1) as threads, store._histories.folder(PLAIN).writing():
         waiting = threads.submit(ingest, impatient, fact(1, NOON, x=1.0))
-        with pytest.raises(FeatureStoreError, match=r"writing for more than 0.05 s.*lock_timeout"):
+        with pytest.raises(FeatureStoreError, match=r"writing for more than 0.1 s.*lock_timeout"):
             waiting.result()
 
 

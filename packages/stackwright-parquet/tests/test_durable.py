@@ -1,4 +1,4 @@
-"""Files are whole or not there, and a lock ends with its holder."""
+"""Files are whole or not there, and a scratch folder ends with its process."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_interfaces.testing.crashes import crashes
 from stackwright_parquet import durable
 from stackwright_parquet.durable import Scratch
@@ -45,28 +43,6 @@ def test_a_replacement_that_fails_leaves_the_file_and_nothing_beside_it(tmp_path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_one_holds_a_lock_at_a_time_and_the_others_wait(tmp_path: Path) -> None:
-    inside: list[int] = []
-
-    def work(number: int) -> None:
-        with durable.locked(tmp_path / "lock", 30):
-            inside.append(number)
-            assert inside == [number]
-            inside.remove(number)
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(work, range(40)))
-
-
-def test_whoever_waits_too_long_for_a_lock_is_told_what_to_raise(tmp_path: Path) -> None:
-    with (
-        durable.locked(tmp_path / "lock", 1),
-        pytest.raises(FeatureStoreError, match=r"writing for more than 0.05 s.*lock_timeout"),
-        durable.locked(tmp_path / "lock", 0.05),
-    ):
-        pass
-
-
 @pytest.fixture
 def die() -> Callable[[Callable[[], object]], None]:
     """Does something in a child that is killed then."""
@@ -82,25 +58,6 @@ def die() -> Callable[[Callable[[], object]], None]:
         assert child.exitcode == -signal.SIGKILL
 
     return die
-
-
-def test_a_lock_is_free_when_its_holder_was_killed(tmp_path: Path, die) -> None:
-    die(lambda: durable.locked(tmp_path / "lock", 1).__enter__())
-    with durable.locked(tmp_path / "lock", 0.05):
-        pass
-
-
-def test_a_child_that_was_forked_meanwhile_does_not_keep_a_lock(tmp_path: Path) -> None:
-    with durable.locked(tmp_path / "lock", 1):
-        waiting = fork.Event()
-        child = fork.Process(target=waiting.wait, args=(30,))
-        child.start()
-    try:
-        with durable.locked(tmp_path / "lock", 0.05):
-            pass
-    finally:
-        waiting.set()
-        child.join(30)
 
 
 def test_the_scratch_folder_of_a_dead_process_is_removed_and_that_of_a_living_one_stays(tmp_path: Path, die) -> None:

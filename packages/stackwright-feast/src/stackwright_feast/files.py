@@ -30,6 +30,7 @@ from stackwright_features.arrow import microseconds
 from stackwright_interfaces.definitions import Entity, FeatureView
 from stackwright_interfaces.errors import FeatureStoreError, UnknownName, VersionRequired
 from stackwright_interfaces.feature_store import EVENT
+from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_parquet import durable
 from stackwright_parquet.deletion import Deletions
 
@@ -75,7 +76,7 @@ class Files:
                 yield
                 return
             durable.make_folder(self._folder)
-            with durable.locked(self._folder / "lock", self._timeout):
+            with WriterLock(self._folder / "lock").hold(self._timeout):
                 self._held += 1
                 try:
                     yield

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from stackwright_interfaces.definitions import Entity
 from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_parquet import durable
 from stackwright_parquet.columns import STAMP, arrow_type, pick
 from stackwright_parquet.folder import writing_errors
@@ -85,7 +86,7 @@ class Deletions:
         """
         with writing_errors(self.path):
             durable.make_folder(self.path.parent)
-            with durable.locked(self.path.with_suffix(".lock"), lock_timeout):
+            with WriterLock(self.path.with_suffix(".lock")).hold(lock_timeout):
                 known = self.read()
                 now = keys.append_column(DELETED, pa.array([at] * len(keys), pa.int64()).cast(STAMP))
                 both = now if known is None else pa.concat_tables([known, now])

@@ -1,23 +1,18 @@
-"""Files that survive a crash whole or not at all, and locks that do not survive their process."""
+"""Files that survive a crash whole or not at all."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from stackwright_interfaces.errors import FeatureStoreError
-
 TEMPORARY: Final = ".tmp-"
 """How names of files and folders begin that are being written."""
-
-_POLL_SECONDS: Final = 0.02
 
 
 def sync(path: Path) -> None:
@@ -81,34 +76,6 @@ def fresh_folder(above: Path, prefix: str = "") -> Iterator[Path]:
         yield fresh
     finally:
         remove(fresh)
-
-
-@contextmanager
-def locked(path: Path, timeout: float) -> Iterator[None]:
-    """Hold an exclusive lock between threads and processes; the system frees it when its process dies.
-
-    Args:
-        path: the lock file, created if need be.
-        timeout: seconds to wait for another holder.
-
-    Raises:
-        FeatureStoreError: it was held all that time.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        deadline = time.monotonic() + timeout
-        while not _try_lock(handle):
-            if time.monotonic() >= deadline:
-                found = f"another process has been writing for more than {timeout:g} s"
-                raise FeatureStoreError(str(path.parent), found, "Wait for it to end, or raise lock_timeout.")
-            time.sleep(_POLL_SECONDS)
-        try:
-            yield
-        finally:
-            # Explicitly, because a child forked in the meantime shares the open file and would keep the lock.
-            fcntl.flock(handle, fcntl.LOCK_UN)
-    finally:
-        os.close(handle)
 
 
 def _try_lock(handle: int) -> bool:

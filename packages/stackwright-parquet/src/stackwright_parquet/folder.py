@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from stackwright_interfaces.errors import FeatureStoreError, UnknownName
+from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_parquet import durable
 from stackwright_parquet.manifest import HistoryFile, Manifest
 
@@ -91,7 +92,7 @@ class ViewFolder:
         """
         with writing_errors(self.path):
             durable.make_folder(self.path)
-            with durable.locked(self.path / ".lock", self.lock_timeout):
+            with WriterLock(self.path / ".lock").hold(self.lock_timeout):
                 self._sweep()
                 yield
 
