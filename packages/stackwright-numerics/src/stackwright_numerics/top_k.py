@@ -6,12 +6,15 @@ in Herlocker et al. (2004), ACM TOIS 22, and Järvelin and Kekäläinen (2002), 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stackwright_interfaces.errors import DataError
 
-__all__ = ["mean_average_precision", "mrr", "ndcg", "precision", "recall", "score"]
+__all__ = ["METRICS", "mean_average_precision", "mrr", "ndcg", "precision", "recall", "score"]
 
 Floats = NDArray[np.float64]
 
@@ -49,6 +52,16 @@ def mrr(hits: ArrayLike, relevant: ArrayLike) -> Floats:
     return np.asarray((found / _places(found)).max(axis=1, initial=0.0))
 
 
+METRICS: Final[Mapping[str, Callable[[ArrayLike, ArrayLike], Floats]]] = {
+    "ndcg": ndcg,
+    "map": mean_average_precision,
+    "recall": recall,
+    "precision": precision,
+    "mrr": mrr,
+}
+"""Name → metric of each user's list."""
+
+
 def score(hits: ArrayLike, relevant: ArrayLike) -> dict[str, float]:
     """Return the mean of each metric over the users.
 
@@ -59,13 +72,7 @@ def score(hits: ArrayLike, relevant: ArrayLike) -> dict[str, float]:
     Raises:
         DataError: the shapes do not fit, or a user has fewer relevant items than hits, or none.
     """
-    return {
-        "map": float(mean_average_precision(hits, relevant).mean()),
-        "ndcg": float(ndcg(hits, relevant).mean()),
-        "precision": float(precision(hits, relevant).mean()),
-        "recall": float(recall(hits, relevant).mean()),
-        "mrr": float(mrr(hits, relevant).mean()),
-    }
+    return {name: float(metric(hits, relevant).mean()) for name, metric in METRICS.items()}
 
 
 def _places(hits: Floats) -> Floats:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,6 @@ from stackwright_recommender.recommender import Recommender
 from stackwright_recommender.training import recent
 
 Floats = NDArray[np.float64]
-METRICS: Final = {
-    "ndcg": top_k.ndcg,
-    "map": top_k.mean_average_precision,
-    "recall": top_k.recall,
-    "precision": top_k.precision,
-    "mrr": top_k.mrr,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +92,7 @@ def evaluate(
         wanted = set(relevant[user])
         hits[row, : len(items_shown)] = [item in wanted for item in items_shown]
     counts = [len(set(relevant[user])) for user in judged]
-    table = {name: metric(hits, counts) for name, metric in METRICS.items()}
+    table = {name: metric(hits, counts) for name, metric in top_k.METRICS.items()}
     if popularity is not None:
         rarest = 1 / (1 + max(len(lists), 1))
         table["novelty"] = np.array([_novelty(one, popularity, rarest) for one in shown])

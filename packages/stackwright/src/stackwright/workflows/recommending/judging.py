@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -17,13 +17,6 @@ from stackwright_interfaces.recommender import Items, Recommender, Request, Supp
 from stackwright_numerics import top_k
 
 Floats = NDArray[np.float64]
-METRICS: Final[Mapping[str, Callable[..., Floats]]] = {
-    "ndcg": top_k.ndcg,
-    "map": top_k.mean_average_precision,
-    "recall": top_k.recall,
-    "precision": top_k.precision,
-    "mrr": top_k.mrr,
-}
 SESSION: Final = 5
 """Items that someone unknown is said to have looked at, when such lists are judged."""
 _STRANGERS: Final = 500
@@ -53,7 +46,7 @@ class Lists:
             wanted = self.wanted[user]
             hits[row, : min(len(shown), self.k)] = [item in wanted for item in shown[: self.k]]
         counts = [len(self.wanted[user]) for user in self.items]
-        return {name: metric(hits, counts) for name, metric in METRICS.items()}
+        return {name: metric(hits, counts) for name, metric in top_k.METRICS.items()}
 
     def mean(self, metric: str = "ndcg") -> float:
         """Return the mean of a metric over the users."""
