@@ -16,8 +16,17 @@ _STYLE: Final = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
 th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+td { font-variant-numeric: tabular-nums; }
 th { background: #f4f4f4; }
+.ok { color: #17632a; } .warn { color: #7a4b00; font-weight: 600; } .alarm { color: #a11212; font-weight: 700; }
+.insufficient { color: #555; }
 """
+
+
+def document(title: str, body: str) -> str:
+    """Return an HTML file of a title and what stands in its body."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>\n'
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,7 @@ class Page:
             items = "".join(f"<li>{escape(line)}</li>" for line in section.lines)
             tables = "".join(table._repr_html_() for table in section.tables if table.rows)
             body.append(f"<h2>{escape(section.heading)}</h2>{f'<ul>{items}</ul>' if items else ''}{tables}")
-        head = f'<meta charset="utf-8"><title>{escape(self.title)}</title><style>{_STYLE}</style>'
-        return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
+        return document(self.title, "".join(body))
 
     def _filled(self) -> list[Section]:
         return [section for section in self.sections if not section.is_empty]

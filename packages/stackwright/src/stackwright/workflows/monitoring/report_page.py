@@ -7,15 +7,8 @@ from html import escape
 from typing import Any, Final
 
 from stackwright.workflows.outcome import Table, show
+from stackwright.workflows.pages import document
 
-_STYLE: Final = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1a1a1a; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
-th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #ddd; font-variant-numeric: tabular-nums; }
-th { background: #f4f4f4; }
-.ok { color: #17632a; } .warn { color: #7a4b00; font-weight: 600; } .alarm { color: #a11212; font-weight: 700; }
-.insufficient { color: #555; }
-"""
 _STATES: Final = ("alarm", "warn", "ok", "insufficient")
 _COHORT: Final = ("matured", "censored", "superseded", "lapsed", "pending", "coverage")
 
@@ -46,17 +39,14 @@ def render(numbers: Mapping[str, Any], links: Mapping[str, str]) -> str:
         _table(("days", "known"), [(item["days"], item["known"]) for item in numbers["delay_curve"]]),
         _selection(numbers["selection"]),
     ]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
+    return document(title, "".join(body))
 
 
 def plain(title: str, headline: str, tables: Sequence[Table], notes: Sequence[str]) -> str:
     """Return a page of a headline, tables and notes."""
     told = "".join(f"<p>{escape(note)}</p>" for note in notes)
     shown = "".join(table._repr_html_() for table in tables if table.rows)
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
-    body = f"<h1>{escape(title)}</h1><p>{escape(headline)}</p>{shown}{told}"
-    return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{body}</main></body></html>\n'
+    return document(title, f"<h1>{escape(title)}</h1><p>{escape(headline)}</p>{shown}{told}")
 
 
 def _performance(numbers: Mapping[str, Any]) -> list[Sequence[Any]]:
