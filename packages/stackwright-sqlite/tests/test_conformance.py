@@ -12,15 +12,17 @@ from stackwright_interfaces.feature_store import OnlineStore
 from stackwright_interfaces.testing.adapters import spec_of
 from stackwright_interfaces.testing.kits import cases_of, composed_cases_of
 from stackwright_sqlite import plugin, schema
+from stackwright_sqlite.places import owner_of, places
 
 
 def rows_in_the_file(path: Path, view: str) -> Mapping[bytes, bytes]:
     """Look past the store, with a connection of our own."""
     with closing(sqlite3.connect(path)) as raw:
-        if schema.table(view) not in schema.tables(raw):
+        place = places(raw).get(owner_of(view))
+        if place is None:
             return {}
-        rows = dict(raw.execute(f"SELECT key, payload FROM {schema.table(view)}"))
-        return rows | dict(raw.execute(schema.PAYLOADS_OF_OTHERS, (schema.table(view),)))
+        rows = dict(raw.execute(f"SELECT key, {place.payload} FROM {place.table} WHERE {place.payload} IS NOT NULL"))
+        return rows | dict(raw.execute(schema.PAYLOADS_OF_OTHERS, (place.owner,)))
 
 
 class InTheFile:

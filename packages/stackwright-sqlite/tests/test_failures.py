@@ -65,8 +65,8 @@ def test_a_later_layout_is_refused(open_store: OpenStore, tmp_path: Path) -> Non
     first.write("view", ROWS)
     first.close()
     with closing(sqlite3.connect(tmp_path / "online.db")) as raw:
-        raw.execute("PRAGMA user_version = 3")
-    with pytest.raises(FeatureStoreError, match="layout 3, this version reads 2"):
+        raw.execute("PRAGMA user_version = 4")
+    with pytest.raises(FeatureStoreError, match="layout 4, this version reads 2 and 3"):
         open_store().read(["view"], [[b"k"]])
 
 

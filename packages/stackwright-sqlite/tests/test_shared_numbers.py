@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from stackwright_interfaces.feature_store import OnlineRow
 from stackwright_interfaces.testing.context import make_context
-from stackwright_sqlite import reading, writing
+from stackwright_sqlite import places, reading, writing
 from stackwright_sqlite.online import SQLiteOnlineStore
 from stackwright_sqlite.plugin import SQLiteConfig
 
@@ -22,6 +22,7 @@ KEYS = [bytes([letter]) * length for letter in b"abc" for length in (1, 2, 3)]
 views = st.sampled_from(VIEWS)
 keys = st.lists(st.sampled_from(KEYS), max_size=5)
 orders = st.integers(0, 3).map(lambda number: b"%d" % number)
+sizes = st.sampled_from((1, 1, places.ROW))
 
 
 class CrowdedStore(RuleBasedStateMachine):
@@ -35,9 +36,9 @@ class CrowdedStore(RuleBasedStateMachine):
         self.store = SQLiteOnlineStore(config, make_context(self.folder))
         self.held: dict[str, dict[bytes, tuple[bytes, bytes]]] = {view: {} for view in VIEWS}
 
-    @rule(view=views, written=keys, order=orders)
-    def write(self, view: str, written: list[bytes], order: bytes) -> None:
-        rows = [OnlineRow(key, order, key + order) for key in dict.fromkeys(written)]
+    @rule(view=views, written=keys, order=orders, size=sizes)
+    def write(self, view: str, written: list[bytes], order: bytes, size: int) -> None:
+        rows = [OnlineRow(key, order, (key + order) * size) for key in dict.fromkeys(written)]
         newer = [row.key not in self.held[view] or row.order > self.held[view][row.key][0] for row in rows]
         assert self.store.write(view, rows) == newer
         stored = (row for row, is_newer in zip(rows, newer, strict=True) if is_newer)
@@ -69,7 +70,7 @@ class CrowdedStore(RuleBasedStateMachine):
 
 
 def test_keys_of_one_number_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (reading, writing):
+    for module in (places, reading, writing):
         monkeypatch.setattr(module, "numbers_of", lambda keys: [len(key) for key in keys])
 
     class Crowded(CrowdedStore):

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_sqlite import schema
 from stackwright_sqlite.failures import closed, primary_code
+from stackwright_sqlite.known_places import KnownPlaces
 from stackwright_sqlite.plugin import SQLiteConfig
 
 RECHECK: Final = 1.0
@@ -51,12 +52,14 @@ class Connection(sqlite3.Connection):
         file: device and inode it was opened on.
         checked: when (``time.monotonic``) the file was last seen to be the same.
         deadline: interrupts its statements.
+        known: where the views lie, as far as it has seen.
     """
 
     process: int
     file: tuple[int, int] | None
     checked: float
     deadline: Deadline
+    known: KnownPlaces
 
     def __del__(self) -> None:
         with suppress(sqlite3.Error):
@@ -107,6 +110,7 @@ def _open(path: Path, mode: str) -> Connection:
     connection.file = file
     connection.checked = time.monotonic()
     connection.deadline = Deadline()
+    connection.known = KnownPlaces()
     _live[id(connection)] = connection
     return connection
 

@@ -15,7 +15,9 @@ from stackwright_interfaces.feature_store import OnlineRow
 from stackwright_sqlite import schema
 from stackwright_sqlite.connections import Connection, ReadConnections
 from stackwright_sqlite.failures import primary_code, timed_out, translate
+from stackwright_sqlite.known_places import is_outdated
 from stackwright_sqlite.numbers import numbers_of
+from stackwright_sqlite.places import Place, owner_of, places
 from stackwright_sqlite.plugin import SQLiteConfig
 
 CHUNK: Final = 64
@@ -48,12 +50,11 @@ class Reading:
 
     def scan(self, view: str) -> Iterator[OnlineRow]:
         """Give every row of a view; each page of rows is of one moment."""
-        table = schema.table(view)
-        yield from self._pages(schema.page(table), -math.inf)
-        yield from self._pages(schema.page_of_others(table), b"")
+        yield from self._pages(_page, view, -math.inf)
+        yield from self._pages(_page_of_others, view, b"")
 
-    def _pages(self, query: str, last: float | bytes) -> Iterator[OnlineRow]:
-        while page := self._run(_page, None, query, last):
+    def _pages(self, read: Callable[..., list[tuple[Any, ...]]], view: str, last: float | bytes) -> Iterator[OnlineRow]:
+        while page := self._run(read, None, view, last):
             yield from (OnlineRow(*row) for _, *row in page)
             last = page[-1][0]
 
@@ -90,26 +91,30 @@ def _read(connection: Connection | None, views: tuple[str, ...], keys: _Keys) ->
     asked = keys[0]
     try:
         if len(asked) <= CHUNK and len(views) <= VIEWS and keys.count(asked) == len(keys):
-            rows = _select(connection, schema.select_of_views(views, len(asked)), asked)
-            if not rows[0][-1]:
+            statement = connection.known.select(views, len(asked))
+            rows = _select(connection, statement, asked) if statement else []
+            if rows and not rows[0][-1]:
                 return _columns(rows)
-        with _snapshot(connection):
-            return _read_all(connection, schema.tables_of(views), keys)
+        places = connection.known.of(views)
+        if places is not None:
+            with _snapshot(connection):
+                return _read_all(connection, places, keys)
     except sqlite3.OperationalError as error:
-        if not _table_is_missing(error):
+        if not is_outdated(error):
             raise
-    return _read_those_there(connection, schema.tables_of(views), keys)
+    return _read_those_there(connection, views, keys)
 
 
-def _read_those_there(connection: Connection, tables: Sequence[str], keys: _Keys) -> _Payloads:
-    """Read tables of which some are missing: nothing is found in those."""
+def _read_those_there(connection: Connection, views: Sequence[str], keys: _Keys) -> _Payloads:
+    """Look again where views lie, and read them: nothing is found in those that are nowhere."""
     with _snapshot(connection):
-        present = schema.tables(connection)
-        there = [place for place, table in enumerate(tables) if table in present]
+        connection.known.learn(connection)
+        places = [connection.known.place(view) for view in views]
+        there = [number for number, place in enumerate(places) if place is not None]
         found: _Payloads = [[None] * len(asked) for asked in keys]
-        read = _read_all(connection, [tables[place] for place in there], [keys[place] for place in there])
-        for place, payloads in zip(there, read, strict=True):
-            found[place] = payloads
+        chosen = [place for place in places if place is not None]
+        for number, payloads in zip(there, _read_all(connection, chosen, [keys[n] for n in there]), strict=True):
+            found[number] = payloads
         return found
 
 
@@ -120,19 +125,20 @@ def _columns(rows: Sequence[tuple[bytes | None, ...]]) -> _Payloads:
     return list(map(list, zip(*rows, strict=True)))[:-1]
 
 
-def _read_all(connection: Connection, tables: Sequence[str], keys: _Keys) -> _Payloads:
-    """Read tables that are all there, inside a transaction: those that are asked for the same keys together."""
-    found: _Payloads = [[] for _ in tables]
-    left = [place for place, asked in enumerate(keys) if asked]
+def _read_all(connection: Connection, places: Sequence[Place], keys: _Keys) -> _Payloads:
+    """Read views that are all there, inside a transaction: those that are asked for the same keys together."""
+    found: _Payloads = [[] for _ in places]
+    left = [number for number, asked in enumerate(keys) if asked]
     while left:
         asked = keys[left[0]]
-        group = [place for place in left if keys[place] is asked or keys[place] == asked][:VIEWS]
-        chosen = tuple(tables[place] for place in group)
+        group = [number for number in left if keys[number] is asked or keys[number] == asked][:VIEWS]
+        chosen = tuple(places[number] for number in group)
         chunks = _chunks(asked)
         rows = list(chain.from_iterable(_select(connection, schema.select(chosen, len(part)), part) for part in chunks))
-        for place, payloads in zip(group, _columns(rows), strict=True):
-            found[place] = _with_others(connection, tables[place], asked, payloads) if rows[0][-1] else payloads
-        left = [place for place in left if place not in group]
+        for number, payloads in zip(group, _columns(rows), strict=True):
+            others = rows[0][-1]
+            found[number] = _with_others(connection, places[number].owner, asked, payloads) if others else payloads
+        left = [number for number in left if number not in group]
     return found
 
 
@@ -152,22 +158,26 @@ def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 
 def _with_others(
-    connection: Connection, table: str, keys: Sequence[bytes], payloads: list[bytes | None]
+    connection: Connection, owner: str, keys: Sequence[bytes], payloads: list[bytes | None]
 ) -> list[bytes | None]:
-    """Return the payloads, completed by those whose place another key has."""
-    others = dict(connection.execute(schema.PAYLOADS_OF_OTHERS, (table,)))
+    """Return the payloads, completed by those whose number another key has."""
+    others = dict(connection.execute(schema.PAYLOADS_OF_OTHERS, (owner,)))
     return [others.get(key) if payload is None else payload for key, payload in zip(keys, payloads, strict=True)]
 
 
-def _page(connection: Connection | None, query: str, last: float | bytes) -> list[tuple[Any, ...]]:
+def _page(connection: Connection | None, view: str, last: float) -> list[tuple[Any, ...]]:
+    """Return the next rows of a view, wherever it lies by now."""
     if connection is None:
         return []
-    try:
-        return connection.execute(query, (last, _PAGE)).fetchall()
-    except sqlite3.OperationalError as error:
-        if _table_is_missing(error):
-            return []
-        raise
+    with _snapshot(connection):
+        place = places(connection).get(owner_of(view))
+        return [] if place is None else connection.execute(schema.page(place), (last, _PAGE)).fetchall()
+
+
+def _page_of_others(connection: Connection | None, view: str, last: bytes) -> list[tuple[Any, ...]]:
+    if connection is None or owner_of(view) not in places(connection):
+        return []
+    return connection.execute(schema.page_of_others(owner_of(view)), (last, _PAGE)).fetchall()
 
 
 @contextmanager
@@ -180,7 +190,3 @@ def _snapshot(connection: Connection) -> Iterator[None]:
         connection.deadline.at = math.inf
         if connection.in_transaction:  # SQLite itself ends it after some errors
             connection.execute("ROLLBACK")
-
-
-def _table_is_missing(error: sqlite3.OperationalError) -> bool:
-    return str(error).startswith(schema.NO_TABLE)

@@ -21,6 +21,17 @@ from stackwright_sqlite import schema
 from stackwright_sqlite.connections import Connection, file_identity, open_to_write
 from stackwright_sqlite.failures import closed, primary_code, translate
 from stackwright_sqlite.numbers import numbers_of
+from stackwright_sqlite.places import (
+    ROW,
+    Place,
+    make_place,
+    mean_size,
+    owner_of,
+    places,
+    remove,
+    remove_rows,
+    set_apart,
+)
 from stackwright_sqlite.plugin import SQLiteConfig
 
 WAL_RESET_BUG: Final = ((3, 7, 0), (3, 51, 2))
@@ -47,41 +58,26 @@ class Writer:
         stored = [False] * len(rows)
         if not rows:
             return stored
-        table = schema.table(view)
-        places = greatest(rows)
+        chosen = greatest(rows)
         with self._transaction() as connection:
-            for statement in schema.create(table):
-                connection.execute(statement)
-            put = _Upsert(connection, table)
-            for number, key in sorted(zip(numbers_of(list(places)), places, strict=True)):
-                stored[places[key]] = put(number, rows[places[key]])
+            put = _Upsert(connection, _place_for(connection, view, rows))
+            for number, key in sorted(zip(numbers_of(list(chosen)), chosen, strict=True)):
+                stored[chosen[key]] = put(number, rows[chosen[key]])
         return stored
 
     def drop(self, view: str, keys: Iterable[bytes] | None) -> int:
         """Remove rows, as :meth:`OnlineStore.drop` says; what is freed is overwritten with zeros."""
         if not self._path.exists():
             return 0
-        table = schema.table(view)
         with self._transaction() as connection:
-            if table not in schema.tables(connection):
+            place = places(connection).get(owner_of(view))
+            if place is None:
                 return 0
             if keys is None:
-                removed = _count(connection, f"DELETE FROM {table}")  # noqa: S608 -- the name was escaped by `schema.table`
-                connection.execute(f"DROP TABLE {table}")
-                return removed + _count(connection, f"DELETE FROM {schema.OTHERS} WHERE owner = ?", table)  # noqa: S608 -- a constant
+                return remove(connection, place) + _count(connection, schema.DELETE_OTHERS, [(place.owner,)])
             chosen = list(keys)
-            removed = connection.executemany(
-                f"DELETE FROM {table} WHERE number = ? AND key = ?",  # noqa: S608 -- the name was escaped by `schema.table`
-                zip(numbers_of(chosen), chosen, strict=True),
-            ).rowcount
-            others = ((table, key) for key in chosen)
-            return (
-                removed
-                + connection.executemany(
-                    f"DELETE FROM {schema.OTHERS} WHERE owner = ? AND key = ?",  # noqa: S608 -- a constant
-                    others,
-                ).rowcount
-            )
+            others = ((place.owner, key) for key in chosen)
+            return remove_rows(connection, place, chosen) + _count(connection, schema.DELETE_OTHER, others)
 
     def close(self) -> None:
         """Close the connection; the last one to be closed moves the write-ahead log into the file."""
@@ -150,15 +146,25 @@ class Writer:
             connection.close()
 
 
-class _Upsert:
-    """Stores rows of one table, within a transaction: each at the place of its number, or among the others."""
+def _place_for(connection: Connection, view: str, rows: Sequence[OnlineRow]) -> Place:
+    """Return where rows are to be written; a view whose rows have become large leaves those it shares with."""
+    place = places(connection).get(owner_of(view))
+    if place is None:
+        return make_place(connection, view, rows)
+    if place.is_shared and mean_size(rows) > ROW:
+        return set_apart(connection, place)
+    return place
 
-    def __init__(self, connection: Connection, table: str) -> None:
+
+class _Upsert:
+    """Stores rows of one view, within a transaction: each under its number, or among the others."""
+
+    def __init__(self, connection: Connection, place: Place) -> None:
         self._cursor = connection.cursor()
-        self._table = table
-        self._upsert = schema.upsert(table)
-        self._holder = f"SELECT key FROM {table} WHERE number = ?"  # noqa: S608 -- the name was escaped by `schema.table`
-        self._others = {key for (key,) in connection.execute(schema.KEYS_OF_OTHERS, (table,))}
+        self._owner = place.owner
+        self._upsert = schema.upsert(place)
+        self._holder = f"SELECT key FROM {place.table} WHERE number = ?"  # noqa: S608 -- the name was escaped
+        self._others = {key for (key,) in connection.execute(schema.KEYS_OF_OTHERS, (place.owner,))}
 
     def __call__(self, number: int, row: OnlineRow) -> bool:
         """Store a row if it is newer than what is there; tell whether it was."""
@@ -170,14 +176,13 @@ class _Upsert:
             if holder == row.key:
                 return False
         self._others.add(row.key)
-        self._cursor.execute(schema.UPSERT_OTHER, (self._table, row.key, row.order, row.payload))
+        self._cursor.execute(schema.UPSERT_OTHER, (self._owner, row.key, row.order, row.payload))
         return self._cursor.rowcount > 0
 
 
-def _count(connection: Connection, statement: str, *arguments: str) -> int:
-    """Run a statement, and return how many rows it changed."""
-    changed: int = connection.execute(statement, arguments).rowcount
-    return changed
+def _count(connection: Connection, statement: str, arguments: Iterable[tuple[object, ...]]) -> int:
+    """Run a statement for each of the arguments, and return how many rows it changed in all."""
+    return connection.executemany(statement, arguments).rowcount
 
 
 @cache
