@@ -14,7 +14,7 @@ import pytest
 
 from stackwright_interfaces.errors import FeatureStoreError, StoreTimeout
 from stackwright_interfaces.feature_store import OnlineRow
-from stackwright_redis import reading, writing
+from stackwright_redis import joining, reading, writing
 from stackwright_redis.online import RedisOnlineStore
 
 Start = Callable[[str], subprocess.Popen[str]]
@@ -36,13 +36,16 @@ def test_stores_of_different_prefixes_do_not_mix(open_store: OpenStore, tmp_path
 def test_all_views_of_a_read_come_in_one_round_trip(store: RedisOnlineStore, server: Any) -> None:
     for view in ("first", "second", "third"):
         store.write(view, rows_of(1, 2500))
-    keys = [b"%d" % key for key in range(2500)]
+    store.write("large", rows_of(1, 10, size=joining.ROW))
+    views, keys = ["first", "second", "large", "third"], [b"%d" % key for key in range(2500)]
+    store.read(views, [keys] * 4)
     with server.raw() as raw:
         before = raw.info("stats")
-        found = store.read(["first", "second", "third"], [keys, keys[:1], keys])
+        found = store.read(views, [keys, keys[:1], keys, keys])
         after = raw.info("stats")
-    assert [len(payloads) for payloads in found] == [2500, 1, 2500]
-    assert after["total_commands_processed"] - before["total_commands_processed"] == 1 + 3 + 1 + 3
+    assert [len(payloads) for payloads in found] == [2500, 1, 2500, 2500]
+    of_views_that_share = 3 + 1
+    assert after["total_commands_processed"] - before["total_commands_processed"] == 1 + of_views_that_share + 3 + 1
     assert after["total_connections_received"] == before["total_connections_received"]
 
 

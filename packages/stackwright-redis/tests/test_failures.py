@@ -26,6 +26,8 @@ OwnServer = Callable[..., Any]
 
 ROWS = [OnlineRow(b"key %d" % number, b"token", b"payload" * 100) for number in range(300)]
 KEYS = [row.key for row in ROWS]
+NOTHING = b"*1\r\n$-1\r\n"
+"""What a server says of one view that is not in the catalogue."""
 
 
 def refused(store: RedisOnlineStore, match: str) -> None:
@@ -241,20 +243,21 @@ def test_a_write_whose_answer_is_lost_is_not_sent_again(open_store: OpenStore) -
     def hang_up_on_writes(connection: socket.socket) -> None:
         while said := connection.recv(65536):
             received.append(said)
-            if b"INFO" not in said:
+            if b"EVALSHA" in said:
                 return
-            connection.sendall(b"$0\r\n\r\n")
+            connection.sendall(b"$0\r\n\r\n" if b"INFO" in said else NOTHING)
 
     with listener(hang_up_on_writes) as port:
         store = open_store(url=f"redis://127.0.0.1:{port}")
         with pytest.raises(FeatureStoreError, match=r"broke off the connection.*will not be stored twice"):
-            store.write("view", [OnlineRow(b"k", b"token", b"p")])
+            store.write("view", [OnlineRow(b"k", b"token", b"large" * 1000)])
     assert sum(b"EVALSHA" in said for said in received) == 1
 
 
 def test_a_scan_gives_once_what_the_server_names_twice(open_store: OpenStore) -> None:
     pages = iter(
         [
+            NOTHING,
             b"*2\r\n$1\r\n7\r\n*2\r\n$1\r\na\r\n$3\r\n\x01tA\r\n",
             b"*2\r\n$1\r\n0\r\n*4\r\n$1\r\na\r\n$3\r\n\x01tA\r\n$1\r\nb\r\n$3\r\n\x01tB\r\n",
         ]

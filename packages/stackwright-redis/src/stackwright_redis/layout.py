@@ -1,69 +1,23 @@
-r"""What lies on the server: one hash a view, its fields the keys of the rows.
+r"""What lies on the server, and how commands are sent.
 
-The hash is named ``PREFIX:VIEW``. The value of a field is one byte with the length of the order token, the token, and
+Views whose keys are the same share a hash while their rows are small, ``PREFIX:#rows NUMBER``: its fields are the keys,
+the value of a field what all those views say of the key (:mod:`stackwright_redis.shared_rows`). Most of what the server
+does for a read it does for each value, whatever its size. A view of large rows has a hash of its own, ``PREFIX:VIEW``,
+as every view had in the layout before; a value there is one byte with the length of the order token, the token, and
 the payload.
 
-A hash a view, and not a Redis key a row, because a view can then be dropped by one ``UNLINK``, which frees it in
-the background, be counted by ``HLEN``, and be scanned by ``HSCAN`` without passing by everything else on the server; a
-row takes as much memory either way. Rows of several views come in one round trip all the same: one ``HMGET`` a
-view, sent together.
+The catalogue, ``PREFIX:#views``, says which views share which hash (:mod:`stackwright_redis.places`). A view that does
+not stand there has a hash of its own, or no rows. Every read asks the catalogue too, last, in the same round trip, and
+begins anew where a view lies elsewhere than was thought; every write is refused there.
+
+A hash for many rows, and not a Redis key a row, because it can be dropped by one ``UNLINK``, which frees it in the
+background, be counted by ``HLEN``, and be scanned by ``HSCAN`` without passing by everything else on the server; a row
+takes as much memory either way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha1
-from typing import Final, NamedTuple
-
-
-class Script(NamedTuple):
-    """A Lua script, and the name under which the server knows it once it was loaded."""
-
-    text: bytes
-    sha: bytes
-
-    @classmethod
-    def of(cls, text: str) -> Script:
-        """Return a script."""
-        return cls(text.encode(), sha1(text.encode(), usedforsecurity=False).hexdigest().encode())
-
-
-WRITE: Final = Script.of("""
--- KEYS[1]: a view. ARGV: key, value, key, value, ... Returns a digit for each: 1 where it was stored.
--- Tokens are compared byte by byte: Lua compares strings by the server's locale.
-local byte = string.byte
-local function newer(new, old)
-  local length, stored = byte(new, 1), byte(old, 1)
-  for place = 2, math.min(length, stored) + 1 do
-    local one, other = byte(new, place), byte(old, place)
-    if one ~= other then return one > other end
-  end
-  return length > stored
-end
-local keys, changes, taken = {}, {}, {}
-for place = 1, #ARGV, 2 do keys[#keys + 1] = ARGV[place] end
-local before = redis.call('HMGET', KEYS[1], unpack(keys))
-for number, key in ipairs(keys) do
-  local value = ARGV[2 * number]
-  if not before[number] or newer(value, before[number]) then
-    changes[#changes + 1] = key
-    changes[#changes + 1] = value
-    taken[number] = '1'
-  else
-    taken[number] = '0'
-  end
-end
-if #changes > 0 then redis.call('HSET', KEYS[1], unpack(changes)) end
-return table.concat(taken)
-""")
-"""Compare-and-set of many rows; each call is carried out whole, and by itself."""
-
-DROP: Final = Script.of("""
-local rows = redis.call('HLEN', KEYS[1])
-redis.call('UNLINK', KEYS[1])
-return rows
-""")
-"""Removes a view and returns how many rows it had."""
 
 
 def command(*parts: bytes) -> bytes:

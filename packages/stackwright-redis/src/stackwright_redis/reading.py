@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import RedisError
 
@@ -13,13 +13,24 @@ from stackwright_interfaces.feature_store import OnlineRow
 from stackwright_interfaces.online_rows import order_of, payload_of
 from stackwright_redis.failures import damaged, translate
 from stackwright_redis.layout import arguments, command, command_ending
+from stackwright_redis.places import Names, Place
 from stackwright_redis.plugin import RedisConfig
 from stackwright_redis.pool import Pool
+from stackwright_redis.shared_rows import cuts_of, payloads_of
 
 CHUNK: Final = 1000
 """Keys a command, so that no command keeps the server from its other clients for long."""
 
 _PAGE: Final = b"200"
+_VIEWS: Final = 1024
+
+
+class _Known(NamedTuple):
+    """What the catalogue said of some views, where they therefore lie, and how the catalogue is asked again."""
+
+    entries: list[bytes | None]
+    places: list[Place]
+    question: bytes
 
 
 class Server:
@@ -27,55 +38,75 @@ class Server:
 
     def __init__(self, config: RedisConfig) -> None:
         self._pool = Pool(config.url, config.timeout, config.pool_size)
-        self._prefix = config.prefix.encode() + b":"
+        self._known: dict[tuple[str, ...], _Known] = {}
+        self.names = Names(config.prefix)
         self.where = self._pool.where
-
-    def name_of(self, view: str) -> bytes:
-        """Return the name of a view's hash."""
-        return self._prefix + view.encode()
 
     def read(
         self, views: Sequence[str], keys: Sequence[Sequence[bytes]], timeout: float | None
     ) -> list[list[bytes | None]]:
         """Return payloads, as :meth:`OnlineStore.read` says."""
         deadline = time.monotonic() + (self._pool.timeout if timeout is None else timeout)
-        packed: dict[int, list[tuple[int, bytes]]] = {}  # several views are mostly asked for one list of keys
-        for asked in keys:
-            if id(asked) not in packed:
-                chunks = (asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK))
-                packed[id(asked)] = [(len(chunk), arguments(chunk)) for chunk in chunks]
-        commands = [
-            command_ending(b"HMGET", self.name_of(view), rest=rest, count=count)
-            for view, asked in zip(views, keys, strict=True)
-            for count, rest in packed[id(asked)]
-        ]
-        if not commands:
+        if not any(keys):
             return [[] for _ in views]
-        values = chain.from_iterable(self.ask(b"".join(commands), len(commands), deadline=deadline))
-        answers: list[list[bytes | None]] = []
-        for view, asked in zip(views, keys, strict=True):
+        chosen = tuple(views)
+        known = self._known.get(chosen) or self._learn(chosen, [None] * len(chosen))
+        # A view that lies where it was thought, as the catalogue says at the end, lay there when its rows were read:
+        # what is left of it elsewhere is removed later.
+        while True:
+            targets, commands = _targets(known.places, keys)
+            *replies, entries = self.ask(b"".join((*commands, known.question)), len(commands) + 1, deadline=deadline)
+            if entries == known.entries:
+                return self._answer(views, known.places, targets, replies)
+            known = self._learn(chosen, entries)
+
+    def _learn(self, views: tuple[str, ...], entries: list[bytes | None]) -> _Known:
+        if len(self._known) >= _VIEWS:
+            self._known.clear()
+        places = [self.names.place(view, entry) for view, entry in zip(views, entries, strict=True)]
+        question = command(b"HMGET", self.names.catalogue, *(view.encode() for view in views))
+        known = self._known[views] = _Known(entries, places, question)
+        return known
+
+    def _answer(
+        self, views: Sequence[str], places: Sequence[Place], targets: Iterable[_Target], replies: Sequence[Any]
+    ) -> list[list[bytes | None]]:
+        values = chain.from_iterable(replies)
+        answers: list[list[bytes | None]] = [[] for _ in views]
+        for count, numbers in targets:
+            found = list(islice(values, count))
             try:
-                answers.append(
-                    [None if value is None else value[1 + value[0] :] for value in islice(values, len(asked))]
-                )
-            except IndexError as error:
-                raise damaged(self.where, view) from error
+                payloads = payloads_of(found, [places[number].name for number in numbers])
+            except ValueError as error:
+                raise damaged(self.where, views[numbers[0]]) from error
+            for number, column in zip(numbers, payloads, strict=True):
+                answers[number] = column
         return answers
 
     def scan(self, view: str) -> Iterator[OnlineRow]:
-        """Give every row of a view once; the server may name it twice while its table grows."""
+        """Give every row of a view once."""
+        ((entry,),) = self.ask(command(b"HMGET", self.names.catalogue, view.encode()), 1)
+        place = self.names.place(view, entry)
+        for key, value in self.fields(place.hash):
+            try:
+                if not place.name:
+                    yield OnlineRow(key, order_of(value), payload_of(value))
+                elif part := cuts_of(value).parts.get(place.name):
+                    yield OnlineRow(key, value[part.order], value[part.payload])
+            except (IndexError, ValueError) as error:
+                raise damaged(self.where, view) from error
+
+    def fields(self, name: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Give every field of a hash and its value once; the server may name it twice while its table grows."""
         seen: set[bytes] = set()
         cursor = b"0"
         while True:
-            (reply,) = self.ask(command(b"HSCAN", self.name_of(view), cursor, b"COUNT", _PAGE), 1)
+            (reply,) = self.ask(command(b"HSCAN", name, cursor, b"COUNT", _PAGE), 1)
             cursor, flat = reply
             for key, value in zip(flat[::2], flat[1::2], strict=True):
-                if key in seen:
-                    continue
-                seen.add(key)
-                if not value:
-                    raise damaged(self.where, view)
-                yield OnlineRow(key, order_of(value), payload_of(value))
+                if key not in seen:
+                    seen.add(key)
+                    yield key, value
             if cursor == b"0":
                 return
 
@@ -104,3 +135,24 @@ class Server:
     def close(self) -> None:
         """Close the connections of this process."""
         self._pool.close()
+
+
+_Target = tuple[int, list[int]]
+
+
+def _targets(places: Sequence[Place], keys: Sequence[Sequence[bytes]]) -> tuple[list[_Target], list[bytes]]:
+    """Return how many keys each hash is asked for, and for which views; and the commands."""
+    wanted: dict[tuple[bytes, int], _Target] = {}
+    packed: dict[int, list[tuple[int, bytes]]] = {}  # several hashes are mostly asked for one list of keys
+    commands: list[bytes] = []
+    for number, (place, asked) in enumerate(zip(places, keys, strict=True)):
+        target = place.hash, id(asked)
+        if target in wanted:
+            wanted[target][1].append(number)
+            continue
+        wanted[target] = len(asked), [number]
+        if id(asked) not in packed:
+            chunks = (asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK))
+            packed[id(asked)] = [(len(chunk), arguments(chunk)) for chunk in chunks]
+        commands += [command_ending(b"HMGET", place.hash, rest=rest, count=count) for count, rest in packed[id(asked)]]
+    return list(wanted.values()), commands

@@ -15,8 +15,11 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError
 from stackwright_interfaces.feature_store import OnlineRow
 from stackwright_interfaces.online_rows import greatest, pack
 from stackwright_redis.failures import translate
-from stackwright_redis.layout import DROP, WRITE, Script, command
+from stackwright_redis.joining import proposed_entry
+from stackwright_redis.layout import command
+from stackwright_redis.places import LEFT_OVER, Place
 from stackwright_redis.reading import Server
+from stackwright_redis.scripts import CUT, DROP, JOIN, LEAVE, SWEPT, WRITE, WRITE_SHARED, Script
 
 ROWS: Final = 200
 """Rows a script at most: the server does nothing else meanwhile, for about half a millisecond."""
@@ -24,7 +27,6 @@ ROWS: Final = 200
 BYTES: Final = 2**19
 """Bytes a script at most, but for one row that is larger."""
 
-_KEYS: Final = 1000
 _LOG: Final = logging.getLogger("stackwright_redis")
 
 
@@ -36,40 +38,98 @@ class Writer:
         self._lock = threading.Lock()
         self._process = os.getpid()
         self._looked = False
+        self._places: dict[str, Place] = {}
 
     def write(self, view: str, rows: Sequence[OnlineRow]) -> list[bool]:
         """Store rows, as :meth:`OnlineStore.write` says."""
         stored = [False] * len(rows)
         if not rows:
             return stored
-        name = self._server.name_of(view)
         with self._turn():
             self._look_at_eviction()
             for places in _batches(rows):
                 arguments = [
                     part for place in places for part in (rows[place].key, pack(rows[place].order, rows[place].payload))
                 ]
-                for place, digit in zip(places, self._run(WRITE, name, arguments), strict=True):
+                for place, digit in zip(places, self._put(view, rows, arguments), strict=True):
                     stored[place] = digit == ord("1")
         return stored
 
+    def _put(self, view: str, rows: Sequence[OnlineRow], arguments: Sequence[bytes]) -> bytes:
+        """Store some of the rows where the view lies, or is to lie; return a digit for each."""
+        while True:
+            place = self._places.get(view) or self._join(view, rows)
+            script = WRITE_SHARED if place.entry else WRITE
+            digits: bytes | None = self._run(script, self._keys(place), (view.encode(), place.entry, *arguments))
+            if digits is not None:
+                return digits
+            del self._places[view]
+
+    def _join(self, view: str, rows: Sequence[OnlineRow]) -> Place:
+        """Find where a view lies; one without rows gets its place now."""
+        place = self._place(view)
+        proposed = b"" if place.entry else proposed_entry(self._server, rows)
+        if proposed:
+            new = self._server.names.place(view, proposed)
+            keys = (self._server.names.catalogue, place.hash)
+            place = self._server.names.place(view, self._run(JOIN, keys, (view.encode(), proposed, new.field)))
+        self._places[view] = place
+        return place
+
     def drop(self, view: str, keys: Iterable[bytes] | None) -> int:
         """Remove rows, as :meth:`OnlineStore.drop` says."""
-        name = self._server.name_of(view)
         with self._turn():
+            self._places.pop(view, None)
             if keys is None:
-                return int(self._run(DROP, name, ()))
-            removed, left = 0, iter(keys)
-            while chunk := list(islice(left, _KEYS)):
-                removed += int(self._server.change(command(b"HDEL", name, *chunk)))
+                return self._drop_all(view)
+            chosen, removed, place = list(keys), 0, None
+            while place != (place := self._place(view)):  # until it lay there when they were removed
+                removed += sum(self._cut(place, chunk) for chunk in _chunks(chosen))
             return removed
 
-    def _run(self, script: Script, name: bytes, arguments: Sequence[bytes]) -> Any:
+    def _drop_all(self, view: str) -> int:
+        rows: int | None = None
+        while rows is None:
+            place = self._place(view)
+            arguments = (view.encode(), place.entry)
+            if place.entry:
+                rows = self._run(LEAVE, self._keys(place), (*arguments, place.field, LEFT_OVER + place.name))
+            else:
+                rows = self._run(DROP, self._keys(place), arguments)
+        return self._sweep(place.name) if rows < 0 else rows
+
+    def _sweep(self, name: bytes) -> int:
+        """Remove what is left over of dropped views; return how many rows one of them had."""
+        removed = 0
+        for field, entry in list(self._server.fields(self._server.names.catalogue)):
+            if field.startswith(LEFT_OVER):
+                place = self._server.names.place("", entry)
+                keys = (key for key, _ in self._server.fields(place.hash))
+                cut = sum(self._cut(place, chunk) for chunk in _chunks(keys))
+                self._run(SWEPT, self._keys(place), (field, place.field))
+                removed += cut if place.name == name else 0
+        return removed
+
+    def _cut(self, place: Place, keys: Sequence[bytes]) -> int:
+        """Remove the rows of keys from where a view lies, or lay."""
+        if place.entry:
+            return int(self._run(CUT, (place.hash,), (place.name, *keys)))
+        return int(self._server.change(command(b"HDEL", place.hash, *keys)))
+
+    def _place(self, view: str) -> Place:
+        (entry,) = self._server.change(command(b"HMGET", self._server.names.catalogue, view.encode()))
+        return self._server.names.place(view, entry)
+
+    def _keys(self, place: Place) -> tuple[bytes, bytes]:
+        return self._server.names.catalogue, place.hash
+
+    def _run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes]) -> Any:
         """Run a script by its digest, and by its text where the server does not know it (any more)."""
+        count = b"%d" % len(keys)
         try:
-            return self._server.change(command(b"EVALSHA", script.sha, b"1", name, *arguments))
+            return self._server.change(command(b"EVALSHA", script.sha, count, *keys, *arguments))
         except NoScriptError:
-            return self._server.change(command(b"EVAL", script.text, b"1", name, *arguments))
+            return self._server.change(command(b"EVAL", script.text, count, *keys, *arguments))
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -111,3 +171,9 @@ def _batches(rows: Sequence[OnlineRow]) -> Iterator[list[int]]:
         batch.append(place)
         size += length
     yield batch
+
+
+def _chunks(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
+    left = iter(keys)
+    while chunk := list(islice(left, ROWS)):
+        yield chunk
