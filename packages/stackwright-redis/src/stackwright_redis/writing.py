@@ -22,7 +22,7 @@ from stackwright_redis.reading import Server
 from stackwright_redis.scripts import CUT, DROP, JOIN, LEAVE, SWEPT, WRITE, WRITE_SHARED, Script
 
 ROWS: Final = 200
-"""Rows a script at most: the server does nothing else meanwhile, for about half a millisecond."""
+"""Rows a script at most: the server does nothing else meanwhile, for up to a millisecond."""
 
 BYTES: Final = 2**19
 """Bytes a script at most, but for one row that is larger."""
