@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, Final, NotRequired, TypedDict
 
@@ -127,10 +128,16 @@ def _dump(line: dict[str, Any]) -> bytes:
     return orjson.dumps(line, default=_plain, option=_OPTIONS)
 
 
+@lru_cache(maxsize=256)
+def _known(watermark: Watermark) -> Mapping[str, Any]:
+    """Return the JSON form of a watermark, which rows share until their view is materialised again."""
+    return {"position": watermark.position, "due": rfc3339(watermark.due)}
+
+
 def _plain(value: Any) -> Any:
     """Return the JSON form of what orjson has none for."""
     if isinstance(value, Watermark):
-        return {"position": value.position, "due": rfc3339(value.due)}
+        return _known(value)
     if isinstance(value, datetime):
         return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
     if isinstance(value, bytes):
@@ -259,7 +266,7 @@ class PredictionRows:
             "arm": self.arm,
             "asked_at": predicted if asked is self.predicted_at else rfc3339(asked),
             "predicted_at": predicted,
-            "watermarks": {view: _plain(mark) for view, mark in marks.items()},
+            "watermarks": {view: _known(mark) for view, mark in marks.items()},
         }
 
     @property
