@@ -54,6 +54,9 @@ class Capability(StrEnum):
     QUANTILES = "quantiles"
     """A trainer's regressions answer quantiles as further outputs (``SupportsQuantiles``)."""
 
+    PARTS = "parts"
+    """A trainer fits on rows that it is given by reference (``SupportsParts``)."""
+
     IMAGES = "images"
     """A server writes images of a kind of its own (``SupportsImages``)."""
 

@@ -73,6 +73,25 @@ class TrainingData:
     event: Any = None
 
 
+class TrainingParts(ABC):
+    """Rows to fit on by reference: read where they are needed, some at a time; ``len`` tells how many there are.
+
+    It crosses to other processes by pickle, and can be read in each that sees the project's folder.
+    """
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> TrainingData:
+        """Return the rows from ``start`` up to before ``stop``; the same ones, to the bit, whoever reads them.
+
+        Raises:
+            DataError: they cannot be read any more.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
     """A range worth searching: ``low`` to ``high``, or one of ``choices``.
@@ -131,8 +150,8 @@ class Trainer(ABC):
     """Fits models: every trainer regressions and classifications, as far as it can; others where it declares them.
 
     A trainer that ranks has an attribute ``ranks``, one for times to an event ``takes_censored``, one that answers
-    quantiles ``gives_quantiles``, and its spec declares the capability of that name; each refuses a task that it does
-    not do.
+    quantiles ``gives_quantiles``, one that takes rows by reference a method ``fit_parts``, and its spec declares the
+    capability of that; each refuses a task that it does not do.
 
     Attributes:
         input: what ``TrainingData.inputs`` must be.
@@ -219,3 +238,28 @@ class SupportsQuantiles(Protocol):
     """
 
     gives_quantiles: bool
+
+
+@runtime_checkable
+class SupportsParts(Protocol):
+    """A trainer of regressions and classifications that takes rows by reference (``Capability.PARTS``)."""
+
+    def fit_parts(
+        self,
+        task: Task,
+        train: TrainingParts,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        report: Report | None = None,
+    ) -> FittedModel:
+        """Fit as :meth:`Trainer.fit` does on the same rows given whole, to the bit; without validation rows.
+
+        A trainer that spreads its fits has each worker read its own rows, and holds none of them itself.
+
+        Raises:
+            TrainingError: as :meth:`Trainer.fit` has it.
+            DataError: rows cannot be read any more.
+        """
+        ...

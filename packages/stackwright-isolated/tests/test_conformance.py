@@ -17,6 +17,7 @@ from stackwright_interfaces.testing.monitor import MonitorCases
 from stackwright_interfaces.testing.offline_store import OfflineStoreCases, SQLCases
 from stackwright_interfaces.testing.trainer import (
     ClassificationCases,
+    PartsCases,
     QuantileCases,
     RankingCases,
     TimeToEventCases,
@@ -38,7 +39,9 @@ class TestIsolatedDuckDB(Isolated, SQLCases, OfflineStoreCases):
 
 
 @pytest.mark.nightly
-class TestIsolatedLightGBM(Isolated, QuantileCases, TimeToEventCases, RankingCases, ClassificationCases, TrainerCases):
+class TestIsolatedLightGBM(
+    Isolated, PartsCases, QuantileCases, TimeToEventCases, RankingCases, ClassificationCases, TrainerCases
+):
     spec = spec_of(lightgbm, Trainer)
     format_spec = spec_of(lightgbm, ModelFormat)
     quick: ClassVar[dict[str, Any]] = {"num_iterations": 100}

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from distributed import Client, LocalCluster, Lock
 from distributed.comm import CommClosedError
 
 from stackwright_interfaces.compute import Inline
-from stackwright_interfaces.errors import PluginError, TrainingError
+from stackwright_interfaces.errors import DataError, PluginError, TrainingError
 from stackwright_interfaces.testing.context import make_context
 from stackwright_interfaces.testing.trainer_rows import SIGNATURE, Homes
-from stackwright_interfaces.trainer import FittedModel, Task, TaskKind
-from stackwright_lightgbm import spread
+from stackwright_interfaces.testing.trainer_tasks import Referred
+from stackwright_interfaces.trainer import FittedModel, Task, TaskKind, TrainingParts
+from stackwright_lightgbm import placing, spread
 from stackwright_lightgbm.native import parameter_aliases
 from stackwright_lightgbm.plugin import LightGBMConfig
 from stackwright_lightgbm.settings import resolve
@@ -79,19 +81,24 @@ def near() -> Iterator[Slot]:
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Fit:
-    def run(slot: Inline | None, kind: TaskKind = TaskKind.REGRESSION, **options: Any) -> FittedModel:
+    def run(
+        slot: Inline | None,
+        kind: TaskKind = TaskKind.REGRESSION,
+        parts: TrainingParts | None = None,
+        **options: Any,
+    ) -> FittedModel:
         config = LightGBMConfig(distributed=slot is not None, **{"num_iterations": 60, **options})
         context = make_context(tmp_path)
         trainer = LightGBMTrainer(config, context if slot is None else _with(context, slot))
         task = Task(kind=kind, signature=SIGNATURE)
+        if parts is not None:
+            return trainer.fit_parts(task, parts, {}, seed=3, threads=1)
         return trainer.fit(task, HOMES.data(kind, "matrix"), None, {}, seed=3, threads=1)
 
     return run
 
 
 def _with(context: Any, slot: Inline) -> Any:
-    from dataclasses import replace
-
     return replace(context, executor=lambda: slot)
 
 
@@ -137,6 +144,36 @@ def test_on_one_worker_the_trees_are_those_of_a_fit_here(fit: Fit, near: Slot, t
     here = text_of(fit(None, bagging_fraction=0.8), tmp_path / "here")
     trees = [text[text.index("\nTree=0") : text.index("\nparameters:")] for text in (found, here)]
     assert trees[0] == trees[1]
+
+
+def by_reference(kind: TaskKind = TaskKind.REGRESSION, ends: int | None = None) -> Referred:
+    return Referred(HOMES.data(kind, "matrix"), ends)
+
+
+@pytest.mark.parametrize("kind", [TaskKind.REGRESSION, TaskKind.CLASSIFICATION])
+def test_rows_that_the_workers_read_grow_the_trees_of_rows_that_are_sent_to_them(
+    fit: Fit, slot: Slot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: TaskKind
+) -> None:
+    monkeypatch.setattr(placing, "_PART_BYTES", 30_000)  # several parts on each worker
+    sent, read = fit(slot, kind, num_iterations=20), fit(slot, kind, by_reference(kind), num_iterations=20)
+    assert text_of(read, tmp_path / "read") == text_of(sent, tmp_path / "sent")
+    assert read.parameters == sent.parameters
+
+
+def test_a_worker_may_read_rows_of_one_class_as_long_as_another_reads_the_other(fit: Fit, slot: Slot) -> None:
+    halves = replace(HOMES.data(TaskKind.CLASSIFICATION, "matrix"), target=np.repeat([1.0, 0.0], len(HOMES) // 2))
+    found = fit(slot, TaskKind.CLASSIFICATION, Referred(halves), num_iterations=2)
+    assert found.parameters["dask_workers"] == 2
+
+
+def test_what_is_wrong_with_rows_that_workers_read_is_told_as_it_is(fit: Fit, slot: Slot) -> None:
+    with pytest.raises(DataError, match="homes: the rows from 3000 on are lost"):
+        fit(slot, parts=by_reference(ends=3000))
+    with pytest.raises(TrainingError, match="training rows: there are none"):
+        fit(slot, parts=Referred(HOMES.take(slice(0)).data(TaskKind.REGRESSION, "matrix")))
+    alike = Referred(Homes(HOMES.columns, np.ones(len(HOMES))).data(TaskKind.CLASSIFICATION, "matrix"))
+    with pytest.raises(TrainingError, match="every target is 0"):
+        fit(slot, TaskKind.CLASSIFICATION, alike)
 
 
 def test_classes_are_learned_too(fit: Fit, slot: Slot) -> None:
@@ -285,6 +322,17 @@ def test_a_fit_whose_worker_is_killed_begins_again(fit: Fit, slot: Slot, monkeyp
     found = fit(slot, num_iterations=1500)
     assert len(killed) == 1
     assert error(found) == pytest.approx(error(fit(None, num_iterations=600)), rel=0.05)
+
+
+@pytest.mark.nightly
+def test_a_worker_that_is_killed_changes_nothing_in_what_rows_by_reference_come_to(
+    fit: Fit, slot: Slot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = text_of(fit(slot, num_iterations=1500), tmp_path / "whole")
+    killed = kill_at_every_fourth_look(slot, monkeypatch, kills=1)
+    found = fit(slot, parts=by_reference(), num_iterations=1500)
+    assert len(killed) == 1
+    assert text_of(found, tmp_path / "again") == whole
 
 
 @pytest.mark.nightly

@@ -25,7 +25,7 @@ from stackwright_interfaces.registry import SupportsRuns
 from stackwright_interfaces.server import SupportsImages
 from stackwright_interfaces.storage import Storage
 from stackwright_interfaces.testing.context import make_context, no_storage
-from stackwright_interfaces.trainer import SupportsQuantiles, SupportsRanking, SupportsTimeToEvent
+from stackwright_interfaces.trainer import SupportsParts, SupportsQuantiles, SupportsRanking, SupportsTimeToEvent
 
 PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.READERS: SupportsReaders,
@@ -35,6 +35,7 @@ PROTOCOLS: Final[Mapping[Capability, type]] = {
     Capability.RANKING: SupportsRanking,
     Capability.TIME_TO_EVENT: SupportsTimeToEvent,
     Capability.QUANTILES: SupportsQuantiles,
+    Capability.PARTS: SupportsParts,
     Capability.IMAGES: SupportsImages,
 }
 """The protocol that belongs to each capability."""

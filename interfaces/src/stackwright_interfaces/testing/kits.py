@@ -72,6 +72,7 @@ KITS: Final[Mapping[type, Kit]] = {
     Trainer: Kit(
         cases=("trainer:ClassificationCases", "trainer:TrainerCases"),
         abilities={
+            Capability.PARTS: "trainer:PartsCases",
             Capability.QUANTILES: "trainer:QuantileCases",
             Capability.RANKING: "trainer:RankingCases",
             Capability.TIME_TO_EVENT: "trainer:TimeToEventCases",

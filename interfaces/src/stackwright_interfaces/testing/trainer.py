@@ -12,7 +12,7 @@ An adapter's whole test module; :class:`TrainerCases` says what its declaration 
     TestLightGBMFormat = cases_of(spec_of(plugin, ModelFormat))
 
 ``TrainerCases`` state regression; ``ClassificationCases`` come before it where the trainer does these too, and where
-its spec declares the capability ``RankingCases``, ``TimeToEventCases`` and ``QuantileCases``.
+its spec declares the capability ``RankingCases``, ``TimeToEventCases``, ``QuantileCases`` and ``PartsCases``.
 """
 
 from __future__ import annotations
@@ -32,10 +32,16 @@ from stackwright_interfaces.plugin import Capability
 from stackwright_interfaces.testing.trainer_child import load_in_a_child
 from stackwright_interfaces.testing.trainer_fits import STRANGE, TEST, TRAIN, Fitting, predict, save
 from stackwright_interfaces.testing.trainer_rows import SIGNATURE, Homes
-from stackwright_interfaces.testing.trainer_tasks import QUANTILES, QuantileCases, RankingCases, TimeToEventCases
+from stackwright_interfaces.testing.trainer_tasks import (
+    QUANTILES,
+    PartsCases,
+    QuantileCases,
+    RankingCases,
+    TimeToEventCases,
+)
 from stackwright_interfaces.trainer import FittedModel, StopFit, Task, TaskKind, Trainer, TrainingData
 
-__all__ = ["ClassificationCases", "QuantileCases", "RankingCases", "TimeToEventCases", "TrainerCases"]
+__all__ = ["ClassificationCases", "PartsCases", "QuantileCases", "RankingCases", "TimeToEventCases", "TrainerCases"]
 
 HANG: Final = 120.0
 """Seconds after which a load counts as hanging."""

@@ -1,4 +1,4 @@
-"""The kits for trainers that declare more than regression and classification: rankings, and times to an event."""
+"""The kits for trainers that declare more: rankings, times to an event, quantiles, rows by reference."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackwright_interfaces.errors import TrainingError
+from stackwright_interfaces.errors import DataError, TrainingError
 from stackwright_interfaces.model import ModelFormat
 from stackwright_interfaces.testing.trainer_fits import STRANGE, TEST, TRAIN, Fitting, predict, save, signature_with
-from stackwright_interfaces.trainer import TaskKind, Trainer, TrainingData
+from stackwright_interfaces.testing.trainer_rows import SIGNATURE, Homes
+from stackwright_interfaces.trainer import (
+    FittedModel,
+    SupportsParts,
+    Task,
+    TaskKind,
+    Trainer,
+    TrainingData,
+    TrainingParts,
+)
 
 HORIZONS: Final = (20.0, 40.0)
 """Within which chances are asked for; the homes are watched for 15 to 75."""
@@ -176,8 +185,66 @@ class QuantileCases(Fitting):
             self.fit(trainer, kind=TaskKind.CLASSIFICATION, quantiles=QUANTILES)
 
 
-def _of(rows: TrainingData, which: NDArray[np.bool_]) -> TrainingData:
+class Referred(TrainingParts):
+    """Rows by reference.
+
+    Args:
+        ends: the row behind the last one that can be read, where others are lost.
+    """
+
+    def __init__(self, rows: TrainingData, ends: int | None = None) -> None:
+        self._rows, self._ends = rows, ends
+
+    def __len__(self) -> int:
+        return len(self._rows.target)
+
+    def read(self, start: int, stop: int) -> TrainingData:
+        """Return these rows."""
+        if self._ends is not None and stop > self._ends:
+            raise DataError("homes", f"the rows from {self._ends} on are lost", "Write them again.")
+        return _of(self._rows, np.arange(start, stop))
+
+
+class PartsCases(Fitting):
+    """Cases of a trainer that declares ``Capability.PARTS``; they come before :class:`TrainerCases`."""
+
+    def fit_parts(
+        self, trainer: Trainer, rows: Homes = TRAIN, kind: TaskKind = TaskKind.REGRESSION, ends: int | None = None
+    ) -> FittedModel:
+        """Fit on rows by reference."""
+        assert isinstance(trainer, SupportsParts)
+        parts = Referred(rows.data(kind, trainer.input), ends)
+        return trainer.fit_parts(Task(kind=kind, signature=SIGNATURE), parts, self.quick, seed=7, threads=1)
+
+    @pytest.mark.parametrize("kind", [TaskKind.REGRESSION, TaskKind.CLASSIFICATION])
+    def test_rows_by_reference_give_the_files_of_the_same_rows_given_whole(
+        self, trainer: Trainer, tmp_path: Path, kind: TaskKind
+    ) -> None:
+        given = save(self.fit(trainer, kind=kind, seed=7), tmp_path / "given", kind)
+        assert save(self.fit_parts(trainer, kind=kind), tmp_path / "by-reference", kind).files == given.files
+
+    def test_rows_that_cannot_be_read_any_more_end_a_fit_by_their_own_error(self, trainer: Trainer) -> None:
+        with pytest.raises(DataError, match="are lost"):
+            self.fit_parts(trainer, ends=300)
+
+    def test_a_reference_to_no_rows_is_refused(self, trainer: Trainer) -> None:
+        with pytest.raises(TrainingError):
+            self.fit_parts(trainer, TRAIN.take(slice(0)))
+
+    def test_a_reference_to_rows_of_one_class_is_refused(self, trainer: Trainer) -> None:
+        alike = Homes(TRAIN.columns, np.ones(len(TRAIN)))
+        with pytest.raises(TrainingError):
+            self.fit_parts(trainer, alike, TaskKind.CLASSIFICATION)
+
+    @pytest.mark.parametrize("kind", [TaskKind.RANKING, TaskKind.TIME_TO_EVENT])
+    def test_rows_by_reference_of_another_task_are_refused(self, trainer: Trainer, kind: TaskKind) -> None:
+        with pytest.raises(TrainingError):
+            self.fit_parts(trainer, kind=kind)
+
+
+def _of(rows: TrainingData, which: NDArray[Any]) -> TrainingData:
     """Return some of the rows."""
     inputs: Any = rows.inputs
     chosen = {name: column[which] for name, column in inputs.items()} if isinstance(inputs, dict) else inputs[which]
-    return TrainingData(inputs=chosen, target=rows.target[which], event=rows.event[which])
+    event = None if rows.event is None else rows.event[which]
+    return TrainingData(inputs=chosen, target=rows.target[which], event=event)

@@ -15,6 +15,7 @@ from stackwright_interfaces.model import (
 )
 from stackwright_interfaces.trainer import (
     FittedModel,
+    SupportsParts,
     SupportsQuantiles,
     SupportsRanking,
     SupportsTimeToEvent,
@@ -24,8 +25,8 @@ from stackwright_interfaces.trainer import (
 PROTOCOLS: Final[Mapping[str, type]] = {
     kind.__name__: kind
     for kind in (
-        SupportsSQL, SupportsRanking, SupportsTimeToEvent, SupportsQuantiles, SupportsContributions, SupportsAdditive,
-        SupportsPortable,
+        SupportsSQL, SupportsRanking, SupportsTimeToEvent, SupportsQuantiles, SupportsParts, SupportsContributions,
+        SupportsAdditive, SupportsPortable,
     )
 }  # fmt: skip
 """The abilities that what runs apart may have."""

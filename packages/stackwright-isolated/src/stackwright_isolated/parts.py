@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from stackwright_interfaces.feature_store import ArrowStream, Asked, IngestRepor
 from stackwright_interfaces.model import Manifest, ModelFormat, Predictor, Signature
 from stackwright_interfaces.monitor import Monitor, MonitorResult
 from stackwright_interfaces.plugin import Context
-from stackwright_interfaces.trainer import Distribution, FittedModel, Report, Task, Trainer, TrainingData
+from stackwright_interfaces.trainer import Distribution, FittedModel, Report, Task, Trainer, TrainingData, TrainingParts
 from stackwright_isolated.calls import Calls, Made
 from stackwright_isolated.config import IsolatedConfig
 from stackwright_isolated.process import DIED, Launch, Process
@@ -163,6 +163,20 @@ class IsolatedTrainer(Trainer):
         self._apart.close()
 
 
+class _Parts:
+    """What a trainer apart that takes rows by reference can, too: they are read here, for the rows alone cross."""
+
+    fit: Callable[..., FittedModel]
+
+    def fit_parts(
+        self, task: Task, train: TrainingParts, params: Mapping[str, Any], *, seed: int, threads: int,
+        report: Report | None = None,
+    ) -> FittedModel:  # fmt: skip
+        """Fit on all rows."""
+        rows = train.read(0, len(train))
+        return self.fit(task, rows, None, params, seed=seed, threads=threads, report=report)
+
+
 class IsolatedModel(FittedModel):
     """A fit's result, in the process that made it."""
 
@@ -262,6 +276,7 @@ _PARTS: Final[Mapping[str, type]] = {
 }
 _METHODS: Final[Mapping[str, type]] = {
     "SupportsSQL": _SQL,
+    "SupportsParts": _Parts,
     "SupportsContributions": _Contributions,
     "SupportsPortable": _Portable,
 }

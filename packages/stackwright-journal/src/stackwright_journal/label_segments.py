@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
@@ -74,10 +74,11 @@ class LabelSegments:
         except pa.ArrowException as error:
             raise StorageError(key, f"not a segment of labels ({error})", "Restore it from a backup.") from error
 
-    def rows(self, segments: Mapping[int, str]) -> Any:
-        """Return the rows of segments in the order of ingestion."""
-        parts = [self.read(key) for key in segments.values()]
-        return pa.concat_tables([self._schema.empty_table(), *parts]).combine_chunks()
+    def rows(self, segments: Mapping[int, str], columns: Collection[str] | None = None) -> Any:
+        """Return the rows of segments in the order of ingestion, with all columns or these."""
+        wanted = [name for name in self._schema.names if columns is None or name in columns]
+        parts = [self.read(key, wanted) for key in segments.values()]
+        return pa.concat_tables([self._schema.empty_table().select(wanted), *parts]).combine_chunks()
 
     def merge(self, least: int) -> int:
         """Merge all segments into one, where they are so many; return how many were merged.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from stackwright_journal.label_rows import LabelRows, accepted, normalise, schem
 from stackwright_journal.label_segments import MANY, LabelSegments
 
 _ATTEMPTS: Final = 50
+_ORDER: Final = ("identity", "asked", "observed", "revision", "retracted", "reason", "position")
 _HASHES: Final = ["identity", "version", "content", "reason"]
 
 
@@ -143,7 +144,13 @@ class LabelLog:
         found = f"{_ATTEMPTS} attempts were each forestalled by another writer"
         raise StorageError(f"labels of {self._target.name!r}", found, "Ingest larger tables, less often.")
 
-    def read(self, *, known_at: datetime | None = None, position: int | None = None) -> Any:
+    def read(
+        self,
+        *,
+        known_at: datetime | None = None,
+        position: int | None = None,
+        columns: Collection[str] | None = None,
+    ) -> Any:
         """Return the labels in force as a ``pyarrow.Table``, ordered by asked time.
 
         Columns are named as in :class:`~stackwright_journal.label_columns.LabelNames`: keys, asked, happened, observed,
@@ -153,8 +160,10 @@ class LabelLog:
             known_at: pass over what was observed after it, as if asked then.
             position: pass over what was ingested after this position of the log. Both together repeat a report to the
                 letter, whatever has come since.
+            columns: those that are wanted, by the names above; others are not read. ``None`` is all.
         """
-        rows = self._accepted(position)
+        named = {name: stored for name, stored in self._names().items() if columns is None or name in columns}
+        rows = self._accepted(position, {*_ORDER, *named.values()})
         if known_at is not None:
             rows = rows.filter(pc.less_equal(rows.column("observed"), pa.scalar(known_at, INSTANT)))
         identity = rows.column("identity").to_numpy()
@@ -163,7 +172,7 @@ class LabelLog:
         rows = rows.take(pa.array(order[last]))
         rows = rows.filter(pc.invert(rows.column("retracted")))
         order = np.lexsort((rows.column("identity").to_numpy(), _micros(rows, "asked")))
-        return self._named(rows.take(pa.array(order)))
+        return _named(rows.take(pa.array(order)), named)
 
     def history(self, label_id: str | None = None) -> Any:
         """Return every accepted row, of one label or of all, in the order of ingestion.
@@ -173,7 +182,7 @@ class LabelLog:
         rows = self._accepted(None)
         if label_id is not None:
             rows = rows.filter(pc.equal(rows.column("label_id"), label_id))
-        named = self._named(rows)
+        named = _named(rows, self._names())
         for name in ("retracted", "recorded_at", "position"):
             named = named.append_column(f"__{name}", rows.column(name))
         return named
@@ -226,24 +235,24 @@ class LabelLog:
         }
         return _Known.together([*self._known.values()])
 
-    def _accepted(self, position: int | None) -> Any:
-        rows = self._load()
+    def _accepted(self, position: int | None, columns: Collection[str] | None = None) -> Any:
+        rows = self._load(columns)
         wanted = accepted(rows)
         if position is not None:
             wanted &= rows.column("position").to_numpy() <= position
         return rows.filter(pa.array(wanted))
 
-    def _load(self) -> Any:
-        """Return all rows in the order of ingestion."""
+    def _load(self, columns: Collection[str] | None = None) -> Any:
+        """Return all rows, or some columns of them, in the order of ingestion."""
         for _ in range(_ATTEMPTS):
             try:
-                return self._segments.rows(self._segments.current())
+                return self._segments.rows(self._segments.current(), columns)
             except ObjectNotFound:
                 continue
         raise StorageError(f"labels of {self._target.name!r}", "segments vanish while they are read")
 
-    def _named(self, rows: Any) -> Any:
-        """Return what labels say, under the target's names."""
+    def _names(self) -> dict[str, str]:
+        """Return what labels say: the target's name of it → its column."""
         names = self.names
         found = [
             *((name, KEY + name) for name in names.keys),
@@ -258,7 +267,11 @@ class LabelLog:
             (names.source, "source"),
             (names.revision, "revision"),
         ]
-        return pa.table({name: rows.column(column) for name, column in found if name is not None})
+        return {name: column for name, column in found if name is not None}
+
+
+def _named(rows: Any, named: Mapping[str, str]) -> Any:
+    return pa.table({name: rows.column(column) for name, column in named.items()})
 
 
 def _micros(rows: Any, name: str) -> NDArray[np.int64]:

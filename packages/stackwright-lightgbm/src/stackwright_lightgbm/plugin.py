@@ -74,7 +74,9 @@ def stackwright_adapters() -> Iterable[AdapterSpec]:
             config=LightGBMConfig,
             factory="stackwright_lightgbm.trainer:LightGBMTrainer",
             conformance="stackwright_lightgbm.conformance:LightGBMConformance",
-            capabilities=frozenset({Capability.QUANTILES, Capability.RANKING, Capability.TIME_TO_EVENT}),
+            capabilities=frozenset(
+                {Capability.PARTS, Capability.QUANTILES, Capability.RANKING, Capability.TIME_TO_EVENT}
+            ),
             description="Gradient-boosted trees by LightGBM.",
         ),
         AdapterSpec(

@@ -20,12 +20,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stackwright_interfaces.compute import SupportsCluster
-from stackwright_interfaces.errors import PluginError, TrainingError
-from stackwright_interfaces.trainer import Task, TaskKind, TrainingData
+from stackwright_interfaces.errors import PluginError, StackwrightError, TrainingError
+from stackwright_interfaces.trainer import Task, TaskKind, TrainingData, TrainingParts
+from stackwright_lightgbm.placing import by_reference, scattered
 from stackwright_lightgbm.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ TRIES: Final = 3
 
 _CLUSTER: Final = "the Dask cluster"
 _LOCK: Final = "stackwright-lightgbm"
-_PART_BYTES: Final = 64 << 20
 _LOOK: Final = 0.5
 _TOLD: Final = 5.0
 """Seconds within which a cluster knows of a worker whose death LightGBM's others have noticed."""
@@ -108,7 +105,7 @@ def check_spreads(task: Task, settings: Settings) -> None:
 def grow(
     cluster: SupportsCluster,
     task: Task,
-    data: TrainingData,
+    data: TrainingData | TrainingParts,
     settings: Settings,
     *,
     seed: int,
@@ -117,11 +114,13 @@ def grow(
     """Grow the trees.
 
     Args:
+        data: the rows, which are sent to the workers; or a reference, by which each worker reads its own.
         workers: on how many workers, where so many come; ``None`` takes all. Their number decides the bytes.
 
     Raises:
         PluginError: there is no such cluster, or a worker lacks this version of LightGBM.
         TrainingError: workers died each time, the scheduler went away, or the fit failed there.
+        DataError: rows cannot be read any more.
         lightgbm.basic.LightGBMError: LightGBM refuses a parameter or the rows.
     """
     # LightGBM tells of its ports, by print. Both change the whole process: a thread that is left behind cannot be
@@ -224,12 +223,13 @@ class _Fit:
         client: Client,
         workers: Mapping[str, str],
         task: Task,
-        data: TrainingData,
+        data: TrainingData | TrainingParts,
         settings: Settings,
         seed: int,
     ) -> None:
         self._client, self._settings, self._seed, self._task, self._data = client, settings, seed, task, data
-        self._workers = dict(list(workers.items())[: len(data.target)])
+        rows = len(data) if isinstance(data, TrainingParts) else len(data.target)
+        self._workers = dict(list(workers.items())[:rows])
         self._text = ""
         self._error: BaseException | None = None
 
@@ -271,6 +271,8 @@ class _Fit:
         """Look a while longer whether a worker is gone, where the error may come of that."""
         from lightgbm.basic import LightGBMError
 
+        if isinstance(error, StackwrightError):
+            return
         if isinstance(error, LightGBMError) and not re.search("socket|connect|network", str(error), re.IGNORECASE):
             return
         ends = time.monotonic() + _TOLD
@@ -297,29 +299,17 @@ class _Fit:
 
     def _on_workers(self) -> dict[str, Any]:
         """Return Dask's arrays over the rows, each worker with consecutive ones."""
-        columns = {"inputs": self._data.inputs, "target": self._data.target, "weight": self._data.weight}
-        arrays = {name: np.asarray(column, dtype=np.float64) for name, column in columns.items() if column is not None}
-        parts: dict[str, list[Any]] = {name: [] for name in arrays}
-        for worker, start, stop in _parts(arrays["inputs"], list(self._workers)):
-            for name, array in arrays.items():
-                parts[name].append(self._sent(array[start:stop], worker))
-        import dask.array as da
-
-        return {name: da.concatenate(found) for name, found in parts.items()}
-
-    def _sent(self, array: NDArray[np.float64], worker: str) -> Any:
-        import dask.array as da
-        from dask.delayed import delayed
-
-        future: Future = self._client.scatter(array, workers=[worker], hash=False)
-        return da.from_delayed(delayed(future), shape=array.shape, dtype=array.dtype)
+        workers = list(self._workers)
+        if isinstance(self._data, TrainingParts):
+            return by_reference(self._client, self._task, self._data, workers)
+        return scattered(self._client, self._data, workers)
 
 
 def _told(error: BaseException) -> BaseException:
     """Return what is raised for an error of the fit: LightGBM's own as it is, for it may speak of a parameter."""
     from lightgbm.basic import LightGBMError
 
-    if isinstance(error, LightGBMError | ValueError | TypeError):
+    if isinstance(error, LightGBMError | StackwrightError | ValueError | TypeError):
         return error
     found = f"the fit failed there ({type(error).__name__}: {_first_line(error)})"
     told = TrainingError(_CLUSTER, found, "Look into the logs of its workers, and train again.")
@@ -344,17 +334,6 @@ class _Ordered:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
-
-
-def _parts(inputs: NDArray[np.float64], workers: Sequence[str]) -> list[tuple[str, int, int]]:
-    """Cut rows into equal shares of the workers, and these into parts of some megabytes."""
-    step = max(1, _PART_BYTES // max(1, inputs[:1].nbytes))
-    edges = [len(inputs) * place // len(workers) for place in range(len(workers) + 1)]
-    return [
-        (worker, start, min(start + step, edges[place + 1]))
-        for place, worker in enumerate(workers)
-        for start in range(edges[place], edges[place + 1], step)
-    ]
 
 
 def _own_text(text: str, own: Mapping[str, str] = _OWN) -> str:

@@ -24,6 +24,7 @@ from stackwright_interfaces.trainer import (
     TaskKind,
     Trainer,
     TrainingData,
+    TrainingParts,
 )
 from stackwright_lightgbm import spread
 from stackwright_lightgbm.format import PAYLOAD, LightGBMFormat, LightGBMPredictor, QuantilePredictor
@@ -144,10 +145,35 @@ class LightGBMTrainer(Trainer):
             quantiles.append((share, boosting.result()[0]))
         return LightGBMModel(text, parameters, metrics, threads, hazards, quantiles)
 
+    def fit_parts(
+        self,
+        task: Task,
+        train: TrainingParts,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        report: Report | None = None,
+    ) -> FittedModel:
+        """Fit on rows that the workers of the cluster read; without ``distributed`` here, where all are read at once.
+
+        Raises:
+            TrainingError: a parameter or the data does not allow a fit, or it is no regression or classification.
+            DataError: rows cannot be read any more.
+        """
+        if task.kind not in (TaskKind.REGRESSION, TaskKind.CLASSIFICATION):
+            found = f"those of a {task.kind.value} are not read by reference"
+            raise TrainingError("training rows", found, "Give them whole.")
+        if not self.spreads:
+            rows = train.read(0, len(train))
+            return self.fit(task, rows, None, params, seed=seed, threads=threads, report=report)
+        settings = resolve(self._config, task, params, parameter_aliases())
+        return self._spread(task, train, settings, seed=seed, threads=threads, hazards=None, report=report)
+
     def _spread(
         self,
         task: Task,
-        train: TrainingData,
+        train: TrainingData | TrainingParts,
         settings: Settings,
         *,
         seed: int,

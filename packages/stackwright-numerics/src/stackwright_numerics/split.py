@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,23 @@ class Fold:
     train: NDArray[np.int64]
     test: NDArray[np.int64]
     cut: np.datetime64
+
+
+class Ordered(Protocol):
+    """Ascending ``datetime64`` values, as an array has them; those in files need not be in memory."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def __getitem__(self, place: int, /) -> Any:
+        """Return one of them."""
+        ...
+
+    def searchsorted(self, value: Any, side: Literal["left", "right"]) -> Any:
+        """Return how many are less than a value; with ``right``, how many are not greater."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,42 +95,64 @@ class TemporalSplit:
             DataError: times are missing or not times, or a fold would have no training or no test rows.
         """
         asked = _times("time", time)
-        known = asked + np.timedelta64(self.horizon) if observed is None else _times("observed", observed)
+        known: NDArray[Any] = asked + np.timedelta64(self.horizon) if observed is None else _times("observed", observed)
         if np.isnat(asked).any():
             raise DataError("TemporalSplit", "rows without a time", "Leave them out.")
-        cuts = self._cuts(asked)
-        for number, cut in enumerate(cuts):
-            test = asked >= cut
-            if number + 1 < len(cuts):
-                test &= asked < cuts[number + 1]
-            train = (asked < cut - np.timedelta64(self.gap)) & (known <= cut)
-            if self.window is not None:
-                train &= asked >= cut - np.timedelta64(self.window)
+        for cut, end in self.periods(np.sort(asked)):
+            test, train = self.tested(asked, cut, end), self.trained(asked, known, cut)
             if groups is not None:
                 labels = np.asarray(groups)
                 train &= ~np.isin(labels, np.unique(labels[test]))
             if not train.any():
-                found = f"no training rows before {cut}"
-                raise DataError("TemporalSplit", found, "Take fewer folds, a smaller holdout, gap or horizon.")
+                raise self.untrained(cut)
             yield Fold(np.flatnonzero(train), np.flatnonzero(test), cut)
 
-    def _cuts(self, asked: NDArray[np.datetime64]) -> list[np.datetime64]:
-        """Return the first instant of each test period."""
-        ordered = np.sort(asked)
+    def trained(
+        self, asked: NDArray[np.datetime64], known: NDArray[np.datetime64], cut: np.datetime64
+    ) -> NDArray[np.bool_]:
+        """Return which of n rows are trained on before a cut, by when each was asked and its label became known."""
+        train: NDArray[np.bool_] = (asked < cut - np.timedelta64(self.gap)) & (known <= cut)
+        if self.window is not None:
+            train &= asked >= cut - np.timedelta64(self.window)
+        return train
+
+    def tested(self, asked: NDArray[np.datetime64], cut: np.datetime64, end: np.datetime64 | None) -> NDArray[np.bool_]:
+        """Return which of n rows are tested on from a cut up to before an end; ``None`` is no end."""
+        test: NDArray[np.bool_] = asked >= cut
+        return test if end is None else test & (asked < end)
+
+    def untrained(self, cut: np.datetime64) -> DataError:
+        """Return the error of a fold that has nothing to train on."""
+        todo = "Take fewer folds, a smaller holdout, gap or horizon."
+        return DataError("TemporalSplit", f"no training rows before {cut}", todo)
+
+    def periods(self, ordered: Ordered) -> list[tuple[np.datetime64, np.datetime64 | None]]:
+        """Return the first instant of each test period, and that of the next; after the last is ``None``.
+
+        Args:
+            ordered: when each row was asked, ascending.
+
+        Raises:
+            DataError: there are too few rows, or too few times.
+        """
+        cuts = self._cuts(ordered)
+        return list(zip(cuts, [*cuts[1:], None], strict=True))
+
+    def _cuts(self, ordered: Ordered) -> list[np.datetime64]:
         share = self.folds / (self.folds + 1) if self.holdout is None else self.holdout
         wanted = ordered.size * (1 - share + share * np.arange(self.folds) / self.folds)
         cuts = [_boundary(ordered, float(place)) for place in wanted]
         if None in cuts or len(set(cuts)) < self.folds:
-            found = f"{ordered.size} rows at {np.unique(ordered).size} times do not make {self.folds} folds"
+            found = f"{ordered.size} rows at {np.unique(np.asarray(ordered)).size} times do not make {self.folds} folds"
             raise DataError("TemporalSplit", found, "Take fewer folds, or rows of more times.")
         return [cut for cut in cuts if cut is not None]
 
 
-def _boundary(ordered: NDArray[np.datetime64], place: float) -> np.datetime64 | None:
+def _boundary(ordered: Ordered, place: float) -> np.datetime64 | None:
     """Return the instant at which a run of equal times starts, nearest to a place; never the first of all."""
     found: np.datetime64 | None = None
     value = ordered[min(int(place), ordered.size - 1)] if ordered.size else np.datetime64("NaT")
-    left, right = np.searchsorted(ordered, value, "left"), np.searchsorted(ordered, value, "right")
+    left, right = ordered.searchsorted(value, "left"), ordered.searchsorted(value, "right")
     if left > 0 and (place - left <= right - place or right == ordered.size):
         found = ordered[left]
     elif right < ordered.size:

@@ -12,7 +12,7 @@ from stackwright_interfaces.errors import TrainingError
 from stackwright_interfaces.trainer import Task, TaskKind, TrainingData
 
 
-def check_rows(task: Task, data: TrainingData, where: str, *, quantiles: bool = False) -> None:
+def check_rows(task: Task, data: TrainingData, where: str, *, quantiles: bool = False, whole: bool = True) -> None:
     """Check shapes and values.
 
     Args:
@@ -20,6 +20,7 @@ def check_rows(task: Task, data: TrainingData, where: str, *, quantiles: bool = 
         data: the rows; their inputs are a matrix of n × inputs, or arrays of n by the names of inputs.
         where: what the error calls the rows.
         quantiles: whether the trainer answers quantiles.
+        whole: whether these are all rows; some of them may be of one class alone, or weigh nothing.
 
     Raises:
         TrainingError: there are no rows, columns of different lengths, or values that the task does not allow; or
@@ -31,17 +32,38 @@ def check_rows(task: Task, data: TrainingData, where: str, *, quantiles: bool = 
     rows = _columns(task, data.inputs, where) if isinstance(data.inputs, Mapping) else _matrix(task, data.inputs, where)
     if not rows:
         raise TrainingError(where, "there are none", "Train on a longer span, or check the filters.")
-    _check_target(task.kind, finite_column(where, "target", data.target, rows), where)
+    target = finite_column(where, "target", data.target, rows)
+    _check_target(task.kind, target, where)
+    if whole and task.kind is TaskKind.CLASSIFICATION:
+        check_classes(np.unique(target), where)
     if data.weight is not None:
         weight = finite_column(where, "weight", data.weight, rows)
-        if (weight < 0).any() or not weight.any():
-            raise TrainingError(where, "weights that are negative or all zero", "Weights are positive.")
+        if (weight < 0).any() or (whole and not weight.any()):
+            raise unweighted(where)
     if task.kind is TaskKind.RANKING:
         _check_groups(data.group, rows, where)
         if data.position is not None:
             finite_column(where, "position", data.position, rows)
     if task.kind is TaskKind.TIME_TO_EVENT and data.event is not None:
         finite_column(where, "event", data.event, rows)
+
+
+def check_classes(classes: NDArray[np.float64], where: str) -> None:
+    """Check that there are both classes.
+
+    Args:
+        classes: those that were seen.
+
+    Raises:
+        TrainingError: there is one alone.
+    """
+    if classes.size == 1:
+        raise TrainingError(where, f"every target is {classes[0]:g}", "Train on rows of both classes.")
+
+
+def unweighted(where: str) -> TrainingError:
+    """Return the error of weights by which nothing can be learned."""
+    return TrainingError(where, "weights that are negative or all zero", "Weights are positive.")
 
 
 def finite_column(where: str, name: str, values: Any, rows: int) -> NDArray[np.float64]:
@@ -89,8 +111,6 @@ def _check_target(kind: TaskKind, target: NDArray[np.float64], where: str) -> No
         if not np.isin(classes, (0.0, 1.0)).all():
             found = f"a target of {classes[~np.isin(classes, (0.0, 1.0))][0]:g}"
             raise TrainingError(where, found, "Classification takes targets of 0 and 1.")
-        if classes.size == 1:
-            raise TrainingError(where, f"every target is {classes[0]:g}", "Train on rows of both classes.")
 
 
 def _check_groups(group: Any, rows: int, where: str) -> None:

@@ -6,6 +6,7 @@ The file is put on the path by a fixture, so that child processes can load its m
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,29 @@ from stackwright_interfaces.model import FORMAT, Manifest, ModelFormat, Predicto
 from stackwright_interfaces.plugin import AdapterSpec, hookimpl
 from stackwright_interfaces.registry import CONTRACT as REGISTRY
 from stackwright_interfaces.registry import Event, ModelVersion, Registry
-from stackwright_interfaces.trainer import CONTRACT, Distribution, FittedModel, Report, Task, Trainer, TrainingData
+from stackwright_interfaces.trainer import (
+    CONTRACT,
+    Distribution,
+    FittedModel,
+    Report,
+    Task,
+    Trainer,
+    TrainingData,
+    TrainingParts,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OddConfig:
-    """``vice`` is one of: blind, mute, moody, dull, crashing, unloadable, failing."""
+    """Of a trainer.
+
+    Args:
+        vice: one of blind, mute, moody, dull, crashing, unloadable, failing.
+        rows: one of given, spread, read.
+    """
 
     vice: str = ""
+    rows: str = "given"
     penalty: float = 1e-6
 
 
@@ -110,6 +126,39 @@ class OddTrainer(Trainer):
         return OddModel(weights, self.vice, {"penalty": penalty, **params})
 
 
+class SpreadingOdd(OddTrainer):
+    """One that says that its fits spread themselves, and gets its rows as before."""
+
+    spreads = True
+
+
+class ReadingOdd(SpreadingOdd):
+    """One that takes rows by reference, and reads few at a time as another process would."""
+
+    def fit_parts(
+        self,
+        task: Task,
+        train: TrainingParts,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        report: Report | None = None,
+    ) -> FittedModel:
+        there = pickle.loads(pickle.dumps(train))
+        pieces = [there.read(start, min(start + 17, len(there))) for start in range(0, len(there), 17)]
+        whole = TrainingData(
+            inputs=np.concatenate([piece.inputs for piece in pieces]),
+            target=np.concatenate([piece.target for piece in pieces]),
+            weight=None if pieces[0].weight is None else np.concatenate([piece.weight for piece in pieces]),
+        )
+        return self.fit(task, whole, None, params, seed=seed, threads=threads, report=report)
+
+
+def build(config: OddConfig, context: Any) -> OddTrainer:
+    return {"given": OddTrainer, "spread": SpreadingOdd, "read": ReadingOdd}[config.rows](config, context)
+
+
 class OddFormat(ModelFormat):
     flavour = "odd"
 
@@ -152,9 +201,7 @@ class Bare(Registry):
 @hookimpl
 def stackwright_adapters() -> Iterable[AdapterSpec]:
     return [
-        AdapterSpec(
-            name="odd", provides=Trainer, contract=CONTRACT, config=OddConfig, factory="odd_trainer:OddTrainer"
-        ),
+        AdapterSpec(name="odd", provides=Trainer, contract=CONTRACT, config=OddConfig, factory="odd_trainer:build"),
         AdapterSpec(
             name="odd", provides=ModelFormat, contract=FORMAT, config=NoConfig, factory="odd_trainer:OddFormat"
         ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,9 @@ from stackwright.workflows import journal
 from stackwright.workflows.datasets import own_data
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.outcomes import durations, in_lists
+from stackwright.workflows.datasets.parted_rows import Part, PartedRows, Rows, write
 from stackwright.workflows.datasets.pins import Pin
+from stackwright.workflows.datasets.shaping import check_inputs
 from stackwright_features.arrow import to_columns
 from stackwright_interfaces.definitions import FeatureService, Target
 from stackwright_interfaces.errors import DefinitionError, TrainingError
@@ -23,6 +27,9 @@ from stackwright_interfaces.trainer import TaskKind
 from stackwright_interfaces.types import Kind
 from stackwright_numerics.columns import to_model_array
 from stackwright_serving.rules import inside
+
+PART_ROWS: Final = 100_000
+"""Rows that are joined at once, where they are laid down in parts."""
 
 _TRUTHS = (Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.DECIMAL)
 
@@ -47,12 +54,47 @@ def build(stack: Stack, model: ModelPart, *, known_at: datetime | None = None, p
     return _selected(_labelled(stack, service, target, model, pin), model)
 
 
+def build_in_parts(stack: Stack, model: ModelPart, folder: Path) -> PartedRows:
+    """Join the labels known now with their features, some at a time, and lay them down in a folder.
+
+    Args:
+        folder: where the files go; whoever reads the rows sees it.
+
+    Raises:
+        TrainingError: as :func:`build` has it.
+        StorageError: the disk cannot take them.
+    """
+    service, target = stack.service(model.service), stack.target(model.target)
+    _check_target(service, target, model.task)
+    check_inputs(service)
+    pin = Pin.now(stack, service, target, stack.clock())
+    names = journal.labels(stack, target).names
+    told = (names.asked, names.observed, names.value, names.censored)
+    columns = {*asked_with(service), *target.entity.key_names, *told}
+    labels = known_labels(stack, target, pin.known_at, pin.labels, columns=columns)
+    parts: list[Part] = []
+    for start in range(0, len(labels), PART_ROWS):
+        some = labels.slice(start, PART_ROWS)
+        rows = _selected(_joined(stack, service, target, model, pin, some), model)
+        if len(rows):
+            parts.append(write(folder / f"{len(parts):06}.parquet", rows))
+        stack.progress("training set", min(start + PART_ROWS, len(labels)), len(labels))
+    return PartedRows(tuple(parts), pin)
+
+
 def _labelled(stack: Stack, service: FeatureService, target: Target, model: ModelPart, pin: Pin) -> Dataset:
     """Return the labels that a pin knows, joined with their features."""
+    labels = known_labels(stack, target, pin.known_at, pin.labels, waiting=model.task == TaskKind.TIME_TO_EVENT)
+    return _joined(stack, service, target, model, pin, labels)
+
+
+def _joined(
+    stack: Stack, service: FeatureService, target: Target, model: ModelPart, pin: Pin, labels: pa.Table
+) -> Dataset:
+    """Return labels joined with their features."""
     times = model.task == TaskKind.TIME_TO_EVENT
     names = journal.labels(stack, target).names
-    labels = known_labels(stack, target, pin.known_at, pin.labels, waiting=times)
-    needed = [field.name for field in (*service.request_keys, *service.request)]
+    needed = asked_with(service)
     about = [name for name in (target.group, target.position) if name and model.task == TaskKind.RANKING]
     truth = (names.happened, names.censored) if times else (names.value,)
     frame = labels.select(list(dict.fromkeys([*needed, names.asked, names.observed, *truth, *about])))
@@ -83,6 +125,11 @@ def _labelled(stack: Stack, service: FeatureService, target: Target, model: Mode
     return in_lists(dataset, _labels_of(frame, target.group), position, f"labels of {target.name!r}")
 
 
+def asked_with(service: FeatureService) -> list[str]:
+    """Return the names of what a service is asked with."""
+    return [field.name for field in (*service.request_keys, *service.request)]
+
+
 def _labels_of(frame: pa.Table, name: str) -> NDArray[Any]:
     return np.array(frame.column(name).to_pylist(), dtype=object)
 
@@ -104,19 +151,26 @@ def _times(frame: pa.Table, name: str) -> NDArray[np.datetime64]:
 
 
 def known_labels(
-    stack: Stack, target: Target, known_at: datetime, position: int | None = None, *, waiting: bool = False
+    stack: Stack,
+    target: Target,
+    known_at: datetime,
+    position: int | None = None,
+    *,
+    waiting: bool = False,
+    columns: Collection[str] | None = None,
 ) -> pa.Table:
     """Return the uncensored labels observed by an instant, in order of the time asked, then of the keys.
 
     Args:
         position: pass over what came to the label log after this position.
         waiting: return those as well whose truth is still to come.
+        columns: those that are read, which must hold what tells a label; ``None`` is all.
 
     Raises:
         TrainingError: there is none.
     """
     log = journal.labels(stack, target)
-    labels = log.read(known_at=known_at, position=position)
+    labels = log.read(known_at=known_at, position=position, columns=columns)
     censored = np.asarray(labels.column(log.names.censored).fill_null(fill_value=False))
     known = np.asarray(labels.column(log.names.value).is_valid()) & ~censored
     if waiting:
@@ -144,7 +198,7 @@ def _selected(dataset: Dataset, model: ModelPart) -> Dataset:
     return dataset.take(keep)
 
 
-def column_of(dataset: Dataset, model: ModelPart, name: str, key: str, *, texts: bool = False) -> NDArray[Any]:
+def column_of(dataset: Rows, model: ModelPart, name: str, key: str, *, texts: bool = False) -> NDArray[Any]:
     """Return the column, or the target, that a rule of a model names.
 
     Raises:

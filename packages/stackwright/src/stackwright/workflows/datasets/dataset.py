@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from stackwright.workflows.datasets.pins import Pin
 from stackwright_interfaces.errors import DataError, TrainingError
 from stackwright_numerics.split import TemporalSplit
+
+TODO: Final = "Bring labels of more times, observed sooner; or change holdout, or set interval = 0."
+"""What to do about rows that cannot be cut by time."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,19 @@ class Dataset:
             pin=self.pin,
             **{name: values[chosen] for name, values in self.about.items()},
         )
+
+    def through(self, step: Callable[[Dataset], Dataset]) -> Dataset:
+        """Return the rows that a step leaves."""
+        return step(self)
+
+    def values(self, name: str) -> NDArray[Any]:
+        """Return the values of a column."""
+        values: NDArray[Any] = self.columns[name]
+        return values
+
+    def thinned(self, most: int) -> Dataset:
+        """Return at most so many rows, spread evenly; all where there are no more."""
+        return self if len(self) <= most else self.take(even(len(self), most))
 
     @property
     def about(self) -> dict[str, Any]:
@@ -137,7 +153,7 @@ class Dataset:
         self,
         folds: TemporalSplit,
         *,
-        todo: str = "Bring labels of more times, observed sooner; or change holdout, or set interval = 0.",
+        todo: str = TODO,
     ) -> Iterator[tuple[Dataset, Dataset]]:
         """Give (older, newer) rows of each fold; the truth of the older was known when the newer were asked for.
 
@@ -168,8 +184,8 @@ class Dataset:
         if self.group is not None:
             about["   sizes"] = self.sizes
         for name, column in sorted({**times, **about, **self.columns}.items()):
-            digest.update(_sized(name.encode()))
-            data = _bytes(column)
+            digest.update(sized(name.encode()))
+            data = hashed(column)
             digest.update(b"%d:" % len(data))
             digest.update(data)
         return {
@@ -184,7 +200,13 @@ def _joined(parts: Sequence[Dataset], name: str) -> NDArray[Any] | None:
     return np.concatenate([part.about[name] for part in parts]) if name in parts[0].about else None
 
 
-def _bytes(column: NDArray[Any]) -> bytes | memoryview:
+def even(count: int, number: int) -> NDArray[np.int64]:
+    """Return at most so many places of ``count``, spread evenly; the first and the last are among them."""
+    return np.unique(np.linspace(0, count - 1, min(number, count)).astype(np.int64))
+
+
+def hashed(column: NDArray[Any]) -> bytes | memoryview:
+    """Return what a fingerprint hashes of a column; that of columns joined is the same bytes joined."""
     if column.dtype == object:
         values = column.tolist()
         if set(map(type, values)) <= {str, type(None)}:  # few texts stand in many rows
@@ -195,8 +217,9 @@ def _bytes(column: NDArray[Any]) -> bytes | memoryview:
 
 
 def _text(value: Any) -> bytes:
-    return b"-" if value is None else _sized(str(value).encode())
+    return b"-" if value is None else sized(str(value).encode())
 
 
-def _sized(data: bytes) -> bytes:
+def sized(data: bytes) -> bytes:
+    """Return bytes behind their number."""
     return b"%d:" % len(data) + data

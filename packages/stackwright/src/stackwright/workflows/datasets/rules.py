@@ -5,7 +5,7 @@ Live, in batch and where answers are compared, :mod:`stackwright_serving.rules` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stackwright.assembly.blueprint import ModelPart, OutlierRule
 from stackwright.workflows.datasets.building import column_of
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.parted_rows import Rows
 from stackwright_serving.rules import KEY
 
 Limits = tuple[float, float]
@@ -37,7 +38,7 @@ class Learned:
     drops: Mapping[str, Limits] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, part: ModelPart, rows: Dataset) -> Learned:
+    def of(cls, part: ModelPart, rows: Rows) -> Learned:
         """Return the rules of a model.
 
         Raises:
@@ -62,6 +63,11 @@ class Learned:
             {name: (low, high) for name, (low, high) in document.get(kind, {}).items()} for kind in ("clip", "drop")
         )
         return cls(part=part, clips=clips, target=None if target is None else (target[0], target[1]), drops=drops)
+
+    @property
+    def reads(self) -> Collection[str]:
+        """The columns that decide which rows are left."""
+        return [name for name in self.drops if name != self.part.target]
 
     def __call__(self, rows: Dataset) -> Dataset:
         """Return the rows to learn from; inputs stay as they are, a trainer gets them clipped."""

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.parted_rows import PartedRows, Rows
 from stackwright_interfaces.definitions import FeatureService, Target
 from stackwright_interfaces.errors import DefinitionError
 from stackwright_interfaces.model import Signature
-from stackwright_interfaces.trainer import Task, TaskKind, Trainer, TrainingData
+from stackwright_interfaces.trainer import Task, TaskKind, Trainer, TrainingData, TrainingParts
 from stackwright_interfaces.types import FLOAT64, Field, Kind
 from stackwright_numerics.categories import fit_categories, to_matrix
 from stackwright_serving.rules import Rules
@@ -25,7 +26,7 @@ _INPUTS = (Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.STRING)
 def signature(
     service: FeatureService,
     target: Target,
-    dataset: Dataset,
+    dataset: Rows,
     horizons: Sequence[float] = (),
     quantiles: Sequence[float] = (),
 ) -> Signature:
@@ -38,17 +39,26 @@ def signature(
     Raises:
         DefinitionError: the service gives what no model takes.
     """
-    for item in service.output_fields:
-        if item.type.kind not in _INPUTS:
-            todo = "Name the outputs of the service that a model can take, or transform this one to a number."
-            raise DefinitionError(f"service {service.ref!r}", f"output {item.name!r} is a {item.type}", todo)
+    check_inputs(service)
     further = (*map(_within, horizons), *map(_quantile, quantiles))
     texts = [field.name for field in service.output_fields if field.type.kind is Kind.STRING]
     return Signature(
         inputs=tuple(Field(field.name, field.type, description=field.description) for field in service.output_fields),
         outputs=tuple(Field(name, FLOAT64) for name in (target.name, *further)),
-        categories={name: fit_categories(dataset.columns[name]) for name in texts},
+        categories={name: fit_categories(dataset.values(name)) for name in texts},
     )
+
+
+def check_inputs(service: FeatureService) -> None:
+    """See that a model takes what a service gives.
+
+    Raises:
+        DefinitionError: it gives something else.
+    """
+    for item in service.output_fields:
+        if item.type.kind not in _INPUTS:
+            todo = "Name the outputs of the service that a model can take, or transform this one to a number."
+            raise DefinitionError(f"service {service.ref!r}", f"output {item.name!r} is a {item.type}", todo)
 
 
 def first_of(answer: Any) -> NDArray[np.float64]:
@@ -65,11 +75,17 @@ def _quantile(share: float) -> str:
     return f"quantile_{100 * share:g}".replace(".", "_")
 
 
-def recency(asked: NDArray[np.datetime64], half_life: float) -> NDArray[np.float64] | None:
-    """Return weights ``2 ** (-age / half_life)``, ages in days before the newest; ``None`` where all weigh alike."""
+def recency(
+    asked: NDArray[np.datetime64], half_life: float, newest: np.datetime64 | None = None
+) -> NDArray[np.float64] | None:
+    """Return weights ``2 ** (-age / half_life)``, ages in days before the newest; ``None`` where all weigh alike.
+
+    Args:
+        newest: the newest of all, where these are some of the rows.
+    """
     if not half_life or not asked.size:
         return None
-    age = (asked.max() - asked) / np.timedelta64(1, "D")
+    age = ((asked.max() if newest is None else newest) - asked) / np.timedelta64(1, "D")
     weight: NDArray[np.float64] = np.exp2(-age / half_life)
     return weight
 
@@ -152,3 +168,32 @@ class Shaper:
     def postprocess(self) -> tuple[Mapping[str, Any], ...]:
         """Steps that undo the transform of the target."""
         return ({"op": "exp"},) if self.transform == "log" else ()
+
+    def by_reference(self, rows: PartedRows) -> TrainingParts:
+        """Return a reference to rows, by which others read what they would be given whole: matrix, target, weights."""
+        return _Referred(rows, replace(self, trainer=None), rows.newest)  # type: ignore[arg-type] # not needed there
+
+
+@dataclass(frozen=True)
+class _Referred(TrainingParts):
+    """Rows in files, shaped by whoever reads them.
+
+    Args:
+        newest: when the newest of all rows was asked for, from which their age counts.
+    """
+
+    rows: PartedRows
+    shaper: Shaper
+    newest: np.datetime64
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, start: int, stop: int) -> TrainingData:
+        """Return these rows."""
+        found = self.rows.read(start, stop)
+        return TrainingData(
+            inputs=self.shaper.matrix(found),
+            target=self.shaper.target(found),
+            weight=recency(found.begun, self.shaper.half_life, self.newest),
+        )

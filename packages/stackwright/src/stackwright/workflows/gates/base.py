@@ -15,7 +15,7 @@ import numpy as np
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.gate_options import LEVEL, REFUSE, WARN, configured
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.dataset import Dataset, even
 from stackwright.workflows.datasets.measures import Measure, measure_of
 from stackwright.workflows.datasets.shaping import Shaper
 from stackwright.workflows.gates.champions import Champion, Rival, champion_of, rival_of
@@ -44,6 +44,7 @@ class Candidate:
         parameters: parameters of the fit.
         threads: threads of the fit.
         measured: what its trainer measured.
+        whole: whether ``train`` is all that it learned from; of a great many rows it is some of them, spread evenly.
     """
 
     stack: Stack
@@ -56,6 +57,7 @@ class Candidate:
     parameters: Mapping[str, Any]
     threads: int
     measured: Mapping[str, float] = field(default_factory=dict)
+    whole: bool = True
 
     @cached_property
     def champion(self) -> Champion | None:
@@ -246,7 +248,7 @@ def _plain(value: Any) -> Any:
 
 def spread(rows: Dataset, number: int) -> Dataset:
     """Return at most so many rows, spread evenly."""
-    return rows.take(_even(len(rows), number))
+    return rows.take(even(len(rows), number))
 
 
 def newest(rows: Dataset, number: int) -> Dataset:
@@ -265,10 +267,10 @@ def some(rows: Dataset, number: int) -> Dataset:
     """
     if rows.group is None:
         order = np.argsort(rows.target, kind="stable")
-        return rows.take(np.sort(order[_even(len(order), number)]))
+        return rows.take(np.sort(order[even(len(order), number)]))
     relevant = np.add.reduceat((rows.target > 0).astype(np.int64), rows.starts) % rows.sizes > 0
     worth = np.flatnonzero(relevant) if relevant.any() else np.arange(rows.starts.size)
-    chosen = worth[_even(worth.size, max(1, round(number / float(rows.sizes.mean()))))]
+    chosen = worth[even(worth.size, max(1, round(number / float(rows.sizes.mean()))))]
     return rows.take(
         np.concatenate([np.arange(rows.starts[one], rows.starts[one] + rows.sizes[one]) for one in chosen])
     )
@@ -282,10 +284,6 @@ def repeated(rows: Dataset, times: int) -> Dataset:
     number = np.repeat(np.arange(rows.starts.size), rows.sizes)
     apart = np.concatenate([number + turn * rows.starts.size for turn in range(times)])
     return replace(every, group=apart)
-
-
-def _even(count: int, number: int) -> Any:
-    return np.unique(np.linspace(0, count - 1, min(number, count)).astype(np.int64))
 
 
 def relative_difference(before: Any, after: Any) -> float:

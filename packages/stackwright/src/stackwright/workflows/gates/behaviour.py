@@ -114,7 +114,7 @@ def _fit(candidate: Candidate, rows: Dataset, *, threads: int, whole: bool = Fal
 def reproducible(candidate: Candidate, tolerance: float, rows: int) -> Verdict:
     """The same seed and data give the same model: all rows where there are few, else the newest, fitted twice."""
     learned = newest(candidate.train, rows)
-    whole = len(learned) == len(candidate.train)
+    whole = candidate.whole and len(learned) == len(candidate.train)
     inputs = candidate.shaper.inputs(candidate.holdout)
     first = candidate.model.predictor if whole else _fit(candidate, learned, threads=candidate.threads).predictor()
     again = _fit(candidate, learned, threads=candidate.threads, whole=whole).predictor()

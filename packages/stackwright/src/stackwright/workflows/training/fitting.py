@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.parted_rows import PartedRows, Rows, Step
 from stackwright.workflows.datasets.shaping import Shaper, first_of, recency
 from stackwright_interfaces.compute import cores
-from stackwright_interfaces.trainer import FittedModel, Report
+from stackwright_interfaces.trainer import FittedModel, Report, SupportsParts, TaskKind, Trainer
 from stackwright_numerics import conformal
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_numerics.metrics import weighted_quantile
@@ -24,6 +25,15 @@ Progress = Callable[[str, int, int], None]
 FOLDS: Final = 4
 FEW_ROWS: Final = 20_000
 SHARE: Final = 0.5
+
+
+LOOKED_AT: Final = 200_000
+"""Most rows by which a fit that spreads itself is judged, and as many of those it learned from."""
+
+
+def spreads(trainer: Trainer, task: str) -> bool:
+    """Return whether a fit spreads itself over machines, with rows that need not be in one process."""
+    return trainer.spreads and task in (TaskKind.REGRESSION, TaskKind.CLASSIFICATION)
 
 
 def threads_for(rows: int) -> int:
@@ -46,27 +56,43 @@ class Fitter:
 
     def fit(
         self,
-        rows: Dataset,
+        rows: Rows,
         parameters: Mapping[str, Any],
         report: Report | None = None,
         *,
-        valid: Dataset | None = None,
+        valid: Rows | None = None,
     ) -> FittedModel:
         """Fit on these rows.
 
         Args:
             report: told of every step; may end the fit.
-            valid: newer rows that steps are measured on.
+            valid: newer rows that steps are measured on; not where rows are in files.
         """
-        return self.shaper.trainer.fit(
-            self.shaper.task,
-            self.shaper(rows),
-            None if valid is None else self.shaper(valid),
+        trainer, task = self.shaper.trainer, self.shaper.task
+        if isinstance(rows, PartedRows) and isinstance(trainer, SupportsParts):
+            parts = self.shaper.by_reference(rows)
+            return trainer.fit_parts(task, parts, parameters, seed=self.seed, threads=self.threads, report=report)
+        return trainer.fit(
+            task,
+            self.shaper(rows.thinned(len(rows))),
+            None if valid is None else self.shaper(valid.thinned(len(valid))),
             parameters,
             seed=self.seed,
             threads=self.threads,
             report=report,
         )
+
+    def looked_at(self, rows: Rows, share: float = 1.0) -> Dataset:
+        """Return the rows by which a fit is judged: all, or of a fit that spreads itself some, spread evenly.
+
+        A fit is spread where there may be more rows than one process holds; which ones are taken does not depend on
+        where they lie.
+
+        Args:
+            share: of ``LOOKED_AT``.
+        """
+        spread = spreads(self.shaper.trainer, self.shaper.task.kind)
+        return rows.thinned(int(LOOKED_AT * share) if spread else len(rows))
 
     def predict(self, fitted: FittedModel, rows: Dataset) -> NDArray[np.float64]:
         """Return answers, the transform of the target undone."""
@@ -120,27 +146,26 @@ class Forward:
         return float(np.exp(weighted_quantile(error, 0.5, recency(self.rows.asked, half_life))))
 
 
-def _all(rows: Dataset) -> Dataset:
-    return rows
-
-
 def forward(
     fitter: Fitter,
-    rows: Dataset,
+    rows: Rows,
     parameters: Mapping[str, Any],
     progress: Progress,
-    learned: Callable[[Dataset], Dataset] = _all,
+    learned: Step | None = None,
 ) -> Forward:
     """Predict the newer half of the rows, fold by fold, each by a model of what was known before it.
 
     Args:
         rows: as they come, what is not learned from among them: a model in use is asked about such rows too.
-        learned: takes out of older rows what is not learned from.
+        learned: takes out of older rows what is not learned from; of a fit that spreads itself, as many of the later
+            rows are predicted as it is judged by.
     """
     later, answers = [], []
-    for fold, (older, newer) in enumerate(rows.split(TemporalSplit(folds=FOLDS, holdout=SHARE))):
+    folds: Iterable[tuple[Rows, Rows]] = rows.split(TemporalSplit(folds=FOLDS, holdout=SHARE))
+    for fold, (older, newer) in enumerate(folds):
         progress("intervals", fold, FOLDS)
-        later.append(newer)
-        answers.append(fitter.predict(fitter.fit(learned(older), parameters), newer))
+        later.append(fitter.looked_at(newer, 1 / FOLDS))
+        model = fitter.fit(older if learned is None else older.through(learned), parameters)
+        answers.append(fitter.predict(model, later[-1]))
     progress("intervals", FOLDS, FOLDS)
     return Forward(np.concatenate(answers), Dataset.together(later), fitter.shaper)

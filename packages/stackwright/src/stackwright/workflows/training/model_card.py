@@ -24,7 +24,7 @@ def card(stack: Stack, part: ModelPart, fitted: Fitted, origin: Mapping[str, Any
     service, target = stack.service(part.service), stack.target(part.target)
     found = measured(part, fitted.holdout, fitted.answers(fitted.holdout))
     places = references(service)
-    learned, kept = fitted.train.fingerprint(), fitted.holdout.fingerprint()
+    learned, kept = fitted.data["train"], fitted.data["holdout"]
     lines = [
         f"# {part.name}",
         "",

@@ -48,6 +48,9 @@ class Fitted:
     """A fit with everything a manifest says of it.
 
     Args:
+        train: rows that it learned from, all or some of them, spread evenly.
+        holdout: newer rows, all or some of them, spread evenly.
+        data: the fingerprints of all of either.
         postprocess: every step between the model's number and the answer.
         trials: of the search before the fit, JSON values.
         rules: what the manifest's parameters say of rules; empty where there are none.
@@ -61,6 +64,7 @@ class Fitted:
     signature: Signature
     train: Dataset
     holdout: Dataset
+    data: Mapping[str, Mapping[str, Any]]
     intervals: IntervalTable | None
     postprocess: tuple[Mapping[str, Any], ...]
     trials: list[dict[str, Any]]
@@ -68,6 +72,12 @@ class Fitted:
     tuned: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, Any] = field(default_factory=dict)
     refit: bool = False
+
+    @property
+    def looked_at(self) -> dict[str, int]:
+        """How many of the rows are looked at, of ``train`` and of ``holdout``, where these are not all."""
+        shown = {"train": len(self.train), "holdout": len(self.holdout)}
+        return {name: rows for name, rows in shown.items() if rows < self.data[name]["rows"]}
 
     def answers(self, rows: Dataset) -> NDArray[np.float64]:
         """Return the model's answers, every step after it done."""
@@ -148,7 +158,7 @@ def _judged_again(
         gates = run_again(_candidate(stack, part, fitted, folder, model), judged.gates, judged.digest)
     told = {
         "parameters": dict(fitted.model.parameters),
-        "data": {**judged.record["data"], "train": fitted.train.fingerprint()},
+        "data": {**judged.record["data"], "train": dict(fitted.data["train"])},
         REFIT: {"judged": judged.digest, "learned": judged.record["data"]["train"]},
     }
     return _Judged(folder, model.digest, gates, {**judged.record, **told})
@@ -171,6 +181,7 @@ def _candidate(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path, mode
         parameters=fitted.model.parameters,
         threads=fitted.fitter.threads,
         measured=fitted.model.metrics,
+        whole="train" not in fitted.looked_at,
     )
 
 
@@ -198,7 +209,7 @@ def stage(stack: Stack, part: ModelPart, fitted: Fitted, folder: Path) -> Manife
         postprocess=fitted.postprocess,
         intervals=None if fitted.intervals is None else fitted.intervals.to_json(),
         histograms=_histograms(fitted),
-        data=fitted.train.fingerprint(),
+        data=fitted.data["train"],
         code={**versions(fitted.model.flavour), **fitted.model.code},
         parameters={
             **fitted.model.parameters,
@@ -237,7 +248,7 @@ def _record(part: ModelPart, fitted: Fitted, model: LoadedModel) -> dict[str, An
         "parameters": dict(fitted.model.parameters),
         "trials": fitted.trials,
         "tuned": dict(fitted.tuned),
-        "data": {"train": fitted.train.fingerprint(), "holdout": fitted.holdout.fingerprint()},
+        "data": {**fitted.data, **({"looked_at": fitted.looked_at} if fitted.looked_at else {})},
         "owner": who(),
         "python": platform.python_version(),
     }

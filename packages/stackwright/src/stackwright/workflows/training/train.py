@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -17,11 +18,13 @@ from stackwright.assembly.plan import plain
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets import building, own_data
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.parted_rows import Rows
 from stackwright.workflows.datasets.rules import Learned
 from stackwright.workflows.datasets.shaping import Shaper, signature
 from stackwright.workflows.outcome import Outcome, Table
+from stackwright.workflows.rows.spool import spool
 from stackwright.workflows.training import tuning
-from stackwright.workflows.training.fitting import Fitter, forward, threads_for, told
+from stackwright.workflows.training.fitting import Fitter, forward, spreads, threads_for, told
 from stackwright.workflows.training.publishing import Fitted, judge_and_publish, versions
 from stackwright.workflows.training.recording import Recording
 from stackwright.workflows.training.trial_log import TrialLog
@@ -35,7 +38,7 @@ from stackwright_interfaces.catalogue import canonical, meaning
 from stackwright_interfaces.errors import ModelNotFound, TrainingError
 from stackwright_interfaces.model import ModelRef, Signature
 from stackwright_interfaces.registry import ModelVersion
-from stackwright_interfaces.trainer import TaskKind, Trainer
+from stackwright_interfaces.trainer import SupportsParts, TaskKind, Trainer
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_numerics.split import TemporalSplit
 
@@ -64,11 +67,11 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
         tuning.check_installed()
     mark_killed(stack, part.name)
     run = Recording(stack, part.name)
-    with run.going_on():
+    with run.going_on(), rows_in(stack, part) as build:
         run.inputs |= {"service": part.service, "target": part.target, "paths": _places(stack, part)}
         stack.progress("training set", 0, 1)
         with run.step("training set"):
-            rows = building.build(stack, part)
+            rows = build()
             pa.default_memory_pool().release_unused()  # Arrow would keep for itself what the rows were read into
         stack.progress("training set", 1, 1)
         check_enough(part, rows, "Bring more rows." if part.data else "Bring more labels: stackwright label FILE")
@@ -91,7 +94,18 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
     return replace(outcome, data={**outcome.data, "seconds": dict(run.seconds), "run": run.to_json()})
 
 
-def check_enough(part: ModelPart, rows: Dataset, todo: str) -> None:
+@contextmanager
+def rows_in(stack: Stack, part: ModelPart) -> Iterator[Callable[[], Rows]]:
+    """Give what builds the rows of a model: in memory; or in files, which last as long, where a fit spreads itself."""
+    trainer = stack.trainer(part)
+    if part.data is not None or not (spreads(trainer, part.task) and isinstance(trainer, SupportsParts)):
+        yield partial(building.build, stack, part)
+        return
+    with spool(stack.project.cache, "rows") as folder:
+        yield partial(building.build_in_parts, stack, part, folder)
+
+
+def check_enough(part: ModelPart, rows: Rows, todo: str) -> None:
     """See that there is something to learn from.
 
     Args:
@@ -104,7 +118,7 @@ def check_enough(part: ModelPart, rows: Dataset, todo: str) -> None:
     found = ""
     if len(rows) < MIN_ROWS:
         found = f"{len(rows)} labelled rows, at least {MIN_ROWS} are needed"
-    elif rows.group is not None:
+    elif isinstance(rows, Dataset) and rows.group is not None:
         taken = np.add.reduceat((rows.target > 0).astype(np.int64), rows.starts)
         telling = int(((taken > 0) & (taken < rows.sizes)).sum())
         if telling < MIN_LISTS:
@@ -116,7 +130,7 @@ def check_enough(part: ModelPart, rows: Dataset, todo: str) -> None:
         raise TrainingError(f"model {part.name!r}", found, todo)
 
 
-def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: TrialLog, trainer: Trainer) -> Fitted:
+def fit_rows(stack: Stack, part: ModelPart, rows: Rows, run: Recording, log: TrialLog, trainer: Trainer) -> Fitted:
     """Fit on the older rows, everything around the fit included; the newer ones are kept back to judge it.
 
     Args:
@@ -129,10 +143,10 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     """
     ((older, holdout),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
     rules = Learned.of(part, older)
-    learned = rules(older)
+    learned = older.through(rules)
     fitter = _fitter(stack, part, trainer, rules, learned)
     trying = replace(fitter, shaper=fitter.shaper.trying())
-    tuned = _tuned(stack, part, trying, learned, run, log)
+    tuned = _tuned(stack, part, trying, fitter.looked_at(learned), run, log)
     run.inputs["parameters"] = dict(tuned.parameters)
     parameters = _stopped(trying, learned, tuned.parameters, run)
     after = _After((*fitter.shaper.postprocess, *rules.postprocess))
@@ -146,8 +160,9 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
         fitter=fitter,
         model=model,
         signature=fitter.shaper.task.signature,
-        train=learned,
-        holdout=holdout,
+        train=fitter.looked_at(learned),
+        holdout=fitter.looked_at(holdout),
+        data={"train": learned.fingerprint(), "holdout": holdout.fingerprint()},
         intervals=after.intervals,
         postprocess=after.postprocess,
         trials=tuned.trials,
@@ -157,7 +172,7 @@ def fit_rows(stack: Stack, part: ModelPart, rows: Dataset, run: Recording, log: 
     )
 
 
-def fit_again(stack: Stack, part: ModelPart, rows: Dataset, judged: Fitted, trainer: Trainer) -> Fitted:
+def fit_again(stack: Stack, part: ModelPart, rows: Rows, judged: Fitted, trainer: Trainer) -> Fitted:
     """Fit on all rows as a judged fit did on the older ones: with its parameters, and everything around it made anew.
 
     Args:
@@ -169,7 +184,7 @@ def fit_again(stack: Stack, part: ModelPart, rows: Dataset, judged: Fitted, trai
         TrainingError: the fit fails.
     """
     rules = Learned.of(part, rows)
-    learned = rules(rows)
+    learned = rows.through(rules)
     fitter = _fitter(stack, part, trainer, rules, learned)
     after = _After((*fitter.shaper.postprocess, *rules.postprocess))
     if _is_forward(part):
@@ -181,7 +196,8 @@ def fit_again(stack: Stack, part: ModelPart, rows: Dataset, judged: Fitted, trai
         fitter=fitter,
         model=model,
         signature=fitter.shaper.task.signature,
-        train=learned,
+        train=fitter.looked_at(learned),
+        data={**judged.data, "train": learned.fingerprint()},
         intervals=after.intervals,
         postprocess=after.postprocess,
         rules=rules.to_json(),
@@ -189,12 +205,12 @@ def fit_again(stack: Stack, part: ModelPart, rows: Dataset, judged: Fitted, trai
     )
 
 
-def _fitter(stack: Stack, part: ModelPart, trainer: Trainer, rules: Learned, learned: Dataset) -> Fitter:
+def _fitter(stack: Stack, part: ModelPart, trainer: Trainer, rules: Learned, learned: Rows) -> Fitter:
     shaper = Shaper.of(trainer, part, takes(stack, part, learned), rules.clips)
     return Fitter(shaper, part.seed, threads_for(len(learned)))
 
 
-def takes(stack: Stack, part: ModelPart, learned: Dataset) -> Signature:
+def takes(stack: Stack, part: ModelPart, learned: Rows) -> Signature:
     """Return the inputs and outputs of a model that learns from these rows."""
     return signature(stack.service(part.service), stack.target(part.target), learned, part.horizons, part.quantiles)
 
@@ -212,7 +228,7 @@ def _is_forward(part: ModelPart) -> bool:
 
 
 def _as_forward(
-    stack: Stack, part: ModelPart, fitter: Fitter, rows: Dataset, rules: Learned, parameters: Mapping[str, Any]
+    stack: Stack, part: ModelPart, fitter: Fitter, rows: Rows, rules: Learned, parameters: Mapping[str, Any]
 ) -> _After:
     """Return what follows the model's number, by what models of earlier rows said of later ones."""
     found = forward(fitter, rows, parameters, stack.progress, rules)
@@ -223,7 +239,7 @@ def _as_forward(
     return _After((*fitter.shaper.postprocess, *steps), intervals)
 
 
-def _stopped(fitter: Fitter, rows: Dataset, parameters: Mapping[str, Any], run: Recording) -> Mapping[str, Any]:
+def _stopped(fitter: Fitter, rows: Rows, parameters: Mapping[str, Any], run: Recording) -> Mapping[str, Any]:
     """Return the parameters with which a fit on older rows was stopped by newer ones; the same where none stops so."""
     if not fitter.shaper.trainer.stops_early(fitter.shaper.task, parameters):
         return parameters
@@ -264,7 +280,7 @@ def _places(stack: Stack, part: ModelPart) -> dict[str, Any]:
     }
 
 
-def _key(stack: Stack, part: ModelPart, rows: Dataset) -> str:
+def _key(stack: Stack, part: ModelPart, rows: Rows) -> str:
     """Return what a training depends on, as one hash."""
     document = {**_depends_on(stack, part, rows), "gates": gate_configuration(stack, part)}
     document["model"] |= {
@@ -273,12 +289,12 @@ def _key(stack: Stack, part: ModelPart, rows: Dataset) -> str:
     return hashlib.sha256(canonical(document)).hexdigest()
 
 
-def _search_key(stack: Stack, part: ModelPart, rows: Dataset) -> str:
+def _search_key(stack: Stack, part: ModelPart, rows: Rows) -> str:
     """Return what a search for parameters depends on, as one hash: more trials go on where fewer ended."""
     return hashlib.sha256(canonical(_depends_on(stack, part, rows))).hexdigest()
 
 
-def _depends_on(stack: Stack, part: ModelPart, rows: Dataset) -> dict[str, Any]:
+def _depends_on(stack: Stack, part: ModelPart, rows: Rows) -> dict[str, Any]:
     tune = {name: getattr(part.tune, name) for name in ("pruning", "metric", "folds", "gap")}
     rules = part.rules.to_json()
     return {
