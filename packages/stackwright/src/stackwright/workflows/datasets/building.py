@@ -29,7 +29,10 @@ from stackwright_numerics.columns import to_model_array
 from stackwright_serving.rules import inside
 
 PART_ROWS: Final = 100_000
-"""Rows that are joined at once, where they are laid down in parts."""
+"""Rows that are joined at once, where they are laid down in parts; more where parts would be too many."""
+
+MOST_PARTS: Final = 50
+"""Each join looks through the history again, or starts a job of Spark."""
 
 _TRUTHS = (Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.DECIMAL)
 
@@ -73,12 +76,13 @@ def build_in_parts(stack: Stack, model: ModelPart, folder: Path) -> PartedRows:
     columns = {*asked_with(service), *target.entity.key_names, *told}
     labels = known_labels(stack, target, pin.known_at, pin.labels, columns=columns)
     parts: list[Part] = []
-    for start in range(0, len(labels), PART_ROWS):
-        some = labels.slice(start, PART_ROWS)
+    step = max(PART_ROWS, -(-len(labels) // MOST_PARTS))
+    for start in range(0, len(labels), step):
+        some = labels.slice(start, step)
         rows = _selected(_joined(stack, service, target, model, pin, some), model)
         if len(rows):
             parts.append(write(folder / f"{len(parts):06}.parquet", rows))
-        stack.progress("training set", min(start + PART_ROWS, len(labels)), len(labels))
+        stack.progress("training set", min(start + step, len(labels)), len(labels))
     return PartedRows(tuple(parts), pin)
 
 
