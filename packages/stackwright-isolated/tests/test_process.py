@@ -276,5 +276,7 @@ def test_abilities_are_those_that_are_found(boosting: Trainer, shared: Trainer) 
     def found(part: Any) -> set[Capability]:
         return {capability for capability, protocol in PROTOCOLS.items() if isinstance(part, protocol)}
 
-    assert found(boosting) == {Capability.QUANTILES, Capability.RANKING, Capability.TIME_TO_EVENT}
+    assert found(boosting) == {
+        Capability.PARTS, Capability.QUANTILES, Capability.RANKING, Capability.TIME_TO_EVENT,
+    }  # fmt: skip
     assert found(shared) == {Capability.RANKING, Capability.TIME_TO_EVENT}
