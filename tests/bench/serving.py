@@ -105,8 +105,7 @@ def running(
 
 def until_compiled(url: str, lists: Sequence[bytes], project: Path, began: float) -> None:
     """Ask a server for lists until it has compiled its model, or taken what another had compiled."""
-    folder = project / ".stackwright" / "cache" / "lightgbm"
-    while not any(code.stat().st_mtime >= began for code in folder.glob("*.code")):
+    while not any(code.stat().st_mtime >= began for code in project.glob(".stackwright/**/lightgbm/*.code")):
         load.drive(url, lists, concurrency=1, count=50, roots=(), warm=0)
     time.sleep(1)
 

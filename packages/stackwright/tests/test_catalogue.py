@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import stackwright
-from stackwright_interfaces.errors import BlueprintError, DefinitionError, VersionRequired, WrongType
+from stackwright_interfaces.errors import BlueprintError, DefinitionError, UsageError, VersionRequired, WrongType
 
 STORE = """
 name = "a"
@@ -47,6 +51,23 @@ def lines(tmp_path: Path, *rows: str) -> Path:
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["home_id,changed_at,area,kind", *rows]) + "\n")
     return path
+
+
+HOMES = {"home_id": ["a", "b"], "changed_at": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], "area": [70.0, 90.0]}
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pa.table, pl.DataFrame], ids=["pandas", "Arrow", "Polars"])
+def test_rows_of_a_frame_are_added(opened: Any, frame: Any) -> None:
+    times = [datetime.fromisoformat(text) for text in HOMES["changed_at"]]
+    rows = frame({**HOMES, "changed_at": times, "kind": ["flat", None]})
+    outcome = opened.ingest("homes", rows)
+    assert (outcome.data["added"], outcome.data["rows"]) == (2, 2)
+    assert opened.ingest("homes", rows).data["duplicates"] == 2
+
+
+def test_rows_that_arrow_cannot_read_are_refused(opened: Any) -> None:
+    with pytest.raises(UsageError, match="rows came as dict, which Arrow cannot read"):
+        opened.ingest("homes", HOMES)
 
 
 def test_definitions_are_in_force_and_applied_again_they_are_the_same(opened: Any) -> None:

@@ -79,8 +79,8 @@ class NotebookStack(Stack):
 
         return apply(self)
 
-    def ingest(self, view: str, source: Path | str, *, table: str | None = None, query: str | None = None) -> Outcome:
-        """Add rows of files or of a database to a view."""
+    def ingest(self, view: str, source: object, *, table: str | None = None, query: str | None = None) -> Outcome:
+        """Add rows of files, of a database, or of a frame to a view."""
         from stackwright.workflows.features.catalogue import ingest
 
         return ingest(self, view, source, table=table, query=query)

@@ -15,7 +15,7 @@ from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.rows.csv_misfits import by_line
 from stackwright.workflows.rows.sources import rows_of
 from stackwright_interfaces.definitions import Definitions, FeatureView, Source
-from stackwright_interfaces.errors import DefinitionError, UnknownName
+from stackwright_interfaces.errors import DefinitionError, UnknownName, UsageError
 from stackwright_interfaces.imports import with_entities
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.types import TIMESTAMP, Type
@@ -82,13 +82,12 @@ def in_file(source: Source, types: dict[str, Type]) -> dict[str, Type]:
     return {renamed.get(name, name): type_ for name, type_ in types.items()}
 
 
-def ingest(
-    stack: Stack, view: str, source: Path | str, *, table: str | None = None, query: str | None = None
-) -> Outcome:
-    """Add the rows of a source to a view: of files, of a table or query of a database. All or nothing.
+def ingest(stack: Stack, view: str, source: object, *, table: str | None = None, query: str | None = None) -> Outcome:
+    """Add the rows of a source to a view: of files, of a table or query of a database, of a frame. All or nothing.
 
     Args:
-        source: as :func:`stackwright.workflows.rows.sources.rows_of` has it.
+        source: as :func:`stackwright.workflows.rows.sources.rows_of` has it, or rows: anything with
+            ``__arrow_c_stream__``.
         table: the table of a database.
         query: a SELECT for a database, instead.
 
@@ -100,6 +99,11 @@ def ingest(
     """
     chosen = find_view(stack.definitions, view)
     sharing.refuse_foreign(stack, chosen)
+    if not isinstance(source, str | Path):
+        if not hasattr(source, "__arrow_c_stream__"):
+            found = f"rows came as {type(source).__name__}, which Arrow cannot read"
+            raise UsageError(f"view {chosen.name!r}", found, "Give a frame, a table of Arrow, or where rows lie.")
+        return add_rows(stack, chosen, source, origin=f"a {type(source).__name__}")
     types = in_file(chosen.source, {field.name: field.type for field in (*chosen.entity.keys, *chosen.fields)})
     times: dict[str, Type] = dict.fromkeys(
         filter(None, (chosen.source.event_time, chosen.source.created_time)), TIMESTAMP
