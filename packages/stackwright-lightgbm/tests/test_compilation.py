@@ -92,7 +92,7 @@ def test_any_row_gets_the_same_bits(code_and_trees: tuple[MachineCode, NativeBoo
 @pytest.mark.parametrize("threads", [1, 2])
 def test_many_rows_are_shared_by_threads(code_and_trees: tuple[MachineCode, NativeBooster], threads: int) -> None:
     code, booster = code_and_trees
-    matrix = np.tile(ROWS, (60, 1))
+    matrix = np.tile(ROWS, (200, 1))
     assert np.array_equal(code.predict(matrix, threads), booster.predict(matrix))
 
 

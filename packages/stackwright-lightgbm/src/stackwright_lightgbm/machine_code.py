@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 ENTRY: Final = "forest_root"
 
 _DIGEST: Final = hashlib.sha256().digest_size
-_ROWS: Final = 4096
-"""Rows a call: each tree passes over all of them in turn, and so many stay in a processor's cache."""
+_ROWS: Final = 16_384
+"""Rows a call, over which each tree passes in turn; a quarter as many cost a twentieth more, and more gain nothing."""
 
 _Function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
 
