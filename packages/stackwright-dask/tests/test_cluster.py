@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -40,6 +41,7 @@ def connect() -> Iterator[Connect]:
 
 def cluster_of(workers: int) -> LocalCluster:
     options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    gc.collect()  # a client that never connected is closed when collected; while a loop starts, that would hang
     try:
         return LocalCluster(n_workers=workers, threads_per_worker=1, **options)
     except AssertionError:  # its loop had 10 s to start, and this machine stood still
