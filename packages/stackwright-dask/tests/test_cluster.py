@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
@@ -41,11 +41,14 @@ def connect() -> Iterator[Connect]:
 
 def cluster_of(workers: int) -> LocalCluster:
     options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
-    gc.collect()  # a client that never connected is closed when collected; while a loop starts, that would hang
     try:
         return LocalCluster(n_workers=workers, threads_per_worker=1, **options)
     except AssertionError:  # its loop had 10 s to start, and this machine stood still
         return LocalCluster(n_workers=workers, threads_per_worker=1, **options)
+
+
+def loops() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "IO loop"}
 
 
 def test_a_scheduler_that_does_not_answer_is_named(connect: Connect) -> None:
@@ -60,6 +63,29 @@ def test_a_scheduler_that_does_not_answer_is_named(connect: Connect) -> None:
 def test_an_address_that_is_none_is_named(connect: Connect) -> None:
     with pytest.raises(PluginError, match="nowhere: no Dask scheduler answers"):
         connect(address="nowhere", timeout=0.5).submit(os.getpid)
+
+
+@pytest.mark.parametrize("address", ["nowhere", "tcp://127.0.0.1:1"])
+def test_a_client_that_cannot_connect_leaves_no_loop(connect: Connect, address: str) -> None:
+    before = loops()
+    with pytest.raises(PluginError) as caught:
+        connect(address=address, timeout=0.5).submit(os.getpid)
+    assert isinstance(caught.value.__cause__, Exception)  # whose frames hold the client: nothing of it was collected
+    assert loops() == before
+
+
+def test_a_connection_that_is_lost_while_workers_are_awaited_leaves_no_loop(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> None:
+        raise OSError("the scheduler went away")
+
+    monkeypatch.setattr(Client, "wait_for_workers", lost)
+    with cluster_of(0) as cluster:
+        before = loops()
+        with pytest.raises(PluginError, match=r"the connection was lost \(the scheduler went away\)"):
+            connect(address=cluster.scheduler_address).submit(os.getpid)
+        assert loops() == before
 
 
 def test_a_cluster_without_workers_is_named(connect: Connect) -> None:

@@ -35,27 +35,24 @@ class Cluster:
         """Connect to the scheduler that is configured, or start a cluster here.
 
         Raises:
-            PluginError: nobody answers, no worker comes, the workers run other versions, or none can be started here.
+            PluginError: nobody answers, no worker comes, the workers run other versions, the connection is lost
+                meanwhile, or none can be started here.
         """
         if config.address is None:
             return cls._here(config)
         client = _client(config, config.address)
         try:
-            client.wait_for_workers(1, timeout=config.timeout)
-            _check_versions(client, config.address)
-        except TimeoutError as error:
-            client.close()
-            todo = "Start workers: dask worker ADDRESS; or give a longer timeout."
-            raise PluginError(config.address, f"no worker came within {config.timeout:g} s", todo) from error
-        except PluginError:
+            _check_workers(client, config.address, config.timeout)
+        except BaseException:
             client.close()
             raise
         return cls(client, None, 1)
 
     @classmethod
     def _here(cls, config: DaskConfig) -> Self:
-        from distributed import Client, LocalCluster
+        from distributed import LocalCluster
 
+        from stackwright_dask.client import TidyClient
         from stackwright_dask.printing import PrintsAside
 
         workers = config.workers or cores()
@@ -79,7 +76,7 @@ class Cluster:
             raise PluginError("the Dask cluster", found, todo) from error
         with ExitStack() as opened:  # what follows may fail: no process outlives it
             opened.callback(started.close)
-            client = Client(started, set_as_default=False)
+            client = TidyClient(started, set_as_default=False)
             opened.callback(client.close)
             client.register_plugin(PrintsAside())
             opened.pop_all()
@@ -96,10 +93,10 @@ class Cluster:
 
     def another_client(self) -> Client:
         """Return a client of the same scheduler, apart from ours."""
-        from distributed import Client
+        from stackwright_dask.client import TidyClient
 
         ours = self._client
-        return Client(ours.scheduler.address, security=ours.security, set_as_default=False)
+        return TidyClient(ours.scheduler.address, security=ours.security, set_as_default=False)
 
     def submit(self, work: Callable[[], Any]) -> Future:
         """Give a piece of work to the cluster."""
@@ -113,7 +110,9 @@ class Cluster:
 
 
 def _client(config: DaskConfig, address: str) -> Client:
-    from distributed import Client, Security
+    from distributed import Security
+
+    from stackwright_dask.client import TidyClient
 
     security = None
     if config.tls_ca is not None:
@@ -124,7 +123,7 @@ def _client(config: DaskConfig, address: str) -> Client:
             require_encryption=True,
         )
     try:
-        return Client(address, timeout=config.timeout, security=security, set_as_default=False)
+        return TidyClient(address, timeout=config.timeout, security=security, set_as_default=False)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         found = f"no Dask scheduler answers ({_first_line(error)})"
         raise PluginError(address, found, "Start one: dask scheduler; or mend [compute] address.") from error
@@ -132,6 +131,19 @@ def _client(config: DaskConfig, address: str) -> Client:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _check_workers(client: Client, address: str, timeout: float) -> None:
+    """Wait for a worker, and hold all that came to what runs here."""
+    try:
+        client.wait_for_workers(1, timeout=timeout)
+        _check_versions(client, address)
+    except TimeoutError as error:
+        todo = "Start workers: dask worker ADDRESS; or give a longer timeout."
+        raise PluginError(address, f"no worker came within {timeout:g} s", todo) from error
+    except OSError as error:
+        found = f"the connection was lost ({_first_line(error)})"
+        raise PluginError(address, found, "Look into the scheduler's logs, and run again.") from error
 
 
 def _check_versions(client: Client, address: str) -> None:
