@@ -77,7 +77,7 @@ def test_a_client_that_cannot_connect_leaves_no_loop(connect: Connect, address: 
 def test_a_connection_that_is_lost_while_workers_are_awaited_leaves_no_loop(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object) -> None:
+    def lost(*_: object, **__: object) -> None:
         raise OSError("the scheduler went away")
 
     monkeypatch.setattr(Client, "wait_for_workers", lost)
