@@ -188,7 +188,7 @@ def logged(read: FeatureRows, number: int, total: int) -> float:
                         predicted_at=BEGIN,
                         features=read,
                         keys={"home": [place] * number},
-                        request_id="r",
+                        request_ids=["r"] * number,
                     )
                 )
         spent = time.process_time() - started

@@ -56,7 +56,8 @@ class Transform:
 
     The function gets one numpy array an input and returns one array of the same length. Numbers, booleans and counts
     arrive as float64 with NaN for null, texts as objects with ``None``, timestamps as ``datetime64[us]`` with ``NaT``;
-    ``at`` is the asked instant. A NaN, ``None`` or ``NaT`` in the result is a null. It must depend on nothing else.
+    ``at`` is the asked instant. A NaN, ``None`` or ``NaT`` in the result is a null. It must depend on nothing else,
+    and a row's result on that row alone: rows of a training set, or of several requests, come together.
 
     Args:
         name: name of the transform and of the feature it gives.

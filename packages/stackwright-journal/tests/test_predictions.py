@@ -348,7 +348,7 @@ def rows(day, n=2, **more):
         "version": 3,
         "digest": "sha256:0",
         "blueprint": "b0",
-        "request_id": "r1",
+        "request_ids": ["r1", "r2"][:n],
         "predicted_at": day(2),
         "keys": {"listing_id": [7, 8][:n]},
         "request": {"asking": np.array([5.0, 6.0])[:n]},
@@ -384,6 +384,7 @@ def test_the_rows_of_a_scoring_become_a_record_each(write, reader, day):
         "upper": 1.5,
         "fallbacks": [],
     }
+    assert two["request_id"] == "r2"
     assert two["features"] == {"area": None, "zip": None}
     assert two["statuses"] == {"area": 2, "zip": 3}
     assert two["ages"] == {"home@1": None}
@@ -400,7 +401,9 @@ def test_a_row_that_comes_alone_is_written_as_it_is_among_others(day, row):
     read, one = both.features, slice(row, row + 1)
     alone = replace(
         both,
-        **{name: getattr(both, name)[one] for name in ("prediction_ids", "prediction", "lower", "upper")},
+        **{
+            name: getattr(both, name)[one] for name in ("prediction_ids", "request_ids", "prediction", "lower", "upper")
+        },
         **{
             name: {key: column[one] for key, column in getattr(both, name).items()}
             for name in ("keys", "request", "outputs")

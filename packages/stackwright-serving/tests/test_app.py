@@ -82,7 +82,7 @@ def test_each_request_is_logged_with_what_its_answer_was_made_of(ask: Ask, world
     answer = ask("POST", "/predict?at=2026-03-01T00:00:00Z", json={"listing_id": "L2"}, headers=headers)
     (answered,) = world.sink.records
     assert list(answered.ids) == [answer.json()["predictions"][0]["prediction_id"]]
-    assert answered.request_id == "r-1"
+    assert answered.request_ids == ["r-1"]
     assert answered.keys == {"listing_id": ["L2"]}
     assert answered.scored.features.columns["kind"].tolist() == ["house"]
     assert answered.asked.isoformat() == "2026-03-01T00:00:00+00:00"

@@ -279,7 +279,7 @@ def test_a_shadow_scores_copies_that_only_the_log_sees(world: Any) -> None:
         assert (live.arm, shadow.arm) == ("live", "shadow")
         assert shadow.model.version == 2
         assert shadow.scored.prediction.value.tolist() == [100_030.0, 140_032.0]
-        assert (shadow.request_id, shadow.keys, shadow.asked) == (live.request_id, live.keys, live.asked)
+        assert (shadow.request_ids, shadow.keys, shadow.asked) == (live.request_ids, live.keys, live.asked)
         assert not set(live.ids) & set(shadow.ids)
         assert shadow.scored.features is live.scored.features, "features are read once"
         assert await metric(made, "stackwright_shadow_predictions_total") == 2.0

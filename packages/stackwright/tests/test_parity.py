@@ -53,7 +53,7 @@ def ask(stack: Any) -> Ask:
                     request={"rooms": [3]},
                     asked=at,
                     predicted=at,
-                    request_id="r",
+                    request_ids=["r"],
                     blueprint="b",
                     arm=arm,
                 )

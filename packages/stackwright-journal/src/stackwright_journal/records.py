@@ -168,7 +168,7 @@ class PredictionRows:
         lower: lower ends of the intervals.
         upper: upper ends.
         outputs: further outputs of the model: name → n values.
-        request_id: of the request.
+        request_ids: of the request of each row; none where no request asked.
         digest: of the model.
         blueprint: digest of the plan.
         arm: live, shadow, canary, batch or test.
@@ -188,7 +188,7 @@ class PredictionRows:
     lower: Any = None
     upper: Any = None
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    request_id: str = ""
+    request_ids: Sequence[str] = ()
     digest: str = ""
     blueprint: str = ""
     arm: str = "live"
@@ -216,9 +216,11 @@ class PredictionRows:
         ages = self._each({} if read is None else _ages(read.events, self._asked))
         answers, outputs = self._each(self._answers), self._each(self.outputs)
         statuses = self._statuses()
+        requests = self._requests()
         for row, prediction_id in enumerate(self.prediction_ids):
             own = {
                 "prediction_id": prediction_id,
+                "request_id": next(requests),
                 "keys": next(keys),
                 "request": next(request),
                 "features": next(features),
@@ -235,6 +237,7 @@ class PredictionRows:
         read, (prediction_id,) = self.features, self.prediction_ids
         record = self._common()
         record["prediction_id"] = prediction_id
+        record["request_id"] = next(self._requests())
         record["keys"] = _only(self.keys)
         record["request"] = _only(self.request)
         record["features"] = _only(self.columns if read is None else read.columns)
@@ -247,6 +250,13 @@ class PredictionRows:
         record["fallbacks"] = list(self.fallbacks.get(0, ()))
         return record
 
+    def _requests(self) -> Iterator[str]:
+        """Give the request id of each row."""
+        if not self.request_ids:
+            return repeat("", len(self))
+        _check_length("request_id", len(self.request_ids), len(self))
+        return iter(self.request_ids)
+
     @property
     def _answers(self) -> dict[str, Any]:
         ends = {"prediction": self.prediction, "lower": self.lower, "upper": self.upper}
@@ -258,7 +268,6 @@ class PredictionRows:
         asked, predicted = self._asked, rfc3339(self.predicted_at)
         return {
             "schema": SCHEMA,
-            "request_id": self.request_id,
             "model": self.model,
             "version": self.version,
             "digest": self.digest,

@@ -28,6 +28,8 @@ class Settings:
         deadline: seconds that a read from the feature store may take, for each thousand rows that it is of.
         threads: requests that are worked on beside those that are answered at once.
         at_once: bytes of a body from which on a request is worked on beside the others.
+        together: rows of a request up to which it is answered together with others that come at the same moment; 0
+            answers each by itself.
         patience: seconds of a read from the feature store from which on the next ones are done beside the others.
         failures: failed reads in a row after which the feature store is left alone.
         rest: seconds that it is left alone.
@@ -62,6 +64,7 @@ class Settings:
     deadline: float = 1.0
     threads: int = 4
     at_once: int = 65_536
+    together: int = 16
     patience: float = 0.005
     failures: int = 5
     rest: float = 5.0
@@ -95,7 +98,7 @@ class Settings:
             self._check(name, 1, math.inf)
         for name in ("timeout", "deadline", "poll", "probe"):
             self._check(name, 0.001, math.inf)
-        for name in ("at_once", "patience", "rest", "shadow_rows", "stale_lists", "clock_skew"):
+        for name in ("at_once", "together", "patience", "rest", "shadow_rows", "stale_lists", "clock_skew"):
             self._check(name, 0, math.inf)
         self._check("trace_share", 0, 1)
         if self.log_level not in LEVELS:

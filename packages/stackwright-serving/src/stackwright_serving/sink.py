@@ -13,7 +13,7 @@ from stackwright_serving.scorer import Scored
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """The rows of one answered request.
+    """Rows that were answered in one go: of a request, or of several that came at the same moment.
 
     Args:
         ids: a prediction id a row.
@@ -24,7 +24,7 @@ class Answered:
         request: request field → values.
         asked: the instant of the question.
         predicted: when it was answered.
-        request_id: of the request.
+        request_ids: of the request of each row.
         blueprint: digest of the plan it was served by.
         arm: ``"live"``, ``"canary"`` or ``"shadow"``.
     """
@@ -37,7 +37,7 @@ class Answered:
     request: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     asked: datetime
     predicted: datetime
-    request_id: str
+    request_ids: Sequence[str]
     blueprint: str
     arm: str = "live"
 
@@ -51,7 +51,7 @@ class PredictionSink(Protocol):
         ...
 
     def append(self, answered: Answered, /) -> bool:
-        """Take the rows of a request; return whether there was room for them."""
+        """Take the rows of an answer; return whether there was room for them."""
         ...
 
 

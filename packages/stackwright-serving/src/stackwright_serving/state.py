@@ -31,7 +31,7 @@ Ts = TypeVarTuple("Ts")
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """The rows of a request: keys and request fields, or the model's inputs.
+    """Rows that are asked of a model: keys and request fields, or the model's inputs.
 
     Args:
         keys: request key → values.
@@ -40,14 +40,14 @@ class Question:
         count: rows.
         asked: the instant that is asked for.
         now: when it is asked.
-        request_id: of the request.
+        request_ids: of the request of each row.
         test: nobody acts on the answer: it is sent to see whether the server does as it should.
     """
 
     count: int
     asked: datetime
     now: datetime
-    request_id: str
+    request_ids: Sequence[str]
     keys: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     request: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
@@ -100,6 +100,15 @@ class State:
         """Return whether something is served, and neither the server nor the application is about to end."""
         return bool(self.host.serving or self.lists.serving) and not self.draining and not exchange.draining
 
+    def quick(self, size: int, *, reads: bool) -> bool:
+        """Return whether a request may be answered at once, on the event loop.
+
+        Args:
+            size: bytes of the body.
+            reads: whether features are read for it, which may take long.
+        """
+        return size <= self.settings.at_once and not (reads and self.reads.slow)
+
     async def run(
         self,
         exchange: Exchange,
@@ -117,7 +126,7 @@ class State:
         Raises:
             ClientLeft: the client has left meanwhile.
         """
-        if size <= self.settings.at_once and not (reads and self.reads.slow):
+        if self.quick(size, reads=reads):
             return function(*arguments)
         return await self.work.beside(exchange, function, *arguments)
 
@@ -159,13 +168,13 @@ class State:
             request=question.request,
             asked=question.asked,
             predicted=question.now,
-            request_id=question.request_id,
+            request_ids=question.request_ids,
             blueprint=self.blueprint,
             arm=TEST if question.test else arm,
         )
 
     def note(self, answered: Answered, served: Served) -> None:
-        """Count and log an answered request, and have a copy of it scored where there is a shadow."""
+        """Count and log what was answered, and have a copy of it scored where there is a shadow."""
         model, metrics = answered.model, self.metrics
         metrics.predicted(model.name, model.version, len(answered.ids))
         if answered.scored.incomplete:
@@ -192,7 +201,7 @@ def _fitted(question: Question, challenger: Loaded, champion: Loaded) -> Questio
         count=question.count,
         asked=question.asked,
         now=question.now,
-        request_id=question.request_id,
+        request_ids=question.request_ids,
         keys=keys,
         request=request,
     )

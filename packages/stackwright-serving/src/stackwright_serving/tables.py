@@ -91,7 +91,7 @@ def question(state: State, given: Given, exchange: Exchange) -> Question:
         count=given.count,
         asked=now,
         now=now,
-        request_id=exchange.id,
+        request_ids=[exchange.id] * given.count,
         test=exchange.test,
     )
 

@@ -73,7 +73,8 @@ class InferenceV2:
         columns = tensors.columns(asked.get("inputs"), tail)
         now = self._state.clock()
         count = len(next(iter(columns.values()), ()))
-        question = Question(inputs=columns, count=count, asked=now, now=now, request_id=exchange.id, test=exchange.test)
+        ids = [exchange.id] * count
+        question = Question(inputs=columns, count=count, asked=now, now=now, request_ids=ids, test=exchange.test)
         arm = LIVE if loaded is served.champion else CANARY
         answered = self._state.answer(loaded, question, arm=arm)
         scored = answered.scored

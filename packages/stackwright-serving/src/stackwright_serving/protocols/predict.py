@@ -14,6 +14,7 @@ from typing import Any
 from stackwright_interfaces.errors import ArtifactError
 from stackwright_serving.exchange import Exchange, Response, answer
 from stackwright_serving.explaining import ages, explain
+from stackwright_serving.gathering import Gathering
 from stackwright_serving.reads import Substitutes
 from stackwright_serving.refused import Refused
 from stackwright_serving.served import Served
@@ -27,6 +28,7 @@ class Predict:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._gathering = Gathering(state)
 
     async def __call__(self, exchange: Exchange) -> Response:
         """Answer one request."""
@@ -34,11 +36,25 @@ class Predict:
         exchange.check_json()
         explained = _explained(exchange)
         body = await exchange.body()
-        if explained:  # milliseconds a row
-            return await self._state.work.beside(exchange, self._answer, exchange, served, body)
-        return await self._state.run(exchange, self._answer, exchange, served, body, size=len(body), reads=True)
+        if explained or not self._state.quick(len(body), reads=True):  # to explain takes milliseconds a row
+            return await self._state.work.beside(exchange, self._asked_beside, exchange, served, body)
+        question = self._question(exchange, served, body)
+        if not self._gathering.takes(served, question):
+            return self._answer(exchange, served, question)
+        share = await self._gathering.ask(served, question)
+        return answer(_reply(share.answered, share.rows, exchange.id))
 
-    def _answer(self, exchange: Exchange, served: Served, body: bytes) -> Response:
+    def _asked_beside(self, exchange: Exchange, served: Served, body: bytes) -> Response:
+        return self._answer(exchange, served, self._question(exchange, served, body))
+
+    def _answer(self, exchange: Exchange, served: Served, question: Question) -> Response:
+        answered = self._state.ask(served, question)
+        reply = _reply(answered, range(question.count), exchange.id)
+        if _explained(exchange):
+            _explain(answered, reply)
+        return answer(reply, after=partial(self._state.note, answered, served))
+
+    def _question(self, exchange: Exchange, served: Served, body: bytes) -> Question:
         state, explained = self._state, _explained(exchange)
         rows = self._rows(
             exchange.document(body), state.settings.explain_rows if explained else state.settings.max_rows
@@ -51,20 +67,15 @@ class Predict:
             found = f"service {model.manifest.service!r} is not applied"
             raise ArtifactError(f"model {model.ref}", found, "Run: stackwright apply, then restart the server.")
         keys, request = form.read(rows)
-        question = Question(
+        return Question(
             keys=keys,
             request=request,
             count=len(rows),
             asked=asked,
             now=now,
-            request_id=exchange.id,
+            request_ids=[exchange.id] * len(rows),
             test=exchange.test,
         )
-        answered = state.ask(served, question)
-        reply = _reply(answered)
-        if explained:
-            _explain(answered, reply)
-        return answer(reply, after=partial(state.note, answered, served))
 
     def _rows(self, body: Any, most: int) -> list[Any]:
         if isinstance(body, dict):
@@ -114,13 +125,14 @@ def _explain(answered: Answered, reply: dict[str, Any]) -> None:
         item["explanation"] = {**explanation.row(place), "ages": ages(rows, answered.asked, place)}
 
 
-def _reply(answered: Answered) -> dict[str, Any]:
+def _reply(answered: Answered, rows: range, request_id: str) -> dict[str, Any]:
+    """Return what is said of some of the rows that were answered."""
     scored, model = answered.scored, answered.model
     value = scored.prediction.value.tolist()
     lower, upper = scored.prediction.lower, scored.prediction.upper
     predictions = []
-    for row, prediction_id in enumerate(answered.ids):
-        item: dict[str, Any] = {"prediction_id": prediction_id, "value": value[row]}
+    for row in rows:
+        item: dict[str, Any] = {"prediction_id": answered.ids[row], "value": value[row]}
         if lower is not None and upper is not None:
             item["lower"], item["upper"] = float(lower[row]), float(upper[row])
         if scored.prediction.further:
@@ -134,6 +146,6 @@ def _reply(answered: Answered) -> dict[str, Any]:
         "digest": model.digest,
         "arm": answered.arm,
         "predictions": predictions,
-        "request_id": answered.request_id,
+        "request_id": request_id,
     }
     return {**reply, "degraded": "feature store"} if isinstance(scored.features, Substitutes) else reply

@@ -102,7 +102,7 @@ class Invocations:
             for answered in parts:
                 self._state.note(answered, served)
 
-        return _answer(parts, wanted, note)
+        return _answer(parts, wanted, exchange.id, note)
 
     def _table(self, body: bytes, kind: str, parameters: Mapping[str, str], known: set[str]) -> Table:
         depth = self._state.settings.max_depth
@@ -230,7 +230,7 @@ def _parts(table: Table, size: int) -> Iterable[Table]:
         yield Table(table.rows[start : start + size], table.names, table.text)
 
 
-def _answer(parts: list[Answered], wanted: str, after: Callable[[], None]) -> Response:
+def _answer(parts: list[Answered], wanted: str, request_id: str, after: Callable[[], None]) -> Response:
     rows = [row for answered in parts for row in _predictions(answered)]
     model = parts[0].model
     if wanted == CSV:
@@ -248,7 +248,7 @@ def _answer(parts: list[Answered], wanted: str, after: Callable[[], None]) -> Re
         "version": model.version,
         "digest": model.digest,
         "arm": parts[0].arm,
-        "request_id": parts[0].request_id,
+        "request_id": request_id,
     }
     if any(isinstance(answered.scored.features, Substitutes) for answered in parts):
         document["degraded"] = "feature store"

@@ -225,7 +225,7 @@ class Worker:
             keys={name: table[name].to_pylist() for name in self._answer.keys},
             request={name: table[name].to_pylist() for name in self._answer.request if name in table.column_names},
             fallbacks=answered.scored.incomplete,
-            request_id=job.run,
+            request_ids=[job.run] * len(ids),
             blueprint=job.plan,
             arm=ARM,
             asked_at=job.at,

@@ -220,7 +220,7 @@ class JournalSink:
                 keys=answered.keys,
                 request=answered.request,
                 fallbacks=scored.incomplete,
-                request_id=answered.request_id,
+                request_ids=answered.request_ids,
                 blueprint=answered.blueprint,
                 predicted_at=answered.predicted,
                 asked_at=answered.asked,
