@@ -18,7 +18,7 @@ MEMBERS = ["interfaces", "blueprints", *sorted(str(path.parent) for path in Path
 COVERAGE = ["--cov", "--cov-report=term:skip-covered"]
 TOOLS = ["mlflow==3.17.2"]
 """Programs that tests talk to and that no environment can hold beside the rest: each has one of its own."""
-NIGHTLY_TOOLS = ["apache-airflow==3.3.2"]
+NIGHTLY_TOOLS = ["apache-airflow-core==3.3.2"]
 """Those that nightly tests alone talk to."""
 
 SHORT_NAMES = [Path(member).name.removeprefix("stackwright-") for member in MEMBERS]

@@ -142,7 +142,7 @@ RECIPE = Path(__file__).parents[2] / "docs" / "schedulers" / "airflow_dag.py"
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("first")
 def test_airflow_runs_the_night_of_the_recipe(project: Path, program: Callable[..., str], tmp_path: Path) -> None:
-    airflow = program("airflow", "apache-airflow", by="uv tool install")
+    airflow = program("airflow", "apache-airflow-core", by="uv tool install")
     last = max(project.glob("properties/*.parquet"))
     night = str(date.fromisoformat(last.stem) + timedelta(days=1))
     shutil.copy(last, project / "properties" / f"{night}.parquet")
