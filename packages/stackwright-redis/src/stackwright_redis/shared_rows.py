@@ -13,9 +13,9 @@ So all values of keys that have parts of the same views, of the same sizes, begi
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 NAME: Final = 6
 """Bytes of a view's name."""
@@ -81,14 +81,10 @@ def payloads_of(values: Sequence[bytes | None], names: Sequence[bytes]) -> list[
     """
     if not values or not names[0]:
         return [_alone(values) for _ in names]
-    alike = _cuts_of_all(values)
-    if alike is None:
+    columns = _columns_of_alike(values, tuple(names))
+    if columns is None:
         return [list(column) for column in zip(*(_parts(value, names) for value in values), strict=True)]
-    parts = [alike.parts.get(name) for name in names]
-    return [
-        [None] * len(values) if part is None else [value[part.payload] for value in values]  # type: ignore[index]  # all are there
-        for part in parts
-    ]
+    return [list(columns[name]) if name in columns else [None] * len(values) for name in names]
 
 
 def _alone(values: Sequence[bytes | None]) -> list[bytes | None]:
@@ -98,18 +94,48 @@ def _alone(values: Sequence[bytes | None]) -> list[bytes | None]:
         raise ValueError("it is empty") from error
 
 
-def _cuts_of_all(values: Sequence[bytes | None]) -> Cuts | None:
-    """Return where the parts of all values lie; ``None`` if one is missing or cut otherwise than the first."""
+def _columns_of_alike(
+    values: Sequence[bytes | None], names: tuple[bytes, ...]
+) -> Mapping[bytes, Sequence[bytes]] | None:
+    """Return name → payloads of the views that have parts; ``None`` if a value is missing or cut otherwise."""
     first = values[0]
-    if first is None:
+    if not first:
         return None
-    cuts = cuts_of(first)
-    stop = 1 + _HEAD.size * first[0]
+    head = first[: 1 + _HEAD.size * first[0]]
     try:
-        alike = set(map(len, values)) == {cuts.size} and len({value[:stop] for value in values}) == 1  # type: ignore[arg-type,index]  # a missing one raises
-    except TypeError:
+        form = _form(head, names)
+        heads, *columns = zip(*map(form.unpack, values), strict=True)
+    except (struct.error, TypeError):
         return None
-    return cuts if alike else None
+    return dict(zip(form.names, columns, strict=True)) if heads.count(head) == len(heads) else None
+
+
+class _Form(NamedTuple):
+    """How values that begin alike are taken apart at once, which costs half of a slice a part.
+
+    Attributes:
+        unpack: gives the head of a value, and the payloads of these views.
+        names: of the views.
+    """
+
+    unpack: Callable[[Any], tuple[bytes, ...]]
+    names: Sequence[bytes]
+
+
+@lru_cache(maxsize=4096)
+def _form(head: bytes, names: tuple[bytes, ...]) -> _Form:
+    """Return how values with this head are taken apart.
+
+    Raises:
+        struct.error: it is none.
+    """
+    cuts = _cuts(head[1:])
+    wanted = [name for name in cuts.parts if name in names]
+    form, place = f"<{len(head)}s", len(head)
+    for payload in (cuts.parts[name].payload for name in wanted):
+        form += f"{payload.start - place}x{payload.stop - payload.start}s"
+        place = payload.stop
+    return _Form(struct.Struct(f"{form}{cuts.size - place}x").unpack, wanted)
 
 
 def _parts(value: bytes | None, names: Sequence[bytes]) -> list[bytes | None]:
