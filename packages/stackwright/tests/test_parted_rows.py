@@ -8,15 +8,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import stackwright
 from stackwright.assembly.gate_options import GATE_OPTIONS
-from stackwright.workflows.datasets import building
+from stackwright.workflows.datasets import building, spreading
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.parted_rows import PartedRows, write
-from stackwright.workflows.training import fitting
+from stackwright.workflows.lineage.rejudging import rejudge
+from stackwright.workflows.lineage.training_rows import rebuilt, write_rows
 from stackwright_interfaces.errors import DataError, TrainingError
 from stackwright_numerics.split import TemporalSplit
 
@@ -65,7 +68,7 @@ def test_rows_in_files_come_to_the_model_of_rows_in_memory(
 def test_a_fit_that_spreads_itself_is_judged_by_so_many_rows_wherever_they_lie_and_says_so(
     copies: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "LOOKED_AT", 40)
+    monkeypatch.setattr(spreading, "LOOKED_AT", 40)
     given = {**BESIDE, "refit": False, "gates": {**JUDGED, "drift": False}}
     in_memory = trained(copies, "spread", **given)
     assert trained(copies, "read", **given) == in_memory
@@ -80,11 +83,89 @@ def test_a_search_has_what_it_has_with_rows_in_memory(copies: Any) -> None:
     assert trained(copies, "read", gates=QUICK, trials=3) == trained(copies, "given", gates=QUICK, trials=3)
 
 
-def test_a_model_that_learned_from_rows_in_files_is_reproduced(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "LOOKED_AT", 40)
-    trained(copies, "read", gates=QUICK)
-    with copies.open("read", trainer=READING, gates=QUICK) as stack:
+def in_memory(*_: Any, **__: Any) -> Dataset:
+    raise AssertionError("all rows are in memory")
+
+
+def test_a_model_that_learned_from_rows_in_files_is_reproduced_and_judged_again_from_files(
+    copies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spreading, "LOOKED_AT", 40)
+    monkeypatch.setattr(building, "build", in_memory)
+    gates = {**QUICK, "baseline": {}, "drift": {"rows": 20, "psi": 9.0}}
+    trained(copies, "read", gates=gates)
+    with copies.open("read", trainer=READING, gates=gates) as stack:
         assert stack.reproduce("valuation@1").ok
+        again = rejudge(stack, "valuation@1")
+        assert (len(again.candidate.train), len(again.candidate.holdout), again.candidate.whole) == (40, 40, False)
+        for name in ("baseline", "drift"):
+            assert again.judge(name).evidence == again.recorded[name]["evidence"]
+        again.close()
+
+
+def test_a_version_whose_rows_are_gone_is_judged_again_from_files(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreading, "LOOKED_AT", 40)
+    trained(copies, "read", gates=QUICK)
+    with copies.open("read", trainer=READING, gates={**QUICK, "baseline": {}}) as stack:
+        sales = stack.project.folder / "later.csv"
+        sales.write_text(
+            "home_id,asked_at,sold_at,known_at,rooms,price\n"
+            + "".join(f"{home:04},2025-06-01,2025-06-02,2025-06-03,3,{1000 * home}\n" for home in range(4, 99))
+        )
+        stack.label(sales)
+        stack.delete_entity("home", yes=True, home_id="0003")
+        monkeypatch.setattr(building, "build", in_memory)
+        again = rejudge(stack, "valuation@1")
+        newest = np.datetime64(again.version.record["data"]["train"]["last"].removesuffix("Z"))
+        assert (len(again.candidate.train), len(again.candidate.holdout)) == (40, 40)
+        assert again.candidate.train.asked.max() <= newest < again.candidate.holdout.asked.min()
+        again.close()
+
+
+def test_what_a_version_learned_from_is_built_and_written_part_by_part(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stackwright.load(work, progress=lambda *_: None) as stack:
+        (version,), _ = stack.registry.history()
+        with rebuilt(stack, version) as whole:
+            write_rows(whole, tmp_path / "whole.parquet")
+        monkeypatch.setattr(building, "build", in_memory)
+        with rebuilt(stack, version, files=True) as built:
+            assert isinstance(built.learned, PartedRows)
+            assert not built.differences
+            write_rows(built, tmp_path / "parts.parquet")
+    whole_, parts = (pq.ParquetFile(tmp_path / f"{name}.parquet") for name in ("whole", "parts"))
+    assert parts.read().equals(whole_.read())
+    assert parts.num_row_groups > whole_.num_row_groups
+
+
+def test_a_training_tells_by_how_many_rows_it_was_judged(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreading, "LOOKED_AT", 40)
+    with copies.open("read", trainer=READING, gates=QUICK) as stack:
+        told = stack.train()
+        assert told.data["looked_at"] == {"train": 40, "holdout": 40}
+        data = stack.registry.history()[0][0].record["data"]
+        newer, older = data["holdout"]["rows"], data["train"]["rows"]
+        assert f"Judged by 40 of {newer} newer rows and 40 of {older} rows that it learned from" in str(told)
+        assert stack.train().data["looked_at"] == told.data["looked_at"], "also where nothing is to do"
+
+
+def test_a_fit_that_spreads_itself_tells_where_all_rows_are_held_by_one_process(
+    copies: Any, market: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with copies.open("spread", trainer={"adapter": "odd", "rows": "spread"}, gates=QUICK) as stack:
+        assert "its trainer takes none by reference" in str(stack.train())
+    folder = copies.copy("own", trainer=READING, gates=QUICK)
+    blueprint = folder / "blueprint.toml"
+    own = f'data = {{ source = "{market.sales}", target = "price", time = "asked_at", inputs = ["rooms"] }}'
+    text = blueprint.read_text().replace('service = "valuation@1"', own).replace('target = "sale_price"\n', "")
+    blueprint.write_text(text)
+    with copies.load(folder) as stack:
+        told = "The process that trains holds all rows of 'valuation': rows of data of its own are put in order"
+        assert told in str(stack.train())
+    assert told in caplog.text, "before they are read: a process that lacks the memory tells nothing afterwards"
+    with copies.open("read", trainer=READING, gates=QUICK) as stack:
+        assert "holds all rows" not in str(stack.train())
 
 
 def test_a_file_that_is_gone_is_named(copies: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,11 +57,15 @@ def build(stack: Stack, model: ModelPart, *, known_at: datetime | None = None, p
     return _selected(_labelled(stack, service, target, model, pin), model)
 
 
-def build_in_parts(stack: Stack, model: ModelPart, folder: Path) -> PartedRows:
-    """Join the labels known now with their features, some at a time, and lay them down in a folder.
+def build_in_parts(
+    stack: Stack, model: ModelPart, folder: Path, *, known_at: datetime | None = None, pin: Pin | None = None
+) -> PartedRows:
+    """Join the labels known at an instant with their features, some at a time, and lay them down in a folder.
 
     Args:
         folder: where the files go; whoever reads the rows sees it.
+        known_at: as :func:`build` has it.
+        pin: as there.
 
     Raises:
         TrainingError: as :func:`build` has it.
@@ -70,7 +74,7 @@ def build_in_parts(stack: Stack, model: ModelPart, folder: Path) -> PartedRows:
     service, target = stack.service(model.service), stack.target(model.target)
     _check_target(service, target, model.task)
     check_inputs(service)
-    pin = Pin.now(stack, service, target, stack.clock())
+    pin = pin or Pin.now(stack, service, target, known_at or stack.clock())
     names = journal.labels(stack, target).names
     told = (names.asked, names.observed, names.value, names.censored)
     columns = {*asked_with(service), *target.entity.key_names, *told}

@@ -73,6 +73,10 @@ class Dataset:
         values: NDArray[Any] = self.columns[name]
         return values
 
+    def datasets(self, columns: None = None, *, keys: bool = True) -> Iterator[Dataset]:  # noqa: ARG002 -- as in files
+        """Give the rows, all at once."""
+        yield self
+
     def thinned(self, most: int) -> Dataset:
         """Return at most so many rows, spread evenly; all where there are no more."""
         return self if len(self) <= most else self.take(even(len(self), most))

@@ -14,13 +14,14 @@ import numpy as np
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.gate_options import LEVEL, configured
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.parted_rows import Rows
 from stackwright.workflows.datasets.rules import Learned
 from stackwright.workflows.datasets.shaping import Shaper
+from stackwright.workflows.datasets.spreading import looked_at, rows_in
 from stackwright.workflows.gates import GATES, Candidate, GateResult, run_gate
 from stackwright.workflows.gates.base import GREEN, INAPPLICABLE, result_of
-from stackwright.workflows.lineage.training_rows import Rebuilt, rebuild
+from stackwright.workflows.lineage.training_rows import Rebuilt, rebuilt
 from stackwright.workflows.training.publishing import REFIT
 from stackwright.workflows.versions.evidence import gates_of
 from stackwright_interfaces.errors import TrainingError
@@ -83,10 +84,9 @@ class Rejudged:
     @cached_property
     def behaving(self) -> Candidate:
         """The same, with the newer rows of its publication where these can be had again."""
-        built = self._rebuilt
-        if built is None or not self._manifest.parameters.get(REFIT):
+        if self._published is None or not self._manifest.parameters.get(REFIT):
             return self.candidate
-        return self._of(built.learned, _held_back(built))
+        return self._of(*self._published)
 
     @cached_property
     def _folder(self) -> Path:
@@ -113,31 +113,43 @@ class Rejudged:
             holdout=holdout,
             parameters={name: value for name, value in fit.items() if name not in _OF_THE_FIT},
             threads=int(fit.get("threads", 1)),
+            whole=len(train) == manifest.data.get("rows"),
         )
 
     @cached_property
-    def _rebuilt(self) -> Rebuilt | None:
-        """The rows of its training; ``None`` where these cannot be had again."""
-        with suppress(TrainingError):  # one from a notebook, or whose labels are gone
-            built = rebuild(self.stack, self.version)
-            return None if built.differences else built
+    def _published(self) -> tuple[Dataset, Dataset] | None:
+        """The rows it learned from, and the newer ones of its publication; ``None`` where these cannot be had again."""
+        with (
+            suppress(TrainingError),  # one from a notebook, or whose labels are gone
+            rebuilt(self.stack, self.version) as built,
+        ):
+            if not built.differences:
+                return self._looked_at(built.learned), self._looked_at(_held_back(built))
         return None
+
+    def _looked_at(self, rows: Rows) -> Dataset:
+        return looked_at(rows, self.stack.trainer(self.part), self._manifest.task)
 
     @cached_property
     def _rows(self) -> tuple[Dataset, Dataset]:
         """The rows it learned from, and newer ones."""
-        built = self._rebuilt
-        if built is not None and not self._manifest.parameters.get(REFIT):
-            return built.learned, _held_back(built)
-        known = building.build(self.stack, self.part)
+        published = self._published
+        if published is not None and not self._manifest.parameters.get(REFIT):
+            return published
         last = np.datetime64(str(self._manifest.data["last"]).removesuffix("Z"), "us")
-        newer = known.take(known.begun > last)
-        if not len(newer):
-            todo = "Bring labels of later times: stackwright label SOURCE"
-            raise TrainingError(self.version.ref, "no labelled row is newer than those it learned from", todo)
-        if built is not None:
-            return built.learned, newer
-        return self._rules(known.take(known.begun <= last).as_known(last)), newer
+        with rows_in(self.stack, self.part) as build:
+            known = build()
+            newer = known.through(_Newer(last))
+            if not len(newer):
+                todo = "Bring labels of later times: stackwright label SOURCE"
+                raise TrainingError(self.version.ref, "no labelled row is newer than those it learned from", todo)
+            if published is not None:
+                return published[0], self._looked_at(newer)
+            older = known.through(_Older(last)).through(self._rules)
+            if not len(older):
+                todo = "Bring the labels back that it learned from, or train again."
+                raise TrainingError(self.version.ref, "no row is left of the times that it learned from", todo)
+            return self._looked_at(older), self._looked_at(newer)
 
     @cached_property
     def _rules(self) -> Learned:
@@ -153,7 +165,29 @@ class Rejudged:
             self._model.close()
 
 
-def _held_back(built: Rebuilt) -> Dataset:
+@dataclass(frozen=True)
+class _Newer:
+    """Keeps the rows after those that a version learned from."""
+
+    last: np.datetime64
+    reads: tuple[str, ...] = ()
+
+    def __call__(self, rows: Dataset) -> Dataset:
+        return rows.take(rows.begun > self.last)
+
+
+@dataclass(frozen=True)
+class _Older:
+    """Keeps the rows up to the last that a version learned from, as they were known by then."""
+
+    last: np.datetime64
+    reads: tuple[str, ...] = ()
+
+    def __call__(self, rows: Dataset) -> Dataset:
+        return rows.take(rows.begun <= self.last).as_known(self.last)
+
+
+def _held_back(built: Rebuilt) -> Rows:
     """Return the newer rows that a version was judged by when it was published."""
     ((_, holdout),) = built.rows.split(TemporalSplit(folds=1, holdout=built.part.holdout))
     return holdout

@@ -15,7 +15,7 @@ from stackwright.assembly.model_part import TunePart
 from stackwright.assembly.stack import Stack
 from stackwright.workflows.lineage.reproduce_lists import reproduce_lists
 from stackwright.workflows.lineage.reproduction import Check, compared, fingerprint, reproduced
-from stackwright.workflows.lineage.training_rows import Rebuilt, rebuild
+from stackwright.workflows.lineage.training_rows import Rebuilt, rebuilt
 from stackwright.workflows.outcome import Outcome
 from stackwright.workflows.training.publishing import REFIT, stage
 from stackwright.workflows.training.recording import Recording
@@ -25,7 +25,16 @@ from stackwright.workflows.versions.resolving import find
 from stackwright_interfaces.model import Manifest
 from stackwright_interfaces.recommender import TASK
 from stackwright_interfaces.registry import ModelVersion
-from stackwright_interfaces.trainer import Distribution, FittedModel, Report, Task, Trainer, TrainingData
+from stackwright_interfaces.trainer import (
+    Distribution,
+    FittedModel,
+    Report,
+    SupportsParts,
+    Task,
+    Trainer,
+    TrainingData,
+    TrainingParts,
+)
 from stackwright_serving import golden
 from stackwright_serving.model import LoadedModel
 
@@ -64,6 +73,24 @@ class _Fixed(Trainer):
         return self._inner.stops_early(task, {**self._parameters, **params})
 
 
+class _FixedOfParts(_Fixed):
+    """One that takes rows by reference."""
+
+    def fit_parts(
+        self,
+        task: Task,
+        train: TrainingParts,
+        params: Mapping[str, Any],
+        *,
+        seed: int,
+        threads: int,
+        report: Report | None = None,
+    ) -> FittedModel:
+        assert isinstance(self._inner, SupportsParts)
+        given = {**self._parameters, **params}
+        return self._inner.fit_parts(task, train, given, seed=seed, threads=threads, report=report)
+
+
 def reproduce(stack: Stack, ref: str) -> Outcome:
     """Train a version again with the data as known then, and compare data, digest and golden predictions.
 
@@ -86,9 +113,11 @@ def reproduce(stack: Stack, ref: str) -> Outcome:
     then = Manifest.read(folder)
     if then.task == TASK:
         return reproduce_lists(stack, version)
-    built = rebuild(stack, version)
     stack.project.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="reproduce-", dir=stack.project.cache) as place:
+    with (
+        rebuilt(stack, version) as built,
+        tempfile.TemporaryDirectory(prefix="reproduce-", dir=stack.project.cache) as place,
+    ):
         again = Path(place) / "model"
         now = _train(stack, version, built, again, refit=bool(then.parameters.get(REFIT)))
         checks = [
@@ -101,7 +130,9 @@ def reproduce(stack: Stack, ref: str) -> Outcome:
 
 def _train(stack: Stack, version: ModelVersion, built: Rebuilt, folder: Path, *, refit: bool) -> Manifest:
     part = replace(built.part, tune=TunePart(), trials=0)
-    trainer = _Fixed(stack.trainer(part), version.record.get("tuned", {}))
+    inner = stack.trainer(part)
+    fixed = _FixedOfParts if isinstance(inner, SupportsParts) else _Fixed
+    trainer = fixed(inner, version.record.get("tuned", {}))
     run = Recording(stack, part.name)
     try:
         log = TrialLog(stack.project.state / "tuning" / "none.jsonl")

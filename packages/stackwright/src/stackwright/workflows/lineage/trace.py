@@ -10,7 +10,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright.workflows.features import source_log
 from stackwright.workflows.lineage.trace_lists import shown_list, trace_list
-from stackwright.workflows.lineage.training_rows import check_parquet, rebuild, write_rows
+from stackwright.workflows.lineage.training_rows import check_parquet, rebuilt, write_rows
 from stackwright.workflows.outcome import Outcome, Table
 from stackwright.workflows.versions import provenance
 from stackwright.workflows.versions.resolving import find
@@ -61,10 +61,10 @@ def trace(stack: Stack, prediction_id: str, *, rows: Path | None = None) -> Outc
         problems.append(f"{version.ref} has another digest than the model that predicted: {record['digest']}.")
     notes = [f"Build the training rows: stackwright trace {prediction_id} --rows OUT.parquet"]
     if rows is not None:
-        built = rebuild(stack, version)
-        write_rows(built, rows)
-        notes = [f"Wrote the {len(built.learned):,} rows that {version.ref} learned from into {rows}."]
-        problems += built.differences
+        with rebuilt(stack, version, files=True) as built:
+            write_rows(built, rows)
+            notes = [f"Wrote the {len(built.learned):,} rows that {version.ref} learned from into {rows}."]
+            problems += built.differences
     data = {
         "prediction": {key: value for key, value in record.items() if key != "features"},
         "model": {"ref": version.ref, "digest": version.digest, "aliases": list(version.aliases)},

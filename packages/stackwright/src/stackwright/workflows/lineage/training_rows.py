@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pyarrow as pa
 
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.parted_rows import Rows
 from stackwright.workflows.datasets.pins import Pin
 from stackwright.workflows.datasets.rules import Learned
-from stackwright.workflows.rows.tables import write_table
+from stackwright.workflows.datasets.spreading import rows_in
+from stackwright.workflows.rows.tables import write_tables
 from stackwright.workflows.training.publishing import REFIT
 from stackwright.workflows.versions import provenance
 from stackwright_interfaces.catalogue import meaning
@@ -38,13 +40,17 @@ class Rebuilt:
     """
 
     part: ModelPart
-    rows: Dataset
-    learned: Dataset
+    rows: Rows
+    learned: Rows
     differences: tuple[str, ...] = ()
 
 
-def rebuild(stack: Stack, version: ModelVersion) -> Rebuilt:
+@contextmanager
+def rebuilt(stack: Stack, version: ModelVersion, *, files: bool | None = None) -> Iterator[Rebuilt]:
     """Build the rows of a version's training again: its settings, labels and features as they were known then.
+
+    Args:
+        files: as :func:`~stackwright.workflows.datasets.spreading.rows_in` has it; rows in files last as long.
 
     Raises:
         TrainingError: it was not trained by ``train``, or there are no such labels any more.
@@ -57,15 +63,15 @@ def rebuild(stack: Stack, version: ModelVersion) -> Rebuilt:
     manifest = Manifest.read(stack.registry.fetch(version))
     part = provenance.part_of(stack, version)
     pinned = provenance.of(version).get("pin")
-    rows = building.build(stack, part, pin=Pin.from_json(pinned) if pinned else None)
-    learned = rows
-    if not manifest.parameters.get(REFIT):
-        ((learned, _),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
-    learned = Learned.of(part, learned)(learned)
-    return Rebuilt(part, rows, learned, tuple(_differences(stack, manifest, learned, pinned)))
+    with rows_in(stack, part, pin=Pin.from_json(pinned) if pinned else None, files=files) as build:
+        rows = learned = build()
+        if not manifest.parameters.get(REFIT):
+            ((learned, _),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
+        learned = learned.through(Learned.of(part, learned))
+        yield Rebuilt(part, rows, learned, tuple(_differences(stack, manifest, learned, pinned)))
 
 
-def _differences(stack: Stack, manifest: Manifest, learned: Dataset, pinned: Any) -> Iterator[str]:
+def _differences(stack: Stack, manifest: Manifest, learned: Rows, pinned: Any) -> Iterator[str]:
     now = learned.fingerprint()
     if now["sha256"] == manifest.data.get("sha256"):
         return
@@ -131,10 +137,16 @@ def write_rows(built: Rebuilt, path: Path) -> None:
     Raises:
         DataError: it cannot be written.
     """
-    rows = built.learned
+    learned, target = built.learned, built.part.target
+    schemas = [_table(rows, target).schema for rows in learned.datasets(keys=True)]  # a part may hold no value of a key
+    schema = pa.unify_schemas(schemas, promote_options="permissive")
+    write_tables(schema, (_table(rows, target).cast(schema) for rows in learned.datasets(keys=True)), path)
+
+
+def _table(rows: Dataset, target: str) -> pa.Table:
     columns: dict[str, Any] = {**rows.keys, "asked_at": rows.asked, "observed_at": rows.observed, **rows.columns}
-    columns[built.part.target] = rows.target
-    write_table(pa.table({name: _array(values) for name, values in columns.items()}), path)
+    columns[target] = rows.target
+    return pa.table({name: _array(values) for name, values in columns.items()})
 
 
 def _array(values: Any) -> pa.Array:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import building
+from stackwright.workflows.datasets.spreading import rows_in
 from stackwright.workflows.monitoring.subject import Watched
 from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.monitor import MonitorResult
@@ -46,8 +45,8 @@ def run(
 
 def _reference(stack: Stack, watched: Watched) -> pa.Table:
     """Return rows as the model learned them, with its answers and the truth."""
-    rows = building.build(stack, stack.model(watched.name), known_at=watched.version.created)
-    rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(np.int64)))
+    with rows_in(stack, stack.model(watched.name), known_at=watched.version.created) as build:
+        rows = build().thinned(ROWS)
     columns = {field.name: pa.array(rows.columns[field.name], from_pandas=True) for field in watched.signature.inputs}
     answer = watched.model.predict(rows.columns).value
     return pa.table({**columns, "prediction": answer, "target": rows.target})

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
 from stackwright.assembly.plan import Choice
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
+from stackwright.workflows.datasets.spreading import rows_in
 from stackwright.workflows.swapping.answers import Answers
 from stackwright.workflows.swapping.scratch import Scratch
 from stackwright.workflows.swapping.trial import Workload, now, timed
@@ -80,18 +79,17 @@ def record(stack: Stack) -> MonitorWorkload:
     """
     part = next(iter(stack.blueprint.models.values()), None) or stack.model()
     stack.progress("recording", 0, 1)
-    rows = building.build(stack, part)
-    check_enough(part, rows, "Bring more labels: stackwright label FILE")
-    ((older, newer),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
-    signature = takes(stack, part, older)
+    with rows_in(stack, part) as build:
+        rows = build()
+        check_enough(part, rows, "Bring more labels: stackwright label FILE")
+        ((older, newer),) = rows.split(TemporalSplit(folds=1, holdout=part.holdout))
+        signature = takes(stack, part, older)
+        before, after = (_table(some.thinned(ROWS), signature) for some in (older, newer))
     stack.progress("recording", 1, 1)
-    return MonitorWorkload(
-        _table(older, signature), _table(newer, signature), signature, f"{len(rows):,} rows of {part.name}"
-    )
+    return MonitorWorkload(before, after, signature, f"{len(rows):,} rows of {part.name}")
 
 
 def _table(rows: Dataset, signature: Signature) -> Any:
-    rows = rows.take(np.unique(np.linspace(0, len(rows) - 1, ROWS).astype(np.int64)))
     columns = {field.name: pa.array(rows.columns[field.name], from_pandas=True) for field in signature.inputs}
     return pa.table({**columns, "target": rows.target})
 

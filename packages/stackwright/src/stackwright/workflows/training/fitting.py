@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.parted_rows import PartedRows, Rows, Step
 from stackwright.workflows.datasets.shaping import Shaper, first_of, recency
+from stackwright.workflows.datasets.spreading import looked_at
 from stackwright_interfaces.compute import cores
-from stackwright_interfaces.trainer import FittedModel, Report, SupportsParts, TaskKind, Trainer
+from stackwright_interfaces.trainer import FittedModel, Report, SupportsParts
 from stackwright_numerics import conformal
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_numerics.metrics import weighted_quantile
@@ -25,15 +26,6 @@ Progress = Callable[[str, int, int], None]
 FOLDS: Final = 4
 FEW_ROWS: Final = 20_000
 SHARE: Final = 0.5
-
-
-LOOKED_AT: Final = 200_000
-"""Most rows by which a fit that spreads itself is judged, and as many of those it learned from."""
-
-
-def spreads(trainer: Trainer, task: str) -> bool:
-    """Return whether a fit spreads itself over machines, with rows that need not be in one process."""
-    return trainer.spreads and task in (TaskKind.REGRESSION, TaskKind.CLASSIFICATION)
 
 
 def threads_for(rows: int) -> int:
@@ -83,16 +75,8 @@ class Fitter:
         )
 
     def looked_at(self, rows: Rows, share: float = 1.0) -> Dataset:
-        """Return the rows by which a fit is judged: all, or of a fit that spreads itself some, spread evenly.
-
-        A fit is spread where there may be more rows than one process holds; which ones are taken does not depend on
-        where they lie.
-
-        Args:
-            share: of ``LOOKED_AT``.
-        """
-        spread = spreads(self.shaper.trainer, self.shaper.task.kind)
-        return rows.thinned(int(LOOKED_AT * share) if spread else len(rows))
+        """Return the rows by which a fit is judged."""
+        return looked_at(rows, self.shaper.trainer, self.shaper.task.kind, share)
 
     def predict(self, fitted: FittedModel, rows: Dataset) -> NDArray[np.float64]:
         """Return answers, the transform of the target undone."""

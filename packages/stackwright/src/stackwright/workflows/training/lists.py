@@ -23,7 +23,7 @@ from stackwright.workflows.recommending.tables import Tables
 from stackwright.workflows.training.fitting import threads_for
 from stackwright.workflows.training.publishing import versions
 from stackwright.workflows.training.recording import Recording
-from stackwright.workflows.training.train import nothing_to_do, outcome_of
+from stackwright.workflows.training.telling import nothing_to_do, outcome_of
 from stackwright.workflows.versions import evidence
 from stackwright.workflows.versions.provenance import lineage
 from stackwright.workflows.versions.run_states import mark_killed

@@ -19,7 +19,8 @@ from stackwright.workflows.outcome import Outcome
 from stackwright.workflows.training.model_card import card
 from stackwright.workflows.training.publishing import judge_and_publish
 from stackwright.workflows.training.recording import Recording
-from stackwright.workflows.training.train import check_enough, fit_rows, nothing_to_do, outcome_of
+from stackwright.workflows.training.telling import nothing_to_do, outcome_of
+from stackwright.workflows.training.train import check_enough, fit_rows
 from stackwright.workflows.training.trial_log import TrialLog
 from stackwright.workflows.versions.evidence import gate_configuration, trained_on
 from stackwright.workflows.versions.provenance import lineage

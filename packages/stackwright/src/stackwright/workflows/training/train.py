@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -16,31 +16,33 @@ from stackwright.assembly import options
 from stackwright.assembly.blueprint import ModelPart
 from stackwright.assembly.plan import plain
 from stackwright.assembly.stack import Stack
-from stackwright.workflows.datasets import building, own_data
+from stackwright.workflows.datasets import own_data
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.parted_rows import Rows
 from stackwright.workflows.datasets.rules import Learned
 from stackwright.workflows.datasets.shaping import Shaper, signature
-from stackwright.workflows.outcome import Outcome, Table
-from stackwright.workflows.rows.spool import spool
+from stackwright.workflows.datasets.spreading import held_whole, rows_in
+from stackwright.workflows.outcome import Outcome
 from stackwright.workflows.training import tuning
-from stackwright.workflows.training.fitting import Fitter, forward, spreads, threads_for, told
+from stackwright.workflows.training.fitting import Fitter, forward, threads_for, told
 from stackwright.workflows.training.publishing import Fitted, judge_and_publish, versions
 from stackwright.workflows.training.recording import Recording
+from stackwright.workflows.training.telling import nothing_to_do, outcome_of
 from stackwright.workflows.training.trial_log import TrialLog
 from stackwright.workflows.training.trials import Judge
 from stackwright.workflows.training.workbench import workbench_of
-from stackwright.workflows.versions.evidence import gate_configuration, gates_of, trained_on
+from stackwright.workflows.versions.evidence import gate_configuration, trained_on
 from stackwright.workflows.versions.provenance import lineage
-from stackwright.workflows.versions.resolving import retirement_of
 from stackwright.workflows.versions.run_states import mark_killed
 from stackwright_interfaces.catalogue import canonical, meaning
 from stackwright_interfaces.errors import ModelNotFound, TrainingError
 from stackwright_interfaces.model import ModelRef, Signature
 from stackwright_interfaces.registry import ModelVersion
-from stackwright_interfaces.trainer import SupportsParts, TaskKind, Trainer
+from stackwright_interfaces.trainer import TaskKind, Trainer
 from stackwright_numerics.conformal import IntervalTable
 from stackwright_numerics.split import TemporalSplit
+
+log = logging.getLogger("stackwright.training")
 
 MIN_ROWS: Final = 100
 MIN_LISTS: Final = 20
@@ -69,6 +71,9 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
     run = Recording(stack, part.name)
     with run.going_on(), rows_in(stack, part) as build:
         run.inputs |= {"service": part.service, "target": part.target, "paths": _places(stack, part)}
+        whole = held_whole(stack.trainer(part), part)
+        if whole:
+            log.warning(whole)  # a process that is killed for its memory tells nothing any more
         stack.progress("training set", 0, 1)
         with run.step("training set"):
             rows = build()
@@ -82,27 +87,17 @@ def train(stack: Stack, name: str | None = None, *, force: bool = False) -> Outc
             run.drop()
             return nothing_to_do(stack, known, "was trained on exactly this before")
         run.keep()
-        log = TrialLog(stack.project.state / "tuning" / f"{_search_key(stack, part, rows)}.jsonl")
-        fitted = fit_rows(stack, part, rows, run, log, stack.trainer(part))
+        trials = TrialLog(stack.project.state / "tuning" / f"{_search_key(stack, part, rows)}.jsonl")
+        fitted = fit_rows(stack, part, rows, run, trials, stack.trainer(part))
         about = {"run": run.run.id, "code": run.run.record["code"], "lineage": lineage(stack, part, rows.pin)}
         seen = stack if part.data is None else own_data.as_seen(stack, part)
         again = partial(fit_again, stack, part, rows, fitted, stack.trainer(part)) if part.refit else None
         version = judge_and_publish(seen, part, fitted, key, run.seconds, about, again)
-        log.drop()
+        trials.drop()
         run.finish(version)
     outcome = outcome_of(stack, version, f"Published {version.ref}", changed=True)
-    return replace(outcome, data={**outcome.data, "seconds": dict(run.seconds), "run": run.to_json()})
-
-
-@contextmanager
-def rows_in(stack: Stack, part: ModelPart) -> Iterator[Callable[[], Rows]]:
-    """Give what builds the rows of a model: in memory; or in files, which last as long, where a fit spreads itself."""
-    trainer = stack.trainer(part)
-    if part.data is not None or not (spreads(trainer, part.task) and isinstance(trainer, SupportsParts)):
-        yield partial(building.build, stack, part)
-        return
-    with spool(stack.project.cache, "rows") as folder:
-        yield partial(building.build_in_parts, stack, part, folder)
+    notes = (whole, *outcome.notes) if whole else outcome.notes
+    return replace(outcome, data={**outcome.data, "seconds": dict(run.seconds), "run": run.to_json()}, notes=notes)
 
 
 def check_enough(part: ModelPart, rows: Rows, todo: str) -> None:
@@ -311,47 +306,6 @@ def _depends_on(stack: Stack, part: ModelPart, rows: Rows) -> dict[str, Any]:
         **({"tune": tune} if part.tune.trials else {}),
         **({"rules": rules} if rules else {}),
     }
-
-
-def nothing_to_do(stack: Stack, known: ModelVersion, why: str) -> Outcome:
-    """Return the version that is there already; where it is retired, also how it comes back into use."""
-    retired = retirement_of(stack.registry.history(known.name)[1], known)
-    title = f"{known.ref} {why}{' and is retired' if retired is not None else ''}: nothing to do"
-    outcome = outcome_of(stack, known, title, changed=False)
-    if retired is None:
-        return outcome
-    note = f"Retired by {retired.who or 'somebody'} ({retired.why}). To use it: stackwright retire {known.ref} --undo"
-    return replace(outcome, data={**outcome.data, "retired": True}, notes=(note,))
-
-
-def outcome_of(stack: Stack, version: ModelVersion, title: str, *, changed: bool) -> Outcome:
-    """Return a version with its gates and metrics."""
-    evidence = gates_of(stack, version)
-    gates = evidence.get("gates", [])
-    red = [gate["name"] for gate in gates if not gate["passed"]]
-    measured = version.record.get("metrics", {})
-    tables = (
-        Table(("gate", "state", "what was found"), [(gate["name"], _state(gate), gate["detail"]) for gate in gates]),
-        Table(("metric on newer rows", "value"), sorted(measured.items())),
-    )
-    data = {
-        "model": version.ref,
-        "digest": version.digest,
-        "changed": changed,
-        "metrics": dict(measured),
-        "gates": {gate["name"]: bool(gate["passed"]) for gate in gates},
-    }
-    notes = (
-        (f"Red: {', '.join(red)}. It cannot be promoted. Mend that, then: stackwright train {version.name}",)
-        if red
-        else (f"Next: stackwright promote {version.ref}",)
-    )
-    return Outcome(title, data, tables, notes, ok=not red)
-
-
-def _state(gate: Mapping[str, Any]) -> str:
-    state = str(gate.get("state") or ("green" if gate["passed"] else "red"))
-    return state.upper() if state == "red" else state
 
 
 def newest(stack: Stack, name: str) -> ModelVersion | None:
