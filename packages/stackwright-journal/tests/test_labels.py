@@ -4,10 +4,12 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from stackwright_interfaces.definitions import Entity, Source, Target
 from stackwright_interfaces.errors import MissingColumn, StorageError, WrongType
 from stackwright_interfaces.types import BYTES, FLOAT64, INT64, STRING, Field
+from stackwright_journal import label_parts
 from stackwright_journal.label_segments import MANY
 from stackwright_journal.labels import LabelLog
 from stackwright_storage import FileStorage, open_storage
@@ -560,6 +563,60 @@ def test_the_log_agrees_with_a_dictionary(tmp_path_factory, target, table, label
         if observed <= known and observed >= last.get(listing, (0,))[0]:
             last[listing] = (observed, price, retracted)
     assert prices(log, known_at=day(known)) == {key: value[1] for key, value in last.items() if not value[2]}
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 9), st.integers(0, 6), st.integers(12, 16), st.booleans()), max_size=9),
+        max_size=4,
+    ),
+    st.one_of(st.none(), st.integers(11, 17)),
+    st.one_of(st.none(), st.integers(0, 4)),
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.integers(1, 20),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_labels_read_in_parts_are_those_read_at_once(
+    tmp_path_factory, monkeypatch, target, table, label, day, ingestions, known, position, size, most, at_once
+):
+    """Revised, retracted, of one instant, of a prediction without a time; by an id that a revision takes to another."""
+    monkeypatch.setattr(label_parts, "AT_ONCE", at_once)
+    folder = tmp_path_factory.mktemp("journal")
+    log = LabelLog(open_storage(str(folder)), replace(target, label_id="id"))
+    for rows in ingestions:
+        told = [
+            {
+                **label(listing, float(place), asked_at=day(asked) if asked else None, observed_at=day(observed)),
+                "id": str(listing),
+                "prediction_id": None if asked else f"p{listing}",
+                "retracted": retracted,
+            }
+            for place, (listing, asked, observed, retracted) in enumerate(rows)
+        ]
+        if told:
+            log.ingest(table(*told))
+    options = {"known_at": None if known is None else day(known), "position": position}
+    columns = ["listing_id", "asked_at", "price", "asking"]
+    whole = log.read(columns=columns, **options)
+    (folder / "parts").mkdir()
+    found = log.read_in_parts(folder / "parts", size=size, most=most, columns=columns, **options)
+    parts = list(found)
+    assert found.rows == len(whole) == sum(map(len, parts))
+    assert len(parts) <= most
+    assert not list((folder / "parts").iterdir())
+    timed = whole.filter(pc.is_valid(whole["asked_at"]))
+    together = pa.concat_tables([whole.slice(0, 0), *parts])
+    assert together.slice(0, len(timed)).equals(timed)
+    assert together.slice(len(timed)).equals(whole.filter(pc.is_null(whole["asked_at"])))
+    times = [set(part["asked_at"].to_pylist()) for part in parts]
+    assert all(not before & after for before, after in pairwise(times)), "an instant is in one part"
+
+
+def test_a_segment_that_is_damaged_is_named_when_labels_are_read_in_parts(storage, labels, tmp_path):
+    storage.put_if_absent("labels/sale_price/000000000001.parquet", b"PAR1 and then nothing")
+    with pytest.raises(StorageError, match=r"000000000001\.parquet: not a segment of labels"):
+        labels.read_in_parts(tmp_path, size=9, most=9, columns=["price"])
 
 
 def test_a_hundred_thousand_labels_are_ingested_in_seconds(labels):

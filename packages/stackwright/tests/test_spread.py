@@ -37,15 +37,18 @@ def cluster() -> Iterator[str]:
         yield started.scheduler_address
 
 
-def trained(copies: Any, name: str, cluster: str = "", market: Any = None, **options: Any) -> ModelVersion:
+def trained(
+    copies: Any, name: str, cluster: str = "", market: Any = None, grown: Any = None, **options: Any
+) -> ModelVersion:
     """Train on a cluster, or in this process.
 
     Args:
         cluster: its address.
         market: where a history on Spark is to come from; else it is the one on DuckDB.
-        options: of the trainer.
+        grown: options of the trainer.
+        options: of the model.
     """
-    folder = copies.copy(name, gates=QUICK, trainer={**GROWN, **options, "distributed": bool(cluster)})
+    folder = copies.copy(name, gates=QUICK, trainer={**GROWN, **(grown or {}), "distributed": bool(cluster)}, **options)
     blueprint = folder / "blueprint.toml"
     text = blueprint.read_text() + (f'\n[compute]\nadapter = "dask"\naddress = "{cluster}"\n' if cluster else "")
     if market is not None:
@@ -99,12 +102,25 @@ def test_a_worker_that_is_killed_during_a_training_changes_nothing_in_what_is_pu
     copies: Any, cluster: str
 ) -> None:
     long = {"num_iterations": 3000}
-    whole = trained(copies, "whole", cluster, **long)
+    whole = trained(copies, "whole", cluster, grown=long)
     with Client(cluster, set_as_default=False) as client, ThreadPoolExecutor(1) as beside:
         killing = beside.submit(kill_in_the_middle, client)
-        found = trained(copies, "killed", cluster, **long)
+        found = trained(copies, "killed", cluster, grown=long)
         assert killing.result()
     assert found.digest == whole.digest
-    here = trained(copies, "here", **long)
+    here = trained(copies, "here", grown=long)
     assert found.record["data"] == here.record["data"]
     assert found.record["metrics"]["mae"] == pytest.approx(here.record["metrics"]["mae"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{}, {"trials": 2}, {"task": "time_to_event", "transform": "none"}],
+    ids=["rows by reference", "after a search", "times to an event"],
+)
+def test_what_a_cluster_grew_it_grows_again(copies: Any, cluster: str, model: dict[str, Any]) -> None:
+    version = trained(copies, "grown", cluster, **model)
+    assert version.record["parameters"]["dask_workers"] == 2
+    with copies.load(copies.root / "grown") as stack:
+        found = stack.reproduce(version.ref)
+    assert found.ok, str(found)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -73,6 +74,25 @@ class LabelSegments:
             return pq.read_table(pa.BufferReader(data), columns=columns)
         except pa.ArrowException as error:
             raise StorageError(key, f"not a segment of labels ({error})", "Restore it from a backup.") from error
+
+    def fetch(self, segments: Mapping[int, str], folder: Path) -> list[Path]:
+        """Write segments into a folder, in the order of ingestion; none is held whole.
+
+        Raises:
+            ObjectNotFound: one was merged, and removed since.
+            StorageError: one cannot be read, or the folder cannot be written.
+        """
+        found = []
+        for key in segments.values():
+            path = folder / key.rpartition("/")[2]
+            try:
+                self._storage.fetch(key, path)
+            except OSError as error:
+                raise StorageError(
+                    str(path), f"cannot be written ({error})", "Free space or allow writing there."
+                ) from error
+            found.append(path)
+        return found
 
     def rows(self, segments: Mapping[int, str], columns: Collection[str] | None = None) -> Any:
         """Return the rows of segments in the order of ingestion, with all columns or these."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from stackwright_interfaces.definitions import Target
 from stackwright_interfaces.errors import ObjectNotFound, PreconditionFailed, StorageError
 from stackwright_interfaces.storage import Storage
 from stackwright_journal.label_columns import KEY, REQUEST, LabelNames
+from stackwright_journal.label_parts import LabelParts, in_force, micros, parted
 from stackwright_journal.label_rows import LabelRows, accepted, normalise, schema
 from stackwright_journal.label_segments import MANY, LabelSegments
 
@@ -166,13 +168,43 @@ class LabelLog:
         rows = self._accepted(position, {*_ORDER, *named.values()})
         if known_at is not None:
             rows = rows.filter(pc.less_equal(rows.column("observed"), pa.scalar(known_at, INSTANT)))
-        identity = rows.column("identity").to_numpy()
-        order = np.lexsort((_micros(rows, "observed"), rows.column("revision").fill_null(0).to_numpy(), identity))
-        last = np.append(identity[order][1:] != identity[order][:-1], True)[: order.size]
-        rows = rows.take(pa.array(order[last]))
+        identity, revision = rows.column("identity").to_numpy(), rows.column("revision").fill_null(0).to_numpy()
+        rows = rows.take(pa.array(in_force(identity, revision, micros(rows, "observed"))))
         rows = rows.filter(pc.invert(rows.column("retracted")))
-        order = np.lexsort((rows.column("identity").to_numpy(), _micros(rows, "asked")))
+        order = np.lexsort((rows.column("identity").to_numpy(), micros(rows, "asked")))
         return _named(rows.take(pa.array(order)), named)
+
+    def read_in_parts(
+        self,
+        folder: Path,
+        *,
+        size: int,
+        most: int,
+        known_at: datetime | None = None,
+        position: int | None = None,
+        columns: Collection[str],
+    ) -> LabelParts:
+        """Return what :meth:`read` returns of these columns, some rows at a time; labels without a time come last.
+
+        Args:
+            folder: where rows lie meanwhile, as many bytes as the columns have.
+            size: rows at a time, about; those of one instant come together.
+            most: parts; of more rows each holds more.
+
+        Raises:
+            StorageError: a segment is damaged, or the folder cannot be written.
+        """
+        named = {name: stored for name, stored in self._names().items() if name in columns}
+        for _ in range(_ATTEMPTS):
+            try:
+                segments = self._segments.fetch(self._segments.current(), folder)
+            except ObjectNotFound:
+                continue
+            found = parted(segments, folder, named, size=size, most=most, known_at=known_at, position=position)
+            for path in segments:
+                path.unlink()
+            return found
+        raise _vanishing(self._target)
 
     def history(self, label_id: str | None = None) -> Any:
         """Return every accepted row, of one label or of all, in the order of ingestion.
@@ -249,7 +281,7 @@ class LabelLog:
                 return self._segments.rows(self._segments.current(), columns)
             except ObjectNotFound:
                 continue
-        raise StorageError(f"labels of {self._target.name!r}", "segments vanish while they are read")
+        raise _vanishing(self._target)
 
     def _names(self) -> dict[str, str]:
         """Return what labels say: the target's name of it → its column."""
@@ -274,9 +306,8 @@ def _named(rows: Any, named: Mapping[str, str]) -> Any:
     return pa.table({name: rows.column(column) for name, column in named.items()})
 
 
-def _micros(rows: Any, name: str) -> NDArray[np.int64]:
-    values: NDArray[np.int64] = rows.column(name).cast(pa.int64()).fill_null(0).to_numpy()
-    return values
+def _vanishing(target: Target) -> StorageError:
+    return StorageError(f"labels of {target.name!r}", "segments vanish while they are read")
 
 
 def _tally(rows: Any) -> dict[str, int]:

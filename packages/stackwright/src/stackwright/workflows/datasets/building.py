@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +24,7 @@ from stackwright_interfaces.definitions import FeatureService, Target
 from stackwright_interfaces.errors import DefinitionError, TrainingError
 from stackwright_interfaces.trainer import TaskKind
 from stackwright_interfaces.types import Kind
+from stackwright_journal.label_columns import LabelNames
 from stackwright_numerics.columns import to_model_array
 from stackwright_serving.rules import inside
 
@@ -78,15 +78,21 @@ def build_in_parts(
     names = journal.labels(stack, target).names
     told = (names.asked, names.observed, names.value, names.censored)
     columns = {*asked_with(service), *target.entity.key_names, *told}
-    labels = known_labels(stack, target, pin.known_at, pin.labels, columns=columns)
+    labels = journal.labels(stack, target).read_in_parts(
+        folder, size=PART_ROWS, most=MOST_PARTS, known_at=pin.known_at, position=pin.labels, columns=columns
+    )
     parts: list[Part] = []
-    step = max(PART_ROWS, -(-len(labels) // MOST_PARTS))
-    for start in range(0, len(labels), step):
-        some = labels.slice(start, step)
-        rows = _selected(_joined(stack, service, target, model, pin, some), model)
-        if len(rows):
-            parts.append(write(folder / f"{len(parts):06}.parquet", rows))
-        stack.progress("training set", min(start + step, len(labels)), len(labels))
+    done, known = 0, 0
+    for told in labels:
+        some = _known(told, target, names)
+        if len(some):
+            rows = _selected(_joined(stack, service, target, model, pin, some), model)
+            if len(rows):
+                parts.append(write(folder / f"{len(parts):06}.parquet", rows))
+        done, known = done + len(told), known + len(some)
+        stack.progress("training set", done, labels.rows)
+    if not known:
+        raise _unlabelled(target)
     return PartedRows(tuple(parts), pin)
 
 
@@ -165,29 +171,35 @@ def known_labels(
     position: int | None = None,
     *,
     waiting: bool = False,
-    columns: Collection[str] | None = None,
 ) -> pa.Table:
     """Return the uncensored labels observed by an instant, in order of the time asked, then of the keys.
 
     Args:
         position: pass over what came to the label log after this position.
         waiting: return those as well whose truth is still to come.
-        columns: those that are read, which must hold what tells a label; ``None`` is all.
 
     Raises:
         TrainingError: there is none.
     """
     log = journal.labels(stack, target)
-    labels = log.read(known_at=known_at, position=position, columns=columns)
-    censored = np.asarray(labels.column(log.names.censored).fill_null(fill_value=False))
-    known = np.asarray(labels.column(log.names.value).is_valid()) & ~censored
-    if waiting:
-        known = censored | np.asarray(labels.column(log.names.happened).is_valid())
-    labels = labels.filter(pa.array(known))
+    labels = _known(log.read(known_at=known_at, position=position), target, log.names, waiting=waiting)
     if not labels.num_rows:
-        raise TrainingError(f"target {target.name!r}", "no label is known", "Run: stackwright label FILE")
+        raise _unlabelled(target)
+    return labels
+
+
+def _known(labels: pa.Table, target: Target, names: LabelNames, *, waiting: bool = False) -> pa.Table:
+    """Return the labels whose truth is known, or still to come, in order of the time asked, then of the keys."""
+    censored = np.asarray(labels.column(names.censored).fill_null(fill_value=False))
+    known = np.asarray(labels.column(names.value).is_valid()) & ~censored
+    if waiting:
+        known = censored | np.asarray(labels.column(names.happened).is_valid())
     order = [(name, "ascending") for name in (target.asked, *target.entity.key_names)]
-    return labels.sort_by(order)
+    return labels.filter(pa.array(known)).sort_by(order)
+
+
+def _unlabelled(target: Target) -> TrainingError:
+    return TrainingError(f"target {target.name!r}", "no label is known", "Run: stackwright label FILE")
 
 
 def _selected(dataset: Dataset, model: ModelPart) -> Dataset:
