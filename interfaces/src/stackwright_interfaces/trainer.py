@@ -156,10 +156,13 @@ class Trainer(ABC):
     Attributes:
         input: what ``TrainingData.inputs`` must be.
         spreads: whether a fit spreads itself over the compute slot; the trials of a search then come one by one.
+        higher_is_better: of the metrics that it reports on validation rows (``valid_NAME`` or ``valid_NAME@PLACES``),
+            the names of those that are better when they are higher. A search ends worse trials by them.
     """
 
     input: ClassVar[Literal["matrix", "columns"]] = "matrix"
     spreads: bool = False
+    higher_is_better: ClassVar[frozenset[str]] = frozenset()
 
     @abstractmethod
     def space(self, task: Task) -> Mapping[str, Distribution]:

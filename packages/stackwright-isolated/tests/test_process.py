@@ -280,3 +280,5 @@ def test_abilities_are_those_that_are_found(boosting: Trainer, shared: Trainer) 
         Capability.PARTS, Capability.QUANTILES, Capability.RANKING, Capability.TIME_TO_EVENT,
     }  # fmt: skip
     assert found(shared) == {Capability.RANKING, Capability.TIME_TO_EVENT}
+    assert "ndcg" in boosting.higher_is_better
+    assert not shared.higher_is_better

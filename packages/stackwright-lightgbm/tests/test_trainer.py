@@ -265,3 +265,28 @@ def test_several_quantiles_are_several_models(fit: Fit, homes: Homes) -> None:
         for alpha in (0.1, 0.5, 0.9)
     ]
     assert shares == pytest.approx([0.1, 0.5, 0.9], abs=0.08)
+
+
+def test_it_declares_the_direction_that_lightgbm_gives_its_metrics() -> None:
+    import lightgbm
+
+    names = [
+        "auc",
+        "average_precision",
+        "binary_logloss",
+        "l1",
+        "l2",
+        "rmse",
+        "mape",
+        "huber",
+        "cross_entropy",
+        "ndcg",
+        "map",
+    ]
+    values = np.arange(8.0) % 2
+    rows = lightgbm.Dataset(values.reshape(-1, 1), values, group=[8], free_raw_data=False)
+    booster = lightgbm.Booster({"metric": names, "objective": "binary", "min_data_in_leaf": 1, "verbosity": -1}, rows)
+    booster.update()
+    told = {name.partition("@")[0]: higher for _, name, _, higher, *_ in booster.eval_train()}
+    assert set(names) <= set(told)
+    assert {name for name, higher in told.items() if higher} == LightGBMTrainer.higher_is_better - {"auc_mu"}

@@ -306,9 +306,11 @@ class Slow:
     """Steps down to a loss of its own, and says so at each of 40 steps."""
 
     input = "matrix"
+    higher_is_better = frozenset({"f1"})
 
-    def __init__(self) -> None:
+    def __init__(self, metric: str = "l2") -> None:
         self.steps: list[int] = []
+        self.metric = metric
 
     def fit(self, task: Any, train: Any, valid: Any, params: Any, *, seed: int, threads: int, report: Any) -> Any:
         assert valid is not None
@@ -316,7 +318,7 @@ class Slow:
         for step in range(1, 41):
             self.steps[-1] = step
             try:
-                report(step, 40, {"train_l2": 9.0, "valid_l2": params["loss"] + 1 / step})
+                report(step, 40, {f"train_{self.metric}": 9.0, f"valid_{self.metric}": params["loss"] + 1 / step})
             except StopFit:
                 break
         return Constant(params["loss"], float(np.mean(train.target)))
@@ -350,6 +352,24 @@ def test_a_trial_worse_than_its_bar_ends_at_that_step(slow: Fitter, rows: Datase
     answer = run(Here(slow, rows), Judge("regression"), Question(0, {"loss": 1.0}, {1: 5.0, 11: 0.5}))
     assert (answer.state, steps) == ("complete", [20, 40, 40, 40, 40])
     assert answer.chosen == {"loss": 1.0, "stopped_at": 40}
+
+
+@pytest.mark.parametrize(
+    ("metric", "state"),
+    [
+        ("l2", "pruned"),
+        ("gauchy_auction", "pruned"),
+        ("f1", "complete"),
+        ("f1@5", "complete"),
+        ("recall@5", "complete"),
+    ],
+)
+def test_a_trial_is_not_ended_by_a_value_that_is_declared_better_when_higher(
+    slow: Fitter, rows: Dataset, metric: str, state: str
+) -> None:
+    slow.shaper.trainer.metric = metric  # type: ignore[attr-defined]
+    answer = run(Here(slow, rows), Judge("regression"), Question(0, {"loss": 1.0}, {0: 0.5}))
+    assert answer.state == state
 
 
 def test_worse_trials_end_early_once_five_have_run_to_their_end(tune: Tune, slow: Fitter, rows: Dataset) -> None:

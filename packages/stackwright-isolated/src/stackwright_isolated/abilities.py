@@ -33,7 +33,7 @@ PROTOCOLS: Final[Mapping[str, type]] = {
 
 _SHOWN: Final[Mapping[type, tuple[str, ...]]] = {
     OfflineStore: (),
-    Trainer: ("input", "spreads"),
+    Trainer: ("input", "spreads", "higher_is_better"),
     ModelFormat: ("flavour",),
     FittedModel: ("flavour", "parameters", "metrics", "code"),
     Predictor: ("input",),

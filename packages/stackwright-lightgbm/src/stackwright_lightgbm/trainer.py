@@ -84,6 +84,7 @@ class LightGBMTrainer(Trainer):
     ranks = True
     takes_censored = True
     gives_quantiles = True
+    higher_is_better = frozenset({"auc", "average_precision", "map", "ndcg", "auc_mu"})
 
     def __init__(self, config: LightGBMConfig, context: Context) -> None:
         self._config = config

@@ -44,6 +44,7 @@ _USUAL: Final = {
 
 _ROWS: Final = "rows.arrow"
 _TIMES: Final = ("asked", "observed")
+_VALID: Final = "valid_"
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,7 @@ class _Watch:
         self._workshop = workshop
         self._ends = None if question.seconds is None else time.monotonic() + question.seconds
         self.fold = 0
+        self.higher_is_better: frozenset[str] = frozenset()
         self.seen: dict[int, float] = {}
         self.ended = False
 
@@ -264,7 +266,7 @@ class _Watch:
         """Take note of a step of a fit."""
         quarter = step * CHECKS // steps
         if step * CHECKS % steps < CHECKS and 0 < quarter < CHECKS:
-            loss = _loss_of(measured)
+            loss = _loss_of(measured, self.higher_is_better)
             if loss is not None:
                 self.ended = self.check(self.fold * CHECKS + quarter - 1, loss)
         self.ended = self.ended or (self._ends is not None and time.monotonic() > self._ends)
@@ -278,13 +280,13 @@ class _Watch:
         return not loss <= self._bars.get(number, np.inf)
 
 
-def _loss_of(measured: Mapping[str, float]) -> float | None:
+def _loss_of(measured: Mapping[str, float], higher_is_better: frozenset[str]) -> float | None:
     """Return the first metric on newer rows, lower is better."""
-    found = next(((name, value) for name, value in measured.items() if name.startswith("valid_")), None)
-    if found is None or not np.isfinite(found[1]):
+    name = next((name for name in measured if name.startswith(_VALID)), None)
+    if name is None or not np.isfinite(measured[name]):
         return None
-    risen = any(word in found[0] for word in ("auc", "ndcg", "map@", "average_precision", "accuracy", "r2"))
-    return -float(found[1]) if risen else float(found[1])
+    metric, _, _places = name.removeprefix(_VALID).partition("@")
+    return -float(measured[name]) if metric in higher_is_better else float(measured[name])
 
 
 def run(workshop: Workshop, judge: Judge, question: Question) -> Answer:
@@ -308,6 +310,7 @@ def run(workshop: Workshop, judge: Judge, question: Question) -> Answer:
 def _judged(
     fitter: Fitter, folds: Iterator[tuple[Dataset, Dataset]], judge: Judge, question: Question, watch: _Watch
 ) -> Answer:
+    watch.higher_is_better = metrics.HIGHER_IS_BETTER | fitter.shaper.trainer.higher_is_better
     losses: list[float] = []
     chosen: Mapping[str, Any] = {}
     for fold, (older, newer) in enumerate(folds):
