@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,27 @@ def test_a_text_where_there_were_numbers_is_named(homes: pd.DataFrame) -> None:
     encoder = TabularEncoder().fit(homes)
     with pytest.raises(InvalidData, match="column 'area': the text 'large', and no text at the fit"):
         encoder.transform(homes.assign(area="large"))
+
+
+@pytest.mark.parametrize(
+    ("fitted", "asked", "message"),
+    [
+        ([1.0, 2.0], pd.to_datetime(["2026-03-01"]), "the time 2026-03-01 00:00:00, and numbers at the fit. Give numb"),
+        (pd.to_datetime(["2026-03-01"]), [20_513.0], "the number 20513.0, and times at the fit. Give times"),
+        (pd.to_datetime(["2026-03-01"]), ["2026-03-01"], "the text '2026-03-01', and times at the fit. Read the times"),
+    ],
+)
+def test_a_column_of_another_kind_than_at_the_fit_is_named(fitted: Any, asked: Any, message: str) -> None:
+    encoder = TabularEncoder().fit(pd.DataFrame({"listed": fitted}))
+    with pytest.raises(InvalidData, match=f"column 'listed': {message}"):
+        encoder.transform(pd.DataFrame({"listed": asked}))
+
+
+@pytest.mark.parametrize("fitted", [[1.0, 2.0], pd.to_datetime(["2026-03-01"])], ids=["numbers", "times"])
+@pytest.mark.parametrize("missing", [[None], [np.nan], [pd.NaT]], ids=str)
+def test_a_column_of_which_nothing_is_known_is_missing_whatever_its_kind(fitted: Any, missing: Any) -> None:
+    encoder = TabularEncoder().fit(pd.DataFrame({"listed": fitted}))
+    assert np.isnan(encoder.to_matrix(pd.DataFrame({"listed": missing}))).all()
 
 
 def test_complex_numbers_are_refused() -> None:

@@ -37,6 +37,7 @@ class TabularEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Attributes:
         categories_: place of a column → its known categories, sorted; of columns of texts and categories alone.
+        times_: places of the columns of times, ascending.
         n_features_in_: number of columns.
         feature_names_in_: their names, where there are such.
     """
@@ -58,19 +59,23 @@ class TabularEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         rows = pd.DataFrame(take_rows(self, X, reset=True))
         self.categories_: dict[int, tuple[str, ...]] = {}
+        self.times_: list[int] = []
         for place in range(rows.shape[1]):
             column = rows.iloc[:, place]
             if _is_category(column):
                 self.categories_[place] = fit_categories(_texts(column), self.min_count, self.limit)
-            else:
-                _numbers(column)
+                continue
+            _numbers(column)
+            if _is_time(column):
+                self.times_.append(place)
         return self
 
     def transform(self, X: Any) -> pd.DataFrame:
         """Return the numbers as a data frame with the index of the rows.
 
         Raises:
-            ValueError: other columns than at the fit, or a text in a column of numbers.
+            ValueError: other columns than at the fit, or a column of another kind: texts or times where there were
+                numbers, numbers or texts where there were times. Where nothing is known, the kind is passed over.
         """
         rows = take_rows(self, X, reset=False)
         matrix = self._encode(rows)
@@ -91,7 +96,11 @@ class TabularEncoder(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         for place in range(frame.shape[1]):
             known = self.categories_.get(place)
             column = frame.iloc[:, place]
-            matrix[:, place] = _numbers(column) if known is None else encode(_texts(column), known)
+            if known is not None:
+                matrix[:, place] = encode(_texts(column), known)
+                continue
+            _check_kind(column, times=place in self.times_)
+            matrix[:, place] = _numbers(column)
         return matrix
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -113,9 +122,27 @@ def categorical_places(encoder: TabularEncoder) -> list[int]:
 def _is_category(column: pd.Series) -> bool:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return True
-    if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+    if pd.api.types.is_numeric_dtype(column.dtype) or _is_time(column):
         return False
     return any(isinstance(value, str) for value in column.dropna())
+
+
+def _is_time(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_datetime64_any_dtype(column.dtype))
+
+
+def _check_kind(column: pd.Series, *, times: bool) -> None:
+    """Hold a column that is no category to what it held at the fit."""
+    if _is_time(column) == times or column.isna().all():
+        return
+    example = column.dropna().iloc[0]
+    if isinstance(example, str):
+        found, todo = f"the text {example!r}", "Read the times: pandas.to_datetime(..., utc=True)."
+    elif times:
+        found, todo = f"the number {example}", "Give times, as at the fit."
+    else:
+        found, todo = f"the time {example}", "Give numbers, as at the fit."
+    raise InvalidData(f"column {column.name!r}", f"{found}, and {'times' if times else 'numbers'} at the fit", todo)
 
 
 def _texts(column: pd.Series) -> NDArray[Any]:
@@ -135,7 +162,7 @@ def _text(value: Any) -> str:
 
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
-    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+    if _is_time(column):
         instants = pd.DatetimeIndex(pd.to_datetime(column, utc=True))
         return np.asarray((instants - pd.Timestamp(0, tz="UTC")) / _DAY, dtype=np.float64)
     if pd.api.types.is_complex_dtype(column.dtype):
