@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -222,6 +222,22 @@ def test_a_ranker_at_the_end_of_a_pipeline_learns_query_by_query(homes: Any) -> 
         for estimator in (ranker, make_pipeline("passthrough", ranker))
     )
     assert inside.answers.value.tolist() == alone.answers.value.tolist()
+
+
+def test_a_fold_learns_from_what_was_known_at_its_cut(homes: Any) -> None:
+    seen: list[int] = []
+
+    class Spy(Ridge):
+        def fit(self, X: Any, y: Any) -> Any:  # noqa: N803 (scikit-learn's name)
+            seen.append(len(y))
+            return super().fit(X, y)
+
+    rows = (Spy(), homes.X[["rooms"]], homes.y)
+    late = homes.time[np.minimum(np.arange(400) + 50, 399)]
+    sm.evaluate(*rows, time=homes.time, observed=homes.time, cv=sm.TemporalSplit(3), baselines=False)
+    sm.evaluate(*rows, time=homes.time, observed=late, cv=sm.TemporalSplit(3), baselines=False)
+    sm.tune(*rows, time=homes.time, observed=late, cv=sm.TemporalSplit(3), trials=1, progress=False, refit=False)
+    assert seen == [100, 200, 300, 51, 151, 251, 51, 151, 251]
 
 
 def test_metadata_reaches_the_last_step_of_a_pipeline(homes: Any) -> None:

@@ -49,6 +49,7 @@ def evaluate(
     y: Any,
     *,
     time: Any = None,
+    observed: Any = None,
     slices: Iterable[str] | Mapping[str, Any] = (),
     baselines: bool = True,
     train: tuple[Any, Any] | None = None,
@@ -68,6 +69,8 @@ def evaluate(
         X: n × d rows, a data frame or array.
         y: truths; for a :class:`TimeToEvent` outcomes as it takes them.
         time: when each row was asked; gives errors over time, and goes to splitters and fits that take it.
+        observed: when each truth became known, for splitters that take it: a fold then learns from what was known at
+            its cut.
         slices: columns of X, or name → label of each row. Numbers are cut at their quartiles.
         baselines: compare with a constant and with a linear model.
         train: rows and truths that the baselines learn from. Without it they learn from the judged rows themselves,
@@ -85,14 +88,14 @@ def evaluate(
     """
     known = getattr(estimator, "classes_", None)
     truths = read_truths(task or task_of(estimator), y, group, positive=None if known is None else known[-1])
-    check_consistent_length(X, truths.value, time, group)
+    check_consistent_length(X, truths.value, time, observed, group)
     given = {"time": time, "group": group, **(metadata or {})}
     if cv is None:
         _check_fitted(estimator)
         folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         rows, answers = np.arange(len(truths.value)), answers_of(estimator, X, truths)
     else:
-        folds = list(make_folds(cv, X, y, truths, time))
+        folds = list(make_folds(cv, X, y, truths, time=time, observed=observed))
         rows, answers = _out_of_fold(estimator, X, y, truths, folds, given)
     judged, asked = truths.take(rows), None if time is None else to_instants(rows_at(time, rows), "evaluate")
     name = loss_name(judged, k=k)
@@ -125,16 +128,24 @@ def _check_fitted(estimator: Any) -> None:
         raise InvalidParameter("evaluate", f"{type(estimator).__name__} is not fitted", todo) from error
 
 
-def make_folds(cv: Any, X: Any, y: Any, truths: Truths, time: Any) -> Iterator[tuple[Any, Any]]:  # noqa: N803
-    """Give rows to fit on and rows to judge by."""
+def make_folds(
+    cv: Any,
+    X: Any,  # noqa: N803
+    y: Any,
+    truths: Truths,
+    **times: Any,
+) -> Iterator[tuple[Any, Any]]:
+    """Give rows to fit on and rows to judge by.
+
+    Args:
+        times: ``time`` and ``observed`` of the rows, or ``None``, for splitters that take them.
+    """
     splitter = cv
     if isinstance(cv, int):
         splitter = GroupKFold(cv) if truths.group is not None else KFold(cv, shuffle=True, random_state=7)
     splitter = check_cv(splitter)
     taken = inspect.signature(splitter.split).parameters
-    given: dict[str, Any] = {}
-    if "time" in taken and time is not None:
-        given["time"] = time
+    given = {name: values for name, values in times.items() if name in taken and values is not None}
     if truths.group is not None:
         given["groups"] = truths.group
     yield from splitter.split(X, y, **given)

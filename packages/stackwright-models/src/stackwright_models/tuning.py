@@ -107,6 +107,7 @@ def tune(
     space: Mapping[str, Distribution | Sequence[Any]] | None = None,
     first: Sequence[Mapping[str, Any]] | None = None,
     time: Any = None,
+    observed: Any = None,
     group: Any = None,
     metadata: Mapping[str, Any] | None = None,
     scoring: Callable[[Any, Any, Any], float] | None = None,
@@ -128,6 +129,7 @@ def tune(
         space: parameter, as ``set_params`` names it → range or choices; ``None`` takes the curated space.
         first: sets of parameters to try after the estimator's own; ``None`` takes the curated ones.
         time: when each row was asked, for splitters and fits that take it.
+        observed: when each truth became known, for splitters that take it.
         group: the query of each row, for rankings.
         metadata: further columns of the rows for the estimator's ``fit``.
         scoring: ``scoring(fitted, X, y)``, higher is better; goes before the loss of the task.
@@ -146,7 +148,7 @@ def tune(
     optuna = _optuna()
     chosen = {key: _distribution(given) for key, given in (space or curated_space(estimator)).items()}
     _check_space(estimator, chosen)
-    judge = _Judge(estimator, X, y, cv, time, group, metadata, scoring)
+    judge = _Judge(estimator, X, y, cv, time, observed, group, metadata, scoring)
     study = _open(optuna, storage, name, seed, judge.fingerprint(chosen))
     with _quiet(optuna):
         _enqueue(study, estimator, chosen, curated_first(estimator) if first is None else first)
@@ -242,6 +244,7 @@ class _Judge:
         y: Any,
         cv: Any,
         time: Any,
+        observed: Any,
         group: Any,
         metadata: Mapping[str, Any] | None,
         scoring: Callable[[Any, Any, Any], float] | None,
@@ -250,7 +253,7 @@ class _Judge:
         self.truths = read_truths(task_of(estimator), y, group)
         self.rows = len(self.truths.value)
         self.given = {"time": time, "group": group, **(metadata or {})}
-        self.folds = list(make_folds(cv, X, y, self.truths, time))
+        self.folds = list(make_folds(cv, X, y, self.truths, time=time, observed=observed))
         self.metric = "negative score" if scoring is not None else loss_name(self.truths)
 
     def __call__(self, optuna: ModuleType, trial: Any, params: Mapping[str, Any]) -> float:
