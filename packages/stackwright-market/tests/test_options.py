@@ -47,7 +47,8 @@ def test_values_may_come_as_texts_of_a_command_line() -> None:
         ({"dirt": "nan"}, "'nan' is out of range"),
         ({"split": "soon"}, "'soon' is not a date. Write it as YYYY-MM-DD."),
         ({"months": 9, "live_months": 8}, "Leave at least three months of history."),
-        ({"shift_month": 8}, "Let the shift strike before the sample ends."),
+        ({"shift_month": 8}, "Let the shift strike a day or more before the sample ends."),
+        ({"shift_month": 7.99}, "shift_month is 7.99, live_months 8."),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named(options: dict[str, Any], message: str) -> None:

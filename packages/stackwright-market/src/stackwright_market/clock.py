@@ -8,13 +8,13 @@ from typing import Final, Self
 
 import numpy as np
 
-from stackwright_market.options import MarketOptions
+from stackwright_market.options import DAYS_OF_A_MONTH, MarketOptions, whole_days
 from stackwright_market.streams import Floats, Ints
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
-MONTH: Final = 2_629_746
+MONTH: Final = round(DAYS_OF_A_MONTH * DAY)
 """Seconds of a mean Gregorian month."""
 FILLING: Final = 9
 """Months in which the market fills, so that stock, sales and interest are level when valuations begin."""
@@ -48,18 +48,14 @@ class Clock:
     def of(cls, options: MarketOptions) -> Self:
         """Lay the milestones around the split, each at a midnight."""
         split = datetime.fromisoformat(options.split).replace(tzinfo=UTC)
-
-        def days(months: float) -> int:
-            return round(months * MONTH / DAY) * DAY
-
-        history = days(options.months - options.live_months)
-        filled = days(FILLING)
+        history = DAY * whole_days(options.months - options.live_months)
+        filled = DAY * whole_days(FILLING)
         return cls(
             opening=int(split.timestamp()) - history - filled,
             start=filled,
             split=filled + history,
-            shift=filled + history + days(options.shift_month),
-            end=filled + history + days(options.live_months),
+            shift=filled + history + DAY * whole_days(options.shift_month),
+            end=filled + history + DAY * whole_days(options.live_months),
         )
 
     def micros(self, seconds: Ints) -> Ints:

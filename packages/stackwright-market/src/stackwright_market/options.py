@@ -11,6 +11,9 @@ from stackwright_interfaces.errors import UsageError, did_you_mean
 
 BLUEPRINTS: Final = ("realtime", "batch", "recommender")
 
+DAYS_OF_A_MONTH: Final = 30.436875
+"""Of a mean Gregorian month."""
+
 _LIMITS: Final[Mapping[str, tuple[float, float]]] = {
     "seed": (0, 2**63 - 1),
     "listings": (200, 5_000_000),
@@ -69,10 +72,15 @@ class MarketOptions:
         if read.live_months > read.months - 3:
             found = f"live_months is {read.live_months} of {read.months} months"
             raise UsageError("sample market", found, "Leave at least three months of history.")
-        if read.shift_month >= read.live_months:
+        if whole_days(read.shift_month) >= whole_days(read.live_months):
             found = f"shift_month is {read.shift_month:g}, live_months {read.live_months}"
-            raise UsageError("sample market", found, "Let the shift strike before the sample ends.")
+            raise UsageError("sample market", found, "Let the shift strike a day or more before the sample ends.")
         return read
+
+
+def whole_days(months: float) -> int:
+    """Return how many days so many months last, to the nearest midnight."""
+    return round(months * DAYS_OF_A_MONTH)
 
 
 def _value(name: str, value: Any, kind: type) -> Any:
