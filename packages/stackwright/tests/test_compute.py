@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -164,6 +165,21 @@ def test_several_trials_run_at_once_and_every_one_is_kept(copies: Any) -> None:
     assert [trial["number"] for trial in trials] == list(range(5))
     assert trials[0]["parameters"]["penalty"] == 1e-6
     assert {trial["state"] for trial in trials} == {"complete"}
+
+
+def test_a_search_removes_what_a_killed_one_left_behind_and_nothing_of_one_that_runs(copies: Any) -> None:
+    with with_compute(copies, "left", 'adapter = "local"\nworkers = 1', trials=1) as stack:
+        cache = stack.project.cache
+        killed, running = cache / "tune-killed", cache / "tune-running"
+        for folder in (killed, running):
+            folder.mkdir(parents=True)
+            (folder / "rows.arrow").write_bytes(b"rows")
+        holder = os.open(running, os.O_RDONLY)
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        stack.train()
+        os.close(holder)
+        assert list(cache.glob("tune-*")) == [running]
+        assert (running / "rows.arrow").exists()
 
 
 def test_rows_cross_to_other_processes_as_they_are(filled: Path, tmp_path: Path) -> None:

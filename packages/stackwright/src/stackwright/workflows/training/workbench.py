@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from stackwright.assembly import options
 from stackwright.assembly.blueprint import ModelPart
@@ -19,6 +23,8 @@ from stackwright.workflows.training.trials import Elsewhere, Here, Workshop
 from stackwright_interfaces.compute import Inline, SupportsWorkers
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.storage import Storage
+
+_PREFIX: Final = "tune-"
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,9 @@ def workbench_of(stack: Stack, part: ModelPart, fitter: Fitter, rows: Dataset) -
     workers, threads = (executor.workers, executor.threads) if isinstance(executor, SupportsWorkers) else (1, 1)
     choice = stack.plan.choices[f"trainer:{part.name}"]
     project, cache = stack.project.folder, stack.project.cache
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tune-", dir=cache) as folder:
+    with _folder_in(cache) as folder:
         workshop = Elsewhere.furnished(
-            Path(folder),
+            folder,
             replace(fitter, threads=min(fitter.threads, threads)),
             rows,
             factory=choice.spec.factory,
@@ -51,6 +56,35 @@ def workbench_of(stack: Stack, part: ModelPart, fitter: Fitter, rows: Dataset) -
             context=Context(project=project, cache=cache, storage=partial(_storage, project)),
         )
         yield Workbench(workshop, executor, workers)
+
+
+@contextmanager
+def _folder_in(cache: Path) -> Iterator[Path]:
+    """Give a folder that lasts as long; those that searches left behind when they were killed go first."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as opened:
+        with _held(cache):  # nobody takes a folder that is made but not held yet
+            for left in cache.glob(f"{_PREFIX}*"):
+                with suppress(BlockingIOError), _held(left, wait=False):
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX, dir=cache)))
+            opened.enter_context(_held(folder))
+        yield folder
+
+
+@contextmanager
+def _held(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's lock, which ends with this process at the latest.
+
+    Raises:
+        BlockingIOError: another holds it, and it is not waited for.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _storage(project: Path, url: str) -> Storage:
