@@ -37,6 +37,7 @@ from stackwright_serving import golden
 HOMES = 200
 PATIENCE = 60.0
 TOKEN, OLD_TOKEN, ADMIN_TOKEN = "predict-token-0123456789", "older-token-0123456789", "admin-token-0123456789"
+SLOTS = 8
 
 BLUEPRINT = """\
 name = "homes"
@@ -62,6 +63,17 @@ port = 0
 [serving]
 poll = 0.1
 {serving}
+"""
+
+LIMITED = f"""
+tokens = [{{ env = "PREDICT_TOKEN" }}, {{ env = "OLD_TOKEN" }}]
+admin_tokens = [{{ env = "ADMIN_TOKEN" }}]
+max_body = 20_000
+max_rows = 100
+max_depth = 16
+concurrency = {SLOTS}
+timeout = 20.0
+access_log = true
 """
 
 FEATURES = """\
@@ -340,6 +352,21 @@ class Server:
 
         until(everywhere)
 
+    def refusal_of(self, version: int) -> str:
+        """Promote a version that must not be served; return what the log says of it."""
+        before = self.metric("model_swaps_total", result="refused")
+        self.project.promote(version)
+        until(lambda: self.metric("model_swaps_total", result="refused") > before)
+        assert self.predict(3).json["version"] == 1
+        assert self.predict(3).json["predictions"][0]["value"] == value_of(3)
+
+        def told() -> list[str]:
+            messages = [line["message"] for line in self.lines]
+            return [message for message in messages if f"valuation@{version} cannot be served" in message]
+
+        until(told)  # it is counted before it is told
+        return told()[-1]
+
     def tell(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
@@ -369,6 +396,17 @@ def on_redis(url: str) -> str:
     return f'{{ adapter = "redis", url = "{url}" }}'
 
 
+def infer(rows: int = 1, **changes: Any) -> dict[str, Any]:
+    """Return a request of the Open Inference Protocol; ``changes`` name tensors and what is other of them."""
+    tensors = [
+        {"name": "area", "shape": [rows], "datatype": "FP64", "data": [50.0] * rows},
+        {"name": "kind", "shape": [rows], "datatype": "BYTES", "data": ["flat"] * rows},
+        {"name": "asking", "shape": [rows], "datatype": "FP64", "data": [1.0] * rows},
+        {"name": "rooms", "shape": [rows], "datatype": "INT64", "data": [3] * rows},
+    ]
+    return {"inputs": [{**tensor, **changes.get(str(tensor["name"]), {})} for tensor in tensors]}
+
+
 def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -383,6 +421,7 @@ def kit() -> SimpleNamespace:
         area_of=area_of,
         value_of=value_of,
         until=until,
+        infer=infer,
         rest=rest,
         write_project=write_project,
         on_redis=on_redis,
@@ -390,6 +429,7 @@ def kit() -> SimpleNamespace:
         token=TOKEN,
         old_token=OLD_TOKEN,
         admin_token=ADMIN_TOKEN,
+        slots=SLOTS,
     )
 
 
@@ -440,3 +480,22 @@ def start(copied: Callable[..., Project], tmp_path: Path) -> Iterator[Callable[.
     yield start
     for server in started:
         server.clear()
+
+
+@pytest.fixture(scope="package")
+def server(copied: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with low limits that many tests ask; each leaves it as it was."""
+    project = copied(tmp_path_factory.mktemp("faults") / "project", server="receive = 1.5", serving=LIMITED)
+    running = Server(project, TOKEN)
+    until(lambda: running.ask("/health/ready").status == 200)
+    yield running
+    running.clear()
+
+
+@pytest.fixture
+def champion(server: Server) -> Iterator[Project]:
+    """The server's project, whose champion is version 1 again after the test."""
+    yield server.project
+    server.project.mood()
+    server.project.promote(1)
+    server.until_served(1)
