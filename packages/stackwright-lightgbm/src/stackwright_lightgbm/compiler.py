@@ -3,8 +3,8 @@
 LightGBM's text comes by the standard input. One process compiles a file at a time, the others find it done; whoever
 asked may end before: the next process has the use of it.
 
-lleaves (https://lleaves.readthedocs.io) turns each split into instructions. With blocks of one tree, sums are made in
-LightGBM's order, so that the answers are the same bits; they are compared at the very values where trees split. Where
+lleaves (https://lleaves.readthedocs.io) turns each split into instructions. Sums are made in LightGBM's order, so that
+the answers are the same bits; they are compared at the very values where trees split. Where
 code differs anywhere, an empty file is kept in its place: the next process need not try again.
 """
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.writer_lock import WriterLock
+from stackwright_lightgbm.forest import write_object
 from stackwright_lightgbm.machine_code import MachineCode, sealed
 from stackwright_lightgbm.native import NativeBooster
 from stackwright_lightgbm.text import leaves_of, splits_of
@@ -55,15 +56,11 @@ def compiled(text: bytes) -> bytes:
     Raises:
         NotCompiledError: lleaves cannot compile it, or its code answers otherwise than LightGBM.
     """
-    import lleaves
-
     with TemporaryDirectory(prefix="stackwright-lightgbm-") as folder:
         source, made = Path(folder, "model.txt"), Path(folder, "model.o")
         source.write_bytes(_THRESHOLDS.sub(_without_tiny, text))
         try:
-            lleaves.Model(str(source)).compile(
-                str(made), fblocksize=1, fcodemodel="large", finline=leaves_of(text) <= _INLINED
-            )
+            write_object(source, made, inlined=leaves_of(text) <= _INLINED)
         except Exception as error:
             raise NotCompiledError(f"lleaves does not compile it ({type(error).__name__}: {error})") from error
         code = made.read_bytes()
