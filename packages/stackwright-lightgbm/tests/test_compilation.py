@@ -96,6 +96,12 @@ def test_many_rows_are_shared_by_threads(code_and_trees: tuple[MachineCode, Nati
     assert np.array_equal(code.predict(matrix, threads), booster.predict(matrix))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_rows_have_no_answers(code_and_trees: tuple[MachineCode, NativeBooster], threads: int) -> None:
+    code, booster = code_and_trees
+    assert code.predict(np.empty((0, booster.inputs)), threads).shape == (0,)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in TaskKind if kind is not TaskKind.TIME_TO_EVENT])
 def test_every_task_answers_as_lightgbm_does(fit: Fit, tmp_path: Path, kind: TaskKind) -> None:
     text = text_of(fit(kind=kind), tmp_path)

@@ -78,7 +78,7 @@ class MachineCode:
         """
         answer = np.empty(len(rows))
         parts = [(rows[first : first + _ROWS], answer[first : first + _ROWS]) for first in range(0, len(rows), _ROWS)]
-        if threads == 1 or len(parts) == 1:
+        if threads == 1 or len(parts) <= 1:
             for part in parts:
                 self._fill(part)
         else:
