@@ -351,6 +351,22 @@ def test_who_lists_the_log_while_it_is_merged_misses_nothing(tmp_path, target, t
     assert log.position == 3
 
 
+def test_a_merge_leaves_what_lies_behind_a_segment_that_it_missed(tmp_path, target, table, label):
+    """Of two segments that come while a folder is listed, the first may be missed."""
+    log = LabelLog(FileStorage(tmp_path), target)
+    for listing in range(5):
+        log.ingest(table(label(listing)))
+
+    class Overlooking(FileStorage):
+        def list(self, prefix=""):
+            return (key for key in super().list(prefix) if "000000000004" not in key)
+
+    assert LabelLog(Overlooking(tmp_path), target).compact() == 3
+    assert sorted(prices(log)) == [*range(5)]
+    assert log.compact() == 3
+    assert sorted(prices(log)) == [*range(5)]
+
+
 def test_ingestions_merge_their_segments_where_they_are_many(storage, labels, target, table, label):
     for listing in range(MANY):
         labels.ingest(table(label(listing)))

@@ -103,13 +103,14 @@ class LabelSegments:
     def merge(self, least: int) -> int:
         """Merge all segments into one, where they are so many; return how many were merged.
 
-        Those that were merged stay until the next time: a folder is not listed in one instant, and who lists it
-        while some go and another comes could find neither. Removed are those that the last merged one holds.
+        A folder is not listed in one instant. Who lists it while some go and another comes could find neither, so those
+        that were merged stay until the next time: removed are those that the last merged one holds. And of two that
+        come meanwhile the first may be missed, so that none behind a gap is merged.
 
         Raises:
             StorageError: segments cannot be read, stored or removed; nothing is lost.
         """
-        segments = self.current()
+        segments = _without_gap(self.current())
         if len(segments) < max(least, 2):
             return 0
         first, oldest = next(iter(segments.items()))
@@ -132,6 +133,12 @@ class LabelSegments:
         """Return a segment's position and whether it was merged."""
         found = _NAME.fullmatch(key.removeprefix(self._prefix))
         return (int(found["position"]), bool(found["merged"])) if found else None
+
+
+def _without_gap(segments: Mapping[int, str]) -> dict[int, str]:
+    """Return the segments up to the first position that is not there."""
+    start = min(segments, default=0)
+    return {at: key for place, (at, key) in enumerate(segments.items()) if at == start + place}
 
 
 def _parquet(rows: Any) -> bytes:
