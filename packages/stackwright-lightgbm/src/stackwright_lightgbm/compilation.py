@@ -21,7 +21,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from stackwright_lightgbm.machine_code import MachineCode, opened, target
+from stackwright_lightgbm.kept_code import Kept, read, target
+from stackwright_lightgbm.machine_code import MachineCode
 from stackwright_lightgbm.native import NativeBooster
 from stackwright_lightgbm.text import leaves_of
 
@@ -31,7 +32,7 @@ _PATIENCE: Final = 0.25e-3
 """Seconds of prediction a leaf before compiling is begun; compiling takes about 1 ms a leaf."""
 
 _MOST_LEAVES: Final = 60_000
-"""Compiling takes 10 KB a leaf."""
+"""Compiling these takes 0.7 GB."""
 
 _KEPT: Final = 30 * 24 * 3600.0
 """Seconds for which code stays that nobody loads."""
@@ -93,6 +94,7 @@ class Compilation:
 
     _known: Final[WeakValueDictionary[tuple[str, Path], Compilation]] = WeakValueDictionary()
     _lock: Final = threading.Lock()
+    _turn: Final = threading.Lock()
 
     def __init__(self, text: bytes, digest: str, folder: Path) -> None:
         self.code: MachineCode | None = None
@@ -123,43 +125,26 @@ class Compilation:
     def _work(self) -> None:
         try:
             path = self._folder / f"{self._digest}-{target()}.code"
-            code = _read(path)
-            if code is None:
-                code = self._compile(path)
-            if code:
-                self.code = MachineCode(code)
+            kept = read(path) or self._compile(path)
+            if kept.code:
+                self.code = MachineCode(kept.code)
                 self._text = b""
                 _LOG.info("model %s answers by machine code from now on", self._digest[:12])
+            else:
+                _LOG.warning("model %s stays with LightGBM's own prediction: %s", self._digest[:12], kept.refusal)
         except Exception:  # noqa: BLE001 -- nothing waits for this thread, and LightGBM answers without it
             _LOG.warning("model %s is not compiled", self._digest[:12], exc_info=True)
 
-    def _compile(self, path: Path) -> bytes | None:
+    def _compile(self, path: Path) -> Kept:
         command = [sys.executable, "-P", "-m", "stackwright_lightgbm.compiler", str(path)]
-        child = subprocess.run(command, input=self._text, capture_output=True, start_new_session=True, check=False)
-        said = child.stderr.decode(errors="replace").strip()
-        code = _read(path)
-        if not code:
-            reason = said.rpartition("\n")[2] or f"its compiler ended with code {child.returncode}"
-            _LOG.warning("model %s stays with LightGBM's own prediction: %s", self._digest[:12], reason)
-        else:
-            _clear(path.parent)
-        return code
-
-
-def _read(path: Path) -> bytes | None:
-    """Return the code of a file, and mark it as used; it is empty for a model that was refused.
-
-    ``None`` is for a file that is not there; a damaged one is removed.
-    """
-    try:
-        code = opened(path.read_bytes())
-        if code is None:
-            path.unlink()
-            return None
-        path.touch()
-    except OSError:
-        return None
-    return code
+        with self._turn:
+            child = subprocess.run(command, input=self._text, capture_output=True, start_new_session=True, check=False)
+        kept = read(path)
+        if kept is None:
+            said = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            return Kept(refusal=said or f"its compiler ended with code {child.returncode}")
+        _clear(path.parent)
+        return kept
 
 
 def _clear(folder: Path) -> None:

@@ -1,15 +1,17 @@
 """Compiles a model, in a process of its own: ``python -m stackwright_lightgbm.compiler FILE``.
 
-LightGBM's text comes by the standard input. One process compiles a file at a time, the others find it done; whoever
-asked may end before: the next process has the use of it.
+LightGBM's text comes by the standard input; FILE is named after its SHA-256, which tells whether all of it came. One
+process of a folder compiles at a time, the others find it done; whoever asked may end before: the next process has the
+use of it.
 
 lleaves (https://lleaves.readthedocs.io) turns each split into instructions. Sums are made in LightGBM's order, so that
-the answers are the same bits; they are compared at the very values where trees split. Where
-code differs anywhere, an empty file is kept in its place: the next process need not try again.
+the answers are the same bits; they are compared at the very values where trees split. Where code differs anywhere, the
+file says so in its place: the next process need not try again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
@@ -23,7 +25,8 @@ from numpy.typing import NDArray
 from stackwright_interfaces.errors import StackwrightError
 from stackwright_interfaces.writer_lock import WriterLock
 from stackwright_lightgbm.forest import write_object
-from stackwright_lightgbm.machine_code import MachineCode, sealed
+from stackwright_lightgbm.kept_code import LOCK, Kept, read, write
+from stackwright_lightgbm.machine_code import MachineCode
 from stackwright_lightgbm.native import NativeBooster
 from stackwright_lightgbm.text import leaves_of, splits_of
 
@@ -55,12 +58,15 @@ def compiled(text: bytes) -> bytes:
 
     Raises:
         NotCompiledError: lleaves cannot compile it, or its code answers otherwise than LightGBM.
+        OSError: there is no room for temporary files.
     """
     with TemporaryDirectory(prefix="stackwright-lightgbm-") as folder:
         source, made = Path(folder, "model.txt"), Path(folder, "model.o")
         source.write_bytes(_THRESHOLDS.sub(_without_tiny, text))
         try:
             write_object(source, made, inlined=leaves_of(text) <= _INLINED)
+        except (OSError, MemoryError):  # nothing of the model's
+            raise
         except Exception as error:
             raise NotCompiledError(f"lleaves does not compile it ({type(error).__name__}: {error})") from error
         code = made.read_bytes()
@@ -102,20 +108,24 @@ def main(arguments: list[str]) -> int:
     os.nice(_NICE)
     text = sys.stdin.buffer.read()
     path = Path(arguments[0])
+    if not path.name.startswith(hashlib.sha256(text).hexdigest()):
+        print("whoever asked for its code ended before its text was read", file=sys.stderr)
+        return 1
     try:
-        with WriterLock(path.with_suffix(".lock")).hold(_LONGEST):
-            if not path.exists():
-                made = path.with_suffix(f".{os.getpid()}")
-                try:
-                    made.write_bytes(sealed(compiled(text)))
-                except NotCompiledError as error:
-                    made.write_bytes(sealed(b""))
-                    print(error, file=sys.stderr)
-                made.replace(path)
+        with WriterLock(path.with_name(LOCK)).hold(_LONGEST):
+            if read(path) is None:
+                write(path, _kept(text))
     except (StackwrightError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _kept(text: bytes) -> Kept:
+    try:
+        return Kept(code=compiled(text))
+    except NotCompiledError as error:
+        return Kept(refusal=str(error))
 
 
 if __name__ == "__main__":

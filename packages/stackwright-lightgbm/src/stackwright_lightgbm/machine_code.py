@@ -2,17 +2,13 @@
 
 The code is an object file of one function, ``forest_root(rows, answers, first, end)``, as lleaves writes it
 (https://lleaves.readthedocs.io): it reads float64 rows one after the other and writes an answer a row. Its addresses
-are whole ones (the "large" code model): short ones are cut off silently where its parts come to lie far apart. A file
-begins with the SHA-256 of the rest, for LLVM ends the process over one that was cut short.
+are whole ones (the "large" code model): short ones are cut off silently where its parts come to lie far apart.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from importlib.metadata import version
 from typing import Final
 
 import numpy as np
@@ -20,32 +16,10 @@ from numpy.typing import NDArray
 
 ENTRY: Final = "forest_root"
 
-_DIGEST: Final = hashlib.sha256().digest_size
 _ROWS: Final = 16_384
 """Rows a call, over which each tree passes in turn; a quarter as many cost a twentieth more, and more gain nothing."""
 
 _Function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
-
-
-@cache
-def target() -> str:
-    """Return what code is made for and by: processors and compilers that differ in it never share a file."""
-    import llvmlite.binding as llvm
-
-    names = llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    parts = *names, version("lleaves"), version("llvmlite")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def sealed(code: bytes) -> bytes:
-    """Return the content of a file that holds the code."""
-    return hashlib.sha256(code).digest() + code
-
-
-def opened(content: bytes) -> bytes | None:
-    """Return the code that a file holds, or ``None`` if it is damaged."""
-    code = content[_DIGEST:]
-    return code if hashlib.sha256(code).digest() == content[:_DIGEST] else None
 
 
 class MachineCode:
