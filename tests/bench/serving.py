@@ -332,14 +332,22 @@ def peers(servers: Servers, targets: dict[str, Target]) -> list[tuple[str, str, 
 
 
 def workers(servers: Servers, one: Target, rounds: int) -> list[Row]:
-    """Measure two workers against one."""
+    """Measure two workers against one: with as many requests at once for each of them, and for both together.
+
+    Requests that come at the same moment share work, so that a worker which gets half of them takes more for each.
+    """
     two = servers.ours("sqlite", env="two")
-    cpu: dict[str, list[float]] = {"one": [], "two": []}
-    for _ in range(rounds):
-        for name, target in (("one", one), ("two", two)):
-            cpu[name].append(target.drive(16).cpu)
-    own, other = Measured.of(cpu["two"]), Measured.of(cpu["one"])
-    return [Row("cpu, 16 at once: two workers", "µs CPU", own, "one worker", other, ratio_bar=WORKERS_BAR)]
+    rows = []
+    for at_once, bar in ((16, WORKERS_BAR), (8, None)):
+        alone, both = (Measured.of(values) for values in zip(*turns(one, two, at_once, rounds), strict=True))
+        metric = f"cpu, {at_once} at once a worker: two workers"
+        rows.append(Row(metric, "µs CPU", both, "one worker, 16 at once", alone, ratio_bar=bar))
+    return rows
+
+
+def turns(one: Target, two: Target, at_once: int, rounds: int) -> list[tuple[float, float]]:
+    """Drive one worker with 16 requests at once, and two with so many each; return the CPU of both, round by round."""
+    return [(one.drive(16).cpu, two.drive(2 * at_once).cpu) for _ in range(rounds)]
 
 
 def candidates(servers: Servers, rounds: int, count: int) -> list[Row]:
