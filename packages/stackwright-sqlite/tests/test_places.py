@@ -13,7 +13,7 @@ from stackwright_interfaces.feature_store import OnlineRow
 from stackwright_sqlite import schema
 from stackwright_sqlite.numbers import numbers_of
 from stackwright_sqlite.online import SQLiteOnlineStore
-from stackwright_sqlite.places import ROW, VIEWS_A_TABLE
+from stackwright_sqlite.places import ROW, SAMPLE, VIEWS_A_TABLE
 
 OpenStore = Callable[..., SQLiteOnlineStore]
 
@@ -82,13 +82,23 @@ def test_a_view_whose_rows_grow_gets_a_table_of_its_own_and_open_readers_follow(
     assert reader.read(["second"], [KEYS]) == [[row.payload for row in held["second"]]]
     scanned = reader.scan("second")
     seen = {next(scanned).key}
-    held["second"][:10] = [OnlineRow(row.key, b"token 2", b"s" * ROW) for row in held["second"][:10]]
-    store.write("second", held["second"][:10])
+    held["second"][:SAMPLE] = [OnlineRow(row.key, b"token 2", b"s" * ROW) for row in held["second"][:SAMPLE]]
+    store.write("second", held["second"][:SAMPLE])
     assert tables(tmp_path) == {"rows 1", "view second"}
     for handle in (store, reader):
         assert_holds(handle, held)
     assert seen | {row.key for row in scanned} == set(KEYS)
     reader.close()
+
+
+def test_a_few_large_rows_leave_their_view_where_it_is(store: SQLiteOnlineStore, tmp_path: Path) -> None:
+    held = {view: rows_of(view) for view in ("first", "second")}
+    for view, rows in held.items():
+        store.write(view, rows)
+    held["second"][0] = OnlineRow(KEYS[0], b"token 2", b"s" * 2 * ROW)
+    store.write("second", held["second"][:1])
+    assert tables(tmp_path) == {"rows 1"}
+    assert_holds(store, held)
 
 
 def test_a_view_that_is_dropped_leaves_those_it_shared_with_and_no_trace(open_store: OpenStore, tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def test_keys_of_one_number_are_told_apart(tmp_path: Path, monkeypatch: pytest.M
     for module in (places, reading, writing):
         monkeypatch.setattr(module, "numbers_of", lambda keys: [len(key) for key in keys])
 
+    monkeypatch.setattr(writing, "SAMPLE", 1)
+
     class Crowded(CrowdedStore):
         folder = tmp_path
 

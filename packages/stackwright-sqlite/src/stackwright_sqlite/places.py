@@ -24,7 +24,9 @@ ROW: Final = 640
 VIEWS_A_TABLE: Final = 32
 """Views that share a table at most, of SQLite's 2,000 columns."""
 
-_SAMPLE: Final = 64
+SAMPLE: Final = 64
+"""Rows that tell how large those of a view are."""
+
 _ESCAPED: Final = re.compile(r"[^a-z0-9_/@]")
 
 
@@ -94,7 +96,7 @@ def make_place(connection: sqlite3.Connection, view: str, rows: Sequence[OnlineR
         view: the view.
         rows: the first of its rows, at least one: they tell how large rows are, and which table has their keys.
     """
-    sample = rows[:: -(-len(rows) // _SAMPLE)]
+    sample = rows[:: -(-len(rows) // SAMPLE)]
     size = mean_size(sample)
     owner = owner_of(view)
     if size > ROW:

@@ -23,6 +23,7 @@ from stackwright_sqlite.failures import closed, primary_code, translate
 from stackwright_sqlite.numbers import numbers_of
 from stackwright_sqlite.places import (
     ROW,
+    SAMPLE,
     Place,
     make_place,
     mean_size,
@@ -147,11 +148,14 @@ class Writer:
 
 
 def _place_for(connection: Connection, view: str, rows: Sequence[OnlineRow]) -> Place:
-    """Return where rows are to be written; a view whose rows have become large leaves those it shares with."""
+    """Return where rows are to be written; a view whose rows have become large leaves those it shares with.
+
+    Moving it takes seconds for a million rows, so that a few large ones, as they are pushed, are not enough.
+    """
     place = places(connection).get(owner_of(view))
     if place is None:
         return make_place(connection, view, rows)
-    if place.is_shared and mean_size(rows) > ROW:
+    if place.is_shared and len(rows) >= SAMPLE and mean_size(rows) > ROW:
         return set_apart(connection, place)
     return place
 
