@@ -106,6 +106,16 @@ def test_what_lies_on_a_server_from_earlier_is_read_written_on_and_shared_once_i
     assert_holds(store, older)
 
 
+def test_what_an_earlier_version_writes_beside_a_shared_view_goes_when_that_is_dropped(
+    store: RedisOnlineStore, raw: redis.Redis, tmp_path: Path
+) -> None:
+    held = {view: rows_of(view) for view in ("first", "second")}
+    write(store, held)
+    raw.hset(f"{tmp_path}:second", mapping={KEYS[0]: b"\x05token" + b"of the earlier version"})
+    assert store.drop("second") == 300
+    assert_holds(store, {"first": held["first"], "second": []})
+
+
 def test_a_view_that_is_dropped_leaves_those_it_shared_with_and_no_trace(
     store: RedisOnlineStore, raw: redis.Redis, tmp_path: Path
 ) -> None:

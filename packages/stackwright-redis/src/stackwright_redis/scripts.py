@@ -164,9 +164,11 @@ return ARGV[2]
 LEAVE: Final = Script.of(
     _IN_PLACE,
     """
--- KEYS[2]: the shared hash. ARGV: view, entry, the shared hash in the catalogue, how the view is entered as left over.
+-- KEYS[2]: the shared hash. KEYS[3]: the hash of the view alone, to which an earlier version may have written since.
+-- ARGV: view, entry, the shared hash in the catalogue, how the view is entered as left over.
 -- Returns how many rows were removed, -1 if parts of the view are left over.
 redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('UNLINK', KEYS[3])
 if tonumber(redis.call('HMGET', KEYS[1], ARGV[3])[1]) > 1 then
   redis.call('HSET', KEYS[1], ARGV[4], ARGV[2])
   return -1

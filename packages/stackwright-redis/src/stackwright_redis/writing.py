@@ -93,7 +93,8 @@ class Writer:
             place = self._place(view)
             arguments = (view.encode(), place.entry)
             if place.entry:
-                rows = self._run(LEAVE, self._keys(place), (*arguments, place.field, LEFT_OVER + place.name))
+                keys = (*self._keys(place), self._server.names.place(view, None).hash)
+                rows = self._run(LEAVE, keys, (*arguments, place.field, LEFT_OVER + place.name))
             else:
                 rows = self._run(DROP, self._keys(place), arguments)
         return self._sweep(place.name) if rows < 0 else rows
