@@ -45,14 +45,14 @@ def train(project: Path) -> tuple[dict[str, Any], float]:
     """Train as a user does; return what came of it, and the CPU seconds of the process and its children."""
     command = [sys.executable, "-m", "stackwright.cli.main", "train", "--project", str(project), "--json"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=850)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)  # of CPU it may take SECONDS; a busy machine gives them late
 @pytest.mark.parametrize(
     ("holdout", "least"),
     [('how = "random", share = 0.25, seed = 42', 0.499), ('how = "last", share = 0.25', 0.304)],
