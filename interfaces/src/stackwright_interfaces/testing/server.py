@@ -23,16 +23,13 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from stackwright_interfaces.testing import server_app
 from stackwright_interfaces.testing.adapters import AdapterCases, configured
 from stackwright_interfaces.testing.server_child import Running, ask, free_port, until, wait_for
-
-SOON: Final = 10.0
-"""Seconds within which a server with nothing left to do ends."""
 
 Start = Callable[..., Running]
 
@@ -120,11 +117,11 @@ class ServerCases(AdapterCases):
             slow = client.submit(running.ask, "/slow")
             until((running.folder / server_app.ACCEPTED).exists)
             running.tell(number)
-            until(lambda: not running.listens(), SOON)
+            until(lambda: not running.listens(), running.soon)
             assert running.process.poll() is None
             running.let_go()
             assert slow.result().status == 200
-        assert running.process.wait(SOON) == 0
+        assert running.process.wait(running.soon) == 0
         assert server_app.closed(running.folder) == workers
         assert running.workers == set()
 
@@ -134,14 +131,14 @@ class ServerCases(AdapterCases):
         assert ask(connection).status == 200
         assert ask(connection).status == 200
         running.tell()
-        assert running.process.wait(SOON) == 0
+        assert running.process.wait(running.soon) == 0
         connection.close()
 
     def test_it_can_be_stopped_before_it_is_ready(self, start: Start) -> None:
         running = start("slow_starting", workers=2)
         running.await_workers()
         running.tell()
-        assert running.process.wait(SOON) == 0
+        assert running.process.wait(running.soon) == 0
         assert running.said == []
         assert running.workers == set()
 
@@ -195,4 +192,4 @@ class ServerCases(AdapterCases):
         running = start(factory, workers=2)
         running.await_workers(2)
         running.process.kill()
-        until(lambda: not running.workers, SOON)
+        until(lambda: not running.workers, running.soon)

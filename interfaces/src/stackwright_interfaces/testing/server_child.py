@@ -22,8 +22,11 @@ from stackwright_interfaces.plugin import AdapterSpec
 from stackwright_interfaces.server import App
 from stackwright_interfaces.testing import server_app
 
-PATIENCE: Final = 60.0
-"""Seconds after which something that should have happened counts as never happening."""
+PATIENCE: Final = 180.0
+"""Seconds after which something that should have happened counts as never happening; servers give up sooner."""
+
+SOON: Final = 10.0
+"""Seconds within which a server with nothing left to do ends, on a machine with nothing else to do."""
 
 _SERVE: Final = """
 import importlib, json, pickle, sys
@@ -110,6 +113,13 @@ class Running:
     def workers(self) -> set[int]:
         """Its workers that live, from when they open the application."""
         return server_app.living(self.folder)
+
+    @property
+    def soon(self) -> float:
+        """Seconds within which it ends with nothing left to do; as many as its workers took to start, if more."""
+        begun = (self.folder / "plan.json").stat().st_mtime
+        opened = [path.stat().st_mtime for path in (self.folder / "workers").glob("*")]
+        return max([SOON, *(moment - begun for moment in opened)])
 
     @property
     def error(self) -> str:
