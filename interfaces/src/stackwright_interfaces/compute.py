@@ -7,7 +7,8 @@ Beyond what the standard library says, an adapter's executor
 - fails a future with :class:`~concurrent.futures.BrokenExecutor` where the process that ran it died, and takes further
   work after that; one of several machines may run it again elsewhere first, so work is written to bear that;
 - may say how much it does at once (:class:`SupportsWorkers`);
-- may let libraries that spread work themselves speak to its cluster (:class:`SupportsCluster`).
+- may let libraries that spread work themselves speak to its cluster (:class:`SupportsCluster`);
+- may name a storage for the rows that its workers read by reference (:class:`SupportsShare`).
 """
 
 from __future__ import annotations
@@ -53,6 +54,17 @@ class SupportsCluster(Protocol):
             PluginError: there is no such cluster.
         """
         ...
+
+
+@runtime_checkable
+class SupportsShare(Protocol):
+    """An executor whose workers read rows by reference from a storage, and not from the project's folder.
+
+    Attributes:
+        share: URL of the storage, ``s3://bucket/prefix``; empty where they see the project's folder.
+    """
+
+    share: str
 
 
 def cores() -> int:

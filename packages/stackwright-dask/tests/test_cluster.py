@@ -168,6 +168,7 @@ def test_a_library_gets_a_client_of_its_own_and_closes_it(connect: Connect) -> N
         ({"workers": -1}, "workers is -1; give 0 or more"),
         ({"deaths": -1}, "deaths is -1; give 0 or more"),
         ({"timeout": 0}, "timeout is 0; give more than 0 seconds"),
+        ({"share": "/mnt/rows"}, "share is '/mnt/rows'; give s3://bucket/prefix"),
         ({"address": "tcp://a:1", "workers": 2}, "address and workers are both given"),
         ({"tls_ca": "ca.pem"}, "tls_ca, tls_cert and tls_key belong together"),
     ],

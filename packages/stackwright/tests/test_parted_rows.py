@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,11 +17,13 @@ import stackwright
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.workflows.datasets import building, spreading
 from stackwright.workflows.datasets.dataset import Dataset
-from stackwright.workflows.datasets.parted_rows import PartedRows, write
+from stackwright.workflows.datasets.part_files import write
+from stackwright.workflows.datasets.parted_rows import PartedRows
 from stackwright.workflows.lineage.rejudging import rejudge
 from stackwright.workflows.lineage.training_rows import rebuilt, write_rows
 from stackwright_interfaces.errors import DataError, TrainingError
 from stackwright_numerics.split import TemporalSplit
+from stackwright_storage import open_storage
 
 QUICK = dict.fromkeys(GATE_OPTIONS, False)
 JUDGED = {**QUICK, "baseline": {}, "slices": {"rows": 20}, "drift": {"rows": 20, "psi": 9.0}, "reproducible": {}}
@@ -182,6 +184,38 @@ def test_a_file_that_is_gone_is_named(copies: Any, monkeypatch: pytest.MonkeyPat
         pytest.raises(DataError, match=r"000002.parquet: the rows of a training cannot be read any more"),
     ):
         stack.train()
+
+
+def unseen(monkeypatch: pytest.MonkeyPatch, trainer: Any, cache: Path) -> list[int]:
+    """Hide the files of rows from every fit; give how many there were."""
+    fit_parts, hidden = trainer.fit_parts, list[int]()
+
+    def apart(*given: Any, **more: Any) -> Any:
+        (folder,) = (path for path in cache.glob("rows-*") if path.is_dir())
+        away = folder.rename(cache / "away")
+        hidden.append(len(list(away.iterdir())))
+        try:
+            return fit_parts(*given, **more)
+        finally:
+            away.rename(folder)
+
+    monkeypatch.setattr(trainer, "fit_parts", apart)
+    return hidden
+
+
+def test_rows_by_reference_lie_in_a_bucket_for_workers_that_do_not_see_the_projects_folder(
+    copies: Any, s3: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory = trained(copies, "given", gates=QUICK)
+    url, folder = s3(), copies.copy("read", trainer=READING, gates=QUICK)
+    blueprint = folder / "blueprint.toml"
+    blueprint.write_text(blueprint.read_text() + f'\n[compute]\nadapter = "dask"\nshare = "{url}"\n')
+    with copies.load(folder) as stack:
+        hidden = unseen(monkeypatch, type(stack.trainer(stack.model())), stack.project.cache)
+        assert stack.train().data["digest"] == in_memory[0]
+    assert len(hidden) == 1
+    assert hidden[0] > 3
+    assert not list(open_storage(url).list()), "nothing is left there"
 
 
 @st.composite

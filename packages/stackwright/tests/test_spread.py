@@ -16,6 +16,8 @@ from distributed import Client, LocalCluster
 from stackwright.assembly.gate_options import GATE_OPTIONS
 from stackwright.workflows.datasets import building
 from stackwright_interfaces.registry import ModelVersion
+from stackwright_lightgbm.trainer import LightGBMTrainer
+from stackwright_storage import open_storage
 
 QUICK = dict.fromkeys(GATE_OPTIONS, False)
 GROWN = {"adapter": "lightgbm", "num_iterations": 20, "min_data_in_leaf": 5}
@@ -38,19 +40,20 @@ def cluster() -> Iterator[str]:
 
 
 def trained(
-    copies: Any, name: str, cluster: str = "", market: Any = None, grown: Any = None, **options: Any
+    copies: Any, name: str, cluster: str = "", market: Any = None, grown: Any = None, compute: str = "", **options: Any
 ) -> ModelVersion:
     """Train on a cluster, or in this process.
 
     Args:
-        cluster: its address.
+        cluster: its address; else there is none, or the one that ``compute`` says.
         market: where a history on Spark is to come from; else it is the one on DuckDB.
         grown: options of the trainer.
         options: of the model.
     """
-    folder = copies.copy(name, gates=QUICK, trainer={**GROWN, **(grown or {}), "distributed": bool(cluster)}, **options)
+    compute = f'address = "{cluster}"' if cluster else compute
+    folder = copies.copy(name, gates=QUICK, trainer={**GROWN, **(grown or {}), "distributed": bool(compute)}, **options)
     blueprint = folder / "blueprint.toml"
-    text = blueprint.read_text() + (f'\n[compute]\nadapter = "dask"\naddress = "{cluster}"\n' if cluster else "")
+    text = blueprint.read_text() + (f'\n[compute]\nadapter = "dask"\n{compute}\n' if compute else "")
     if market is not None:
         before, after = 'adapter = "duckdb", path = "data"', 'adapter = "spark", path = "spark", driver_memory = "1g"'
         assert before in text
@@ -111,6 +114,25 @@ def test_a_worker_that_is_killed_during_a_training_changes_nothing_in_what_is_pu
     here = trained(copies, "here", grown=long)
     assert found.record["data"] == here.record["data"]
     assert found.record["metrics"]["mae"] == pytest.approx(here.record["metrics"]["mae"], rel=0.1)
+
+
+def test_workers_read_their_rows_from_a_bucket(
+    copies: Any, cluster: str, s3: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, url = trained(copies, "seen", cluster), s3()
+    fit_parts = LightGBMTrainer.fit_parts
+
+    def apart(*given: Any, **more: Any) -> Any:
+        (folder,) = (path for path in (copies.root / "apart").rglob("rows-*") if path.is_dir())
+        away = folder.rename(copies.root / "away")
+        try:
+            return fit_parts(*given, **more)
+        finally:
+            away.rename(folder)
+
+    monkeypatch.setattr(LightGBMTrainer, "fit_parts", apart)
+    assert trained(copies, "apart", compute=f'workers = 2\nshare = "{url}"').digest == seen.digest
+    assert not list(open_storage(url).list())
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class DaskExecutor(Executor):
 
     Attributes:
         library: what :meth:`client` gives a client of.
+        share: where rows lie that workers read by reference; empty is the project's folder.
     """
 
     library = "distributed"
@@ -40,6 +41,7 @@ class DaskExecutor(Executor):
     def __init__(self, config: DaskConfig, context: Context) -> None:
         del context
         self._config = config
+        self.share = config.share
         self._lock = threading.Lock()
         self._cluster: Cluster | None = None
         self._under_way: set[Future[Any]] = set()

@@ -22,18 +22,22 @@ class DaskConfig:
         timeout: seconds to wait for the scheduler, and for its first worker.
         deaths: workers that may die over one piece of work before it fails; where there is an address, the scheduler's
             own ``distributed.scheduler.allowed-failures`` says so.
+        share: ``s3://bucket/prefix``, where rows lie that workers read by reference; without it they see the project's
+            folder.
         tls_ca: certificate authority of a cluster that speaks TLS (``tls://``).
         tls_cert: our certificate there.
         tls_key: its key.
 
     Raises:
-        ValueError: a number is out of range, or one of the three TLS files is named without the others.
+        ValueError: a number is out of range, share is no bucket, or one of the three TLS files is named without the
+            others.
     """
 
     address: str | None = None
     workers: int = 0
     timeout: float = 30.0
     deaths: int = 3
+    share: str = ""
     tls_ca: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -47,6 +51,8 @@ class DaskConfig:
             raise ValueError(f"timeout is {self.timeout}; give more than 0 seconds")
         if self.deaths < 0:
             raise ValueError(f"deaths is {self.deaths}; give 0 or more")
+        if self.share and not self.share.startswith("s3://"):
+            raise ValueError(f"share is {self.share!r}; give s3://bucket/prefix")
         if len({self.tls_ca is None, self.tls_cert is None, self.tls_key is None}) > 1:
             raise ValueError("tls_ca, tls_cert and tls_key belong together; give all of them or none")
 

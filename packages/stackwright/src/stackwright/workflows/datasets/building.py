@@ -16,7 +16,8 @@ from stackwright.workflows import journal
 from stackwright.workflows.datasets import own_data
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.outcomes import durations, in_lists
-from stackwright.workflows.datasets.parted_rows import Part, PartedRows, Rows, write
+from stackwright.workflows.datasets.part_files import Part, write
+from stackwright.workflows.datasets.parted_rows import PartedRows, Rows
 from stackwright.workflows.datasets.pins import Pin
 from stackwright.workflows.datasets.shaping import check_inputs
 from stackwright_features.arrow import to_columns
@@ -29,7 +30,7 @@ from stackwright_numerics.columns import to_model_array
 from stackwright_serving.rules import inside
 
 PART_ROWS: Final = 100_000
-"""Rows that are joined at once, where they are laid down in parts; more where parts would be too many."""
+"""Rows of a file, where they are laid down in parts, and rows that are joined at once; more where joins were many."""
 
 MOST_PARTS: Final = 50
 """Each join looks through the history again, or starts a job of Spark."""
@@ -84,12 +85,13 @@ def build_in_parts(
     parts: list[Part] = []
     done, known = 0, 0
     for told in labels:
-        some = _known(told, target, names)
-        if len(some):
-            rows = _selected(_joined(stack, service, target, model, pin, some), model)
-            if len(rows):
-                parts.append(write(folder / f"{len(parts):06}.parquet", rows))
-        done, known = done + len(told), known + len(some)
+        labelled = _known(told, target, names)
+        if len(labelled):
+            rows = _selected(_joined(stack, service, target, model, pin, labelled), model)
+            for start in range(0, len(rows), PART_ROWS):
+                some = rows.take(np.arange(start, min(start + PART_ROWS, len(rows))))
+                parts.append(write(folder / f"{len(parts):06}.parquet", some))
+        done, known = done + len(told), known + len(labelled)
         stack.progress("training set", done, labels.rows)
     if not known:
         raise _unlabelled(target)

@@ -7,21 +7,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stackwright.workflows.datasets.dataset import TODO, Dataset, even, hashed, sized
+from stackwright.workflows.datasets.part_files import Part, columns_of, read
 from stackwright.workflows.datasets.pins import Pin
-from stackwright.workflows.rows.files import first_line
-from stackwright_interfaces.errors import DataError, StorageError, TrainingError
+from stackwright.workflows.datasets.shared_parts import Share
+from stackwright_interfaces.errors import DataError, TrainingError
 from stackwright_numerics.split import TemporalSplit
-
-_COLUMN: Final = "column "
-_KEY: Final = "key "
 
 
 class Step(Protocol):
@@ -35,23 +31,6 @@ class Step(Protocol):
     def __call__(self, rows: Dataset, /) -> Dataset:
         """Return the rows that are left, as they are now."""
         ...
-
-
-@dataclass(frozen=True)
-class Part:
-    """A file of rows.
-
-    Args:
-        path: the file.
-        rows: how many of its rows are left.
-        first: when the first of them was asked for.
-        last: when the last was.
-    """
-
-    path: Path
-    rows: int
-    first: np.datetime64
-    last: np.datetime64
 
 
 @dataclass(frozen=True)
@@ -94,8 +73,7 @@ class PartedRows:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the columns."""
-        stored = pq.read_schema(self.parts[0].path).names if self.parts else []
-        return tuple(name.removeprefix(_COLUMN) for name in stored if name.startswith(_COLUMN))
+        return columns_of(self.parts[0].path) if self.parts else ()
 
     def values(self, name: str) -> Iterator[Any]:
         """Give the values of a column."""
@@ -130,11 +108,24 @@ class PartedRows:
         """Return the rows that a step leaves."""
         after = replace(self, steps=(*self.steps, step))
         left = [
-            Part(part.path, len(rows), rows.asked[0], rows.asked[-1])
+            replace(part, rows=len(rows), first=rows.asked[0], last=rows.asked[-1])
             for part, rows in zip(self.parts, after.datasets(()), strict=True)
             if len(rows)
         ]
         return replace(after, parts=tuple(left))
+
+    def in_share(self, share: Share) -> PartedRows:
+        """Return the same rows, whose files lie in a storage too.
+
+        Raises:
+            StorageError: one cannot be stored.
+        """
+        there = [replace(part, shared=share.put(part.path)) for part in self.parts if isinstance(part.path, Path)]
+        return replace(self, parts=tuple(there))
+
+    def for_others(self) -> PartedRows:
+        """Return the same rows as other machines read them."""
+        return replace(self, parts=tuple(replace(part, path=part.shared or part.path) for part in self.parts))
 
     def split(self, folds: TemporalSplit, *, todo: str = TODO) -> Iterator[tuple[PartedRows, PartedRows]]:
         """Give (older, newer) rows of each fold, the ones that :meth:`Dataset.split` gives of the same rows.
@@ -181,8 +172,11 @@ class PartedRows:
             yield getattr(rows, about) if about else rows.columns[name]
 
     def _read(self, part: Part, columns: Collection[str] | None, *, keys: bool) -> Dataset:
-        needed = {*(self.names if columns is None else columns), *(name for step in self.steps for name in step.reads)}
-        rows = read(part.path, [name for name in self.names if name in needed], keys=keys)
+        wanted = None
+        if columns is not None:
+            needed = {*columns, *(name for step in self.steps for name in step.reads)}
+            wanted = [name for name in self.names if name in needed]
+        rows = read(part.path, wanted, keys=keys)
         for step in self.steps:
             rows = step(rows)
         return rows
@@ -262,55 +256,3 @@ class _Times:
     def _asked(self, number: int) -> NDArray[np.datetime64]:
         (rows,) = replace(self._rows, parts=(self._rows.parts[number],)).datasets(())
         return rows.asked
-
-
-def write(path: Path, rows: Dataset) -> Part:
-    """Write rows in order of the time asked as a part.
-
-    Raises:
-        StorageError: the disk cannot take them.
-    """
-    texts = {name: column.dtype == object for name, column in rows.columns.items()}
-    arrays = {
-        f"{_COLUMN}{name}": pa.array(column, pa.string() if texts[name] else None)
-        for name, column in rows.columns.items()
-    }
-    arrays |= {f"{_KEY}{name}": pa.array(values.tolist()) for name, values in rows.keys.items()}
-    table = pa.table({**arrays, "target": rows.target, "asked": rows.asked, "observed": rows.observed})
-    try:
-        pq.write_table(table, path, use_dictionary=[f"{_COLUMN}{name}" for name in texts if texts[name]])
-    except OSError as error:
-        raise StorageError(str(path), f"cannot be written ({first_line(error)})", "Free space there.") from error
-    return Part(path, len(rows), rows.asked[0], rows.asked[-1])
-
-
-def read(path: Path, columns: Collection[str], *, keys: bool) -> Dataset:
-    """Read a part, or some of its columns.
-
-    Raises:
-        DataError: it is damaged, or gone.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            kept = [name for name in file.schema_arrow.names if keys and name.startswith(_KEY)]
-            wanted = [*(f"{_COLUMN}{name}" for name in columns), *kept, "target", "asked", "observed"]
-            table = file.read(columns=wanted, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        found = f"the rows of a training cannot be read any more ({first_line(error)})"
-        raise DataError(str(path), found, "Are the workers on the project's file system? Train again.") from error
-    return Dataset(
-        columns={name: _array(table.column(f"{_COLUMN}{name}")) for name in columns},
-        target=_array(table.column("target")),
-        asked=_array(table.column("asked")),
-        observed=_array(table.column("observed")),
-        keys={name.removeprefix(_KEY): np.array(table.column(name).to_pylist(), dtype=object) for name in kept},
-    )
-
-
-def _array(column: pa.ChunkedArray) -> Any:
-    if not pa.types.is_string(column.type):
-        return column.to_numpy()
-    coded = column.combine_chunks().dictionary_encode()  # few texts stand in many rows: equal ones are one object
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-    known = np.array([*coded.dictionary.to_pylist(), None], dtype=object)
-    return known[coded.indices.fill_null(len(known) - 1).to_numpy()]

@@ -171,7 +171,7 @@ class Shaper:
 
     def by_reference(self, rows: PartedRows) -> TrainingParts:
         """Return a reference to rows, by which others read what they would be given whole: matrix, target, weights."""
-        return _Referred(rows, replace(self, trainer=None), rows.newest)  # type: ignore[arg-type] # not needed there
+        return _Referred(rows.for_others(), replace(self, trainer=None), rows.newest)  # type: ignore[arg-type] # not needed there
 
 
 @dataclass(frozen=True)

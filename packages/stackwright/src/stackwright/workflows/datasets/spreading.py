@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -14,7 +14,9 @@ from stackwright.workflows.datasets import building
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.parted_rows import Rows
 from stackwright.workflows.datasets.pins import Pin
+from stackwright.workflows.datasets.shared_parts import share
 from stackwright.workflows.rows.spool import spool
+from stackwright_interfaces.compute import SupportsShare
 from stackwright_interfaces.trainer import SupportsParts, TaskKind, Trainer
 
 LOOKED_AT: Final = 200_000
@@ -75,11 +77,19 @@ def rows_in(
         pin: as there.
         files: whether they lie in files where they can; ``None`` is where a fit spreads itself and reads them there.
     """
+    url = ""
     if files is None:
         trainer = stack.trainer(part)
         files = trainer.spreads and isinstance(trainer, SupportsParts)
+        url = stack.executor.share if isinstance(stack.executor, SupportsShare) else ""
     if not (files and in_parts(part)):
         yield partial(building.build, stack, part, known_at=known_at, pin=pin)
         return
-    with spool(stack.project.cache, "rows") as folder:
-        yield partial(building.build_in_parts, stack, part, folder, known_at=known_at, pin=pin)
+    with ExitStack() as opened:
+        folder = opened.enter_context(spool(stack.project.cache, "rows"))
+        build = partial(building.build_in_parts, stack, part, folder, known_at=known_at, pin=pin)
+        if url:
+            place = opened.enter_context(share(url, folder.name))
+            yield lambda: build().in_share(place)
+        else:
+            yield build
