@@ -233,6 +233,23 @@ def test_columns_that_do_not_fit_are_told(opened: Opener, parquet: Path, more: d
         stack.train()
 
 
+def test_na_is_missing_among_numbers_and_truths_of_a_csv_and_a_text_among_texts(opened: Opener, tmp_path: Path) -> None:
+    lines = [f"{20 + row},{1 + row},NA,flat,true,NA" for row in range(50)] + [
+        "NA,3,NA,NA,null,NA",
+        "70,NA,NA,house,false,NA",
+    ]
+    (tmp_path / "homes.csv").write_text("\n".join(["area,price,note,kind,garden,none", *lines]) + "\n")
+    inputs = ["area", "kind", "garden", "none"]
+    with opened(data(tmp_path / "homes.csv", inputs=inputs)) as stack:
+        rows = build(stack, stack.model())
+        types = {field.name: field.type for field in stack.service("own_price__data@1").output_fields}
+    assert types == {"area": FLOAT64, "kind": STRING, "garden": BOOL, "none": STRING}
+    missing = int(np.flatnonzero(np.isnan(rows.columns["area"]))[0])
+    assert np.isnan(rows.columns["area"]).sum() == 1
+    assert (rows.columns["kind"][missing], rows.keys["garden"][missing]) == ("NA", None)
+    assert len(rows) == 51  # of one the price is not known
+
+
 def test_a_row_without_a_time_is_told(opened: Opener, tmp_path: Path) -> None:
     (tmp_path / "gap.csv").write_text("when,x,price\n2024-01-01,1,2\n,1,2\n")
     with (

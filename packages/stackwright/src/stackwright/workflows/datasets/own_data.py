@@ -17,6 +17,7 @@ from stackwright.assembly.stack import Stack
 from stackwright.workflows.datasets.dataset import Dataset
 from stackwright.workflows.datasets.outcomes import in_lists
 from stackwright.workflows.datasets.request_store import RequestStore
+from stackwright.workflows.rows.csv_rows import without_nulls
 from stackwright.workflows.rows.sources import rows_of
 from stackwright_features.arrow import read_table, to_column
 from stackwright_features.casts import cast, plain
@@ -107,7 +108,7 @@ def _given(column: Column) -> Any:
 
 
 def _type_of(array: Any, name: str, where: str) -> Type:
-    """Return the type of a column: what a text file holds tells by its values."""
+    """Return the type of a column: what a text file holds tells by its values, but for those of ``NULLS``."""
     found = plain(array)
     kind = found.type
     if pa.types.is_boolean(kind):
@@ -119,8 +120,10 @@ def _type_of(array: Any, name: str, where: str) -> Type:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         todo = "Name the columns that the model reads: data = { inputs = [...] }"
         raise DataError(where, f"column {name!r} holds {kind}, which no model takes", todo)
-    texts = pc.unique(found.cast(pa.string())).drop_null()
-    if len(texts) and pc.all(pc.is_in(texts, pa.array([*_TRUE, *_FALSE]))).as_py():
+    texts = without_nulls(pc.unique(found.cast(pa.string())), FLOAT64).drop_null()
+    if not len(texts):
+        return FLOAT64 if found.null_count == len(found) else STRING
+    if pc.all(pc.is_in(texts, pa.array([*_TRUE, *_FALSE]))).as_py():
         return BOOL
     try:
         texts.cast(pa.float64())
@@ -139,6 +142,8 @@ def _truth(table: pa.Table, name: str, where: str) -> Field:
 def _typed(table: pa.Table, field: Field, where: str) -> Column:
     array = plain(table.column(field.name))
     texts = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+    if texts and field.type != STRING:
+        array = without_nulls(array, field.type)
     if texts and field.type == BOOL:
         array = pc.if_else(pc.is_valid(array), pc.is_in(array, pa.array(_TRUE)), None)
     elif (texts and field.type == FLOAT64) or pa.types.is_decimal(array.type):
