@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,6 +44,33 @@ def test_a_weight_is_0_or_more(tmp_path: Path, weight: str, told: str) -> None:
     (tmp_path / "looks.csv").write_text(f"user,item,t,w\n1,a,1,0\n2,a,2,{weight}\n3,a,3,1\n")
     with pytest.raises(DataError, match=told):
         read(tmp_path, more=', weight = "w"')
+
+
+def misfits(column: str, values: list[object], tmp_path: Path, more: str = "") -> str:
+    rows = {"user": list(range(len(values))), "item": ["a"] * len(values), "t": [1] * len(values), column: values}
+    pyarrow.parquet.write_table(pa.table(rows), tmp_path / "looks.parquet")
+    text = BLUEPRINT.format(more=more, items="").replace("looks.csv", "looks.parquet")
+    (tmp_path / "blueprint.toml").write_text(text)
+    with Stack(tmp_path) as stack, pytest.raises(WrongType) as told:
+        tables.read(stack, stack.recommender())
+    return told.value.found
+
+
+def test_times_that_are_none_are_told_at_once_by_the_first_and_their_number(tmp_path: Path) -> None:
+    times = ["2026-01-01", "soon", "2026-01-02T10:00:00Z", "2026-02-30", "later", None]
+    assert misfits("t", times, tmp_path) == "column 't' holds 'soon' in row 2, no time (3 of 6 rows)"
+    assert misfits("t", ["soon"] * 3000, tmp_path) == (
+        "column 't' holds 'soon' in row 1, no time (1000 or more of 3000 rows)"
+    )
+    assert misfits("t", [True, False], tmp_path) == "column 't' holds True in row 1, no time (2 of 2 rows)"
+
+
+def test_numbers_that_are_none_are_told_at_once_by_the_first_and_their_number(tmp_path: Path) -> None:
+    told = "column 'w' holds 'much' in row 2, no number (2 of 4 rows)"
+    assert misfits("w", ["1", "much", " 2.5 ", "more"], tmp_path, ', weight = "w"') == told
+    (tmp_path / "looks.csv").write_text("1;a;1;1\n2;a;2;much\n3;a;3;2.5\n4;a;4;more\n")
+    with pytest.raises(WrongType, match=re.escape(told)):
+        read(tmp_path, more=', weight = "w", names = ["user", "item", "t", "w"], delimiter = ";"')
 
 
 @pytest.mark.parametrize("header", [True, False])

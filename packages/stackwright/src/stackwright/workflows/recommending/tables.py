@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +28,9 @@ from stackwright_interfaces.types import FLOAT64, STRING, TIMESTAMP, Type
 from stackwright_interfaces.views import NULLS
 
 _SHORTEST: Final = r"^(0|-?[1-9][0-9]{0,17})$"
+_COUNTED: Final = 1000
+"""Rows of one fault that are counted at most."""
+
 _MICROS: Final = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 
 
@@ -162,20 +167,17 @@ def _odd_csv(path: Path, part: TablePart, wanted: Sequence[str], declared: Mappi
 
     A column is one of whole numbers where each is written as such a number is: 00123 and 123 are two texts.
     """
-    types = dict.fromkeys(wanted, pa.string()) | {
-        name: pa.float64() for name, type_ in declared.items() if type_ == FLOAT64
-    }
     try:
         table = csv.read_csv(
             path,
             csv.ReadOptions(column_names=list(part.names) or None, encoding=part.encoding),
             csv.ParseOptions(delimiter=part.delimiter, newlines_in_values=True),
-            csv.ConvertOptions(column_types=types, null_values=["", *NULLS]),
+            csv.ConvertOptions(column_types=dict.fromkeys(wanted, pa.string()), null_values=["", *NULLS]),
         )
     except (pa.ArrowException, OSError, UnicodeError, LookupError) as error:
         todo = "See that names, delimiter and encoding are those of the file."
         raise DataError(str(path), f"cannot be read ({first_line(error)})", todo) from error
-    for name in set(table.column_names) & {name for name, type_ in types.items() if type_ == pa.string()}:
+    for name in set(table.column_names) & set(wanted):
         there = without_nulls(table.column(name), declared.get(name, STRING), ("", *NULLS))
         table = table.set_column(table.column_names.index(name), name, there)
     whole = {name: pa.int64() for name in wanted if name in table.column_names and _whole(table.column(name))}
@@ -230,17 +232,15 @@ def _weights(column: Any, name: str, where: str) -> Any:
 
 def _numbers(table: pa.Table, name: str, where: str) -> Any:
     column = _column(table, name)
-    try:
-        return column.cast(pa.float64())
-    except pa.ArrowException as error:
-        found = f"column {name!r} holds what is no number ({first_line(error)})"
-        raise WrongType(where, found, "Give numbers, and leave missing ones empty.") from error
+    column = pc.utf8_trim_whitespace(column) if _is_text(column) else column
+    with _told_at_once(column, as_number := partial(pc.cast, target_type=pa.float64()), "number", name, where):
+        return as_number(column)
 
 
 def _instants(table: pa.Table, name: str, unit: str, where: str) -> Any:
     """Return timestamps in UTC: of timestamps and dates, of ISO 8601 texts, and of numbers since 1970."""
     column = _column(table, name)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if _is_text(column):
         numeric = pc.all(pc.match_substring_regex(pc.drop_null(column), r"^\s*-?\d+(\.\d+)?\s*$")).as_py()
         column = pc.utf8_trim_whitespace(column).cast(pa.float64()) if numeric else column
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
@@ -248,8 +248,43 @@ def _instants(table: pa.Table, name: str, unit: str, where: str) -> Any:
         there = np.isfinite(micros) & (np.abs(micros) < 2.0**62)
         whole = np.where(there, micros, 0).astype(np.int64)
         return pa.array(whole, mask=~there).cast(pa.timestamp("us")).cast(INSTANT)
-    found = cast(column, TIMESTAMP, where=where, name=name, first=1)
+    with _told_at_once(column, as_time := partial(cast, type=TIMESTAMP, where=where, name=name), "time", name, where):
+        found = as_time(column)
     return (found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found).cast(INSTANT)
+
+
+def _is_text(column: Any) -> bool:
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
+
+
+@contextmanager
+def _told_at_once(column: Any, read: Callable[[Any], Any], what: str, name: str, where: str) -> Iterator[None]:
+    """Where a column cannot be read, tell the first value of it that cannot, and how many there are."""
+    try:
+        yield
+    except (pa.ArrowException, WrongType) as error:
+        rows = _misfits(column, read)
+        first, count = rows[0], f"{len(rows)}{' or more' if len(rows) == _COUNTED else ''}"
+        found = f"column {name!r} holds {column[first].as_py()!r} in row {first + 1}, no {what}"
+        todo = f"Give {what}s, and leave missing ones empty."
+        raise WrongType(where, f"{found} ({count} of {len(column)} rows)", todo) from error
+
+
+def _misfits(column: Any, read: Callable[[Any], Any]) -> list[int]:
+    """Return the rows of a column that cannot be read, found by halving: the first ``_COUNTED`` at most."""
+    found: list[int] = []
+    parts = [(0, len(column))]
+    while parts and len(found) < _COUNTED:
+        start, stop = parts.pop()
+        try:
+            read(column.slice(start, stop - start))
+        except (pa.ArrowException, WrongType):
+            middle = (start + stop) // 2
+            if middle == start:
+                found.append(start)
+            else:
+                parts += [(middle, stop), (start, middle)]
+    return found
 
 
 def _texts(table: pa.Table, name: str, where: str) -> Any:
