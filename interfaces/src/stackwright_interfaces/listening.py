@@ -1,15 +1,18 @@
-"""The socket a server listens on: opened by it, shared with its workers, closed without losing who was let in."""
+"""What a server listens to: a socket, shared with its workers and closed without losing who was let in; signals."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import signal
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import ip_address
+from types import FrameType
 from typing import Final
 
 from stackwright_interfaces.errors import ServerError
@@ -87,3 +90,21 @@ def turn_away(listener: socket.socket) -> None:
         with suppress(OSError):
             listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
     listener.close()
+
+
+@contextmanager
+def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Set an event on SIGTERM and SIGINT while the block runs, where signals can be handled: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def tell(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -12,10 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import psutil
@@ -23,7 +22,7 @@ import psutil
 from stackwright_bentoml.orders import ORDERS, Channel, Orders, Word
 from stackwright_bentoml.plugin import BentoMLConfig
 from stackwright_interfaces.errors import ServerError
-from stackwright_interfaces.listening import listening, turn_away, url
+from stackwright_interfaces.listening import listening, stopped_by_signals, turn_away, url
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.server import App, Cargo, Server
 
@@ -53,7 +52,7 @@ class BentoMLServer(Server):
     def serve(self, app: App, ready: Callable[[str], None]) -> None:
         """See :meth:`stackwright_interfaces.server.Server.serve`."""
         config = self._config
-        with self._signals(), listening(config.host, config.port, config.backlog) as listener:
+        with stopped_by_signals(self._stop), listening(config.host, config.port, config.backlog) as listener:
             address = url(listener)
             child = Child(self._orders(app), config, listener, self._context.cache / "bentoml")
             try:
@@ -82,23 +81,6 @@ class BentoMLServer(Server):
     def close(self) -> None:
         """Stop serving, for good. Closing twice is allowed, and so is closing before serving."""
         self._stop.set()
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, where signals can be handled: in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stop.set()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _orders(self, app: App) -> Orders:
         config = self._config

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
-from types import FrameType
 from typing import Final
 
 from stackwright_interfaces.errors import ServerError
-from stackwright_interfaces.listening import listening, turn_away, url
+from stackwright_interfaces.listening import listening, stopped_by_signals, turn_away, url
 from stackwright_interfaces.plugin import Context
 from stackwright_interfaces.server import App, Server
 from stackwright_uvicorn.child import Child, Orders
@@ -91,7 +88,7 @@ class UvicornServer(Server):
     def serve(self, app: App, ready: Callable[[str], None]) -> None:
         """See :meth:`stackwright_interfaces.server.Server.serve`."""
         config = self._config
-        with self._signals(), listening(config.host, config.port, config.backlog) as listener:
+        with stopped_by_signals(self._stop), listening(config.host, config.port, config.backlog) as listener:
             places: list[Place] = []
             try:
                 places.extend(Place(lambda: self._worker(app, listener), config.start) for _ in range(config.workers))
@@ -106,23 +103,6 @@ class UvicornServer(Server):
     def close(self) -> None:
         """Stop serving, for good. Closing twice is allowed, and so is closing before serving."""
         self._stop.set()
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, where signals can be handled: in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            self._stop.set()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _worker(self, app: App, listener: socket.socket) -> Child:
         options = {
