@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from stackwright_interfaces.definitions import FeatureView
-from stackwright_interfaces.errors import PredictionError
+from stackwright_interfaces.errors import PredictionError, TrainingError
 from stackwright_interfaces.feature_store import ArrowStream, Asked, IngestReport, OfflineStore, Watermark
 from stackwright_interfaces.model import Manifest, ModelFormat, Predictor, Signature
 from stackwright_interfaces.monitor import Monitor, MonitorResult
 from stackwright_interfaces.plugin import Context
-from stackwright_interfaces.trainer import Distribution, FittedModel, Report, Task, Trainer, TrainingData, TrainingParts
+from stackwright_interfaces.trainer import (
+    Distribution,
+    FittedModel,
+    Report,
+    Task,
+    TaskKind,
+    Trainer,
+    TrainingData,
+    TrainingParts,
+)
 from stackwright_isolated.calls import Calls, Made
 from stackwright_isolated.config import IsolatedConfig
 from stackwright_isolated.process import DIED, Launch, Process
@@ -172,7 +181,15 @@ class _Parts:
         self, task: Task, train: TrainingParts, params: Mapping[str, Any], *, seed: int, threads: int,
         report: Report | None = None,
     ) -> FittedModel:  # fmt: skip
-        """Fit on all rows."""
+        """Fit on all rows.
+
+        Raises:
+            TrainingError: a parameter or the data does not allow a fit, or it is no regression or classification.
+            DataError: rows cannot be read any more.
+        """
+        if task.kind not in (TaskKind.REGRESSION, TaskKind.CLASSIFICATION):
+            found = f"those of a {task.kind.value} are not read by reference"
+            raise TrainingError("training rows", found, "Give them whole.")
         rows = train.read(0, len(train))
         return self.fit(task, rows, None, params, seed=seed, threads=threads, report=report)
 
