@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,22 +14,19 @@ import pyarrow.csv as csv
 
 from stackwright.assembly.recommender_part import InteractionsPart, ItemsPart, RecommenderPart, TablePart
 from stackwright.assembly.stack import Stack
+from stackwright.workflows.recommending.conversion import to_instants, to_numbers
 from stackwright.workflows.rows.csv_rows import without_nulls
 from stackwright.workflows.rows.files import first_line
 from stackwright.workflows.rows.fingerprint import Fingerprint
 from stackwright.workflows.rows.sources import revealed, rows_of
 from stackwright_features.arrow import INSTANT, read_table
-from stackwright_features.casts import cast, plain
+from stackwright_features.casts import plain
 from stackwright_interfaces.errors import DataError, MissingColumn, WrongType
 from stackwright_interfaces.recommender import Interactions, Items
 from stackwright_interfaces.types import FLOAT64, STRING, TIMESTAMP, Type
 from stackwright_interfaces.views import NULLS
 
 _SHORTEST: Final = r"^(0|-?[1-9][0-9]{0,17})$"
-_COUNTED: Final = 1000
-"""Rows of one fault that are counted at most."""
-
-_MICROS: Final = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -231,60 +226,11 @@ def _weights(column: Any, name: str, where: str) -> Any:
 
 
 def _numbers(table: pa.Table, name: str, where: str) -> Any:
-    column = _column(table, name)
-    column = pc.utf8_trim_whitespace(column) if _is_text(column) else column
-    with _told_at_once(column, as_number := partial(pc.cast, target_type=pa.float64()), "number", name, where):
-        return as_number(column)
+    return to_numbers(_column(table, name), name, where)
 
 
 def _instants(table: pa.Table, name: str, unit: str, where: str) -> Any:
-    """Return timestamps in UTC: of timestamps and dates, of ISO 8601 texts, and of numbers since 1970."""
-    column = _column(table, name)
-    if _is_text(column):
-        numeric = pc.all(pc.match_substring_regex(pc.drop_null(column), r"^\s*-?\d+(\.\d+)?\s*$")).as_py()
-        column = pc.utf8_trim_whitespace(column).cast(pa.float64()) if numeric else column
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        micros = np.rint(np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False)) * _MICROS[unit])
-        there = np.isfinite(micros) & (np.abs(micros) < 2.0**62)
-        whole = np.where(there, micros, 0).astype(np.int64)
-        return pa.array(whole, mask=~there).cast(pa.timestamp("us")).cast(INSTANT)
-    with _told_at_once(column, as_time := partial(cast, type=TIMESTAMP, where=where, name=name), "time", name, where):
-        found = as_time(column)
-    return (found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found).cast(INSTANT)
-
-
-def _is_text(column: Any) -> bool:
-    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
-
-
-@contextmanager
-def _told_at_once(column: Any, read: Callable[[Any], Any], what: str, name: str, where: str) -> Iterator[None]:
-    """Where a column cannot be read, tell the first value of it that cannot, and how many there are."""
-    try:
-        yield
-    except (pa.ArrowException, WrongType) as error:
-        rows = _misfits(column, read)
-        first, count = rows[0], f"{len(rows)}{' or more' if len(rows) == _COUNTED else ''}"
-        found = f"column {name!r} holds {column[first].as_py()!r} in row {first + 1}, no {what}"
-        todo = f"Give {what}s, and leave missing ones empty."
-        raise WrongType(where, f"{found} ({count} of {len(column)} rows)", todo) from error
-
-
-def _misfits(column: Any, read: Callable[[Any], Any]) -> list[int]:
-    """Return the rows of a column that cannot be read, found by halving: the first ``_COUNTED`` at most."""
-    found: list[int] = []
-    parts = [(0, len(column))]
-    while parts and len(found) < _COUNTED:
-        start, stop = parts.pop()
-        try:
-            read(column.slice(start, stop - start))
-        except (pa.ArrowException, WrongType):
-            middle = (start + stop) // 2
-            if middle == start:
-                found.append(start)
-            else:
-                parts += [(middle, stop), (start, middle)]
-    return found
+    return to_instants(_column(table, name), name, unit, where)
 
 
 def _texts(table: pa.Table, name: str, where: str) -> Any:
