@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,19 @@ def test_a_damaged_file_is_named_by_whatever_reads_it(desk, store, ingest, ask, 
     ):
         with pytest.raises(FeatureStoreError, match=path.name):
             work()
+
+
+def test_a_history_of_another_engine_is_whole_and_to_be_moved(desk, store, ingest, ask) -> None:
+    ingest(store, *ROWS)
+    (path,) = desk.files()
+    manifest = path.with_name("manifest.json")
+    found = json.loads(manifest.read_bytes())
+    for file in found["files"]:
+        del file["footer"]  # engines that read no other footer than the written one note no sum of it
+    manifest.write_text(json.dumps(found))
+    with pytest.raises(FeatureStoreError, match="written by another engine") as caught:
+        ask(desk.open(), (1, NOON + 60 * US))
+    assert "swap offline spark --migrate" in str(caught.value)
 
 
 def test_a_flipped_bit_in_a_value_is_noticed(desk, store, ingest, everything) -> None:

@@ -81,9 +81,12 @@ def check_file(folder: ViewFolder, file: HistoryFile) -> None:
     """Look whether a file is there whole, as Spark does not (it passes over empty ones), and its footer as written.
 
     Raises:
-        FeatureStoreError: it is not.
+        FeatureStoreError: it is not, or another engine wrote it.
     """
     path = folder.file(file)
+    if file.footer is None:
+        todo = "Take that engine again (offline = ...), then move it: stackwright swap offline spark --migrate"
+        raise FeatureStoreError(str(folder.path), "the history was written by another engine", todo)
     try:
         size = path.stat().st_size
         if size != file.size:
