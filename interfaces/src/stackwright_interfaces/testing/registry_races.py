@@ -73,6 +73,7 @@ class RaceCases(RegistryTrial):
         folder = model(b"payload")
         for name in crashes(
             lambda name: self.open(tmp_path / name).publish(NAME, folder, RECORD, who="ada"),
+            prepare=lambda name: self.open(tmp_path / name).close(),  # what a child that lives publishes is removed too
             at_most=min(25, self.kills),
         ):
             registry = self.open(tmp_path / name)
