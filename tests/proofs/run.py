@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import california
-import king_county
 import market_shift
 import numpy as np
+import rising_market
 
 from stackwright_numerics import metrics
 
@@ -181,7 +181,7 @@ def upper(number: int, n: int, miss: float = 0.05) -> float:
 def king_county_found() -> dict[str, Any]:
     """Let the spring of 2015 pass."""
     with tempfile.TemporaryDirectory() as folder:
-        return asdict(king_county.play(DATA / "king_county", Path(folder) / "project"))
+        return asdict(rising_market.play(DATA / "king_county", Path(folder) / "project"))
 
 
 def king_county_lines(found: dict[str, Any]) -> Lines:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import california
-import king_county
 import market_shift
 import pytest
+import rising_market
 
 Data = Callable[[str], Path]
 SET = "nannyml_california"
@@ -46,7 +46,7 @@ def test_two_hundred_pairs_of_halves_raise_no_more_alarms_than_is_stated(data: D
 
 @pytest.mark.nightly
 def test_a_rising_market_is_found_and_named(data: Data, tmp_path: Path) -> None:
-    found = king_county.play(data("king_county"), tmp_path / "project", trees=60, every=3)
+    found = rising_market.play(data("king_county"), tmp_path / "project", trees=60, every=3)
     assert found.trained > 4000
     (opened,) = found.opened
     assert "below the truths" in opened[1]
@@ -55,6 +55,6 @@ def test_a_rising_market_is_found_and_named(data: Data, tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 def test_a_rising_market_is_found_among_all_sales(data: Data, tmp_path: Path) -> None:
-    found = king_county.play(data("king_county"), tmp_path / "project")
+    found = rising_market.play(data("king_county"), tmp_path / "project")
     assert found.trained > 13_000
     assert any("below the truths" in words for _, words in found.opened)
