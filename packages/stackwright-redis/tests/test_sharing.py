@@ -212,7 +212,12 @@ def test_a_shared_value_that_is_none_of_ours_is_an_error_not_an_answer(
 ) -> None:
     store.write("view", rows_of("view"))
     raw.hset(f"{tmp_path}:#rows 1", KEYS[5], value)
-    for read in (lambda: store.read(["view"], [KEYS]), lambda: list(store.scan("view"))):
+    reads = (
+        lambda: store.read(["view"], [KEYS]),
+        lambda: store.read(["view"], [KEYS[5:6]]),
+        lambda: list(store.scan("view")),
+    )
+    for read in reads:
         with pytest.raises(FeatureStoreError, match="not one that stackwright wrote"):
             read()
 

@@ -99,9 +99,9 @@ def _columns_of_alike(
 ) -> Mapping[bytes, Sequence[bytes]] | None:
     """Return name → payloads of the views that have parts; ``None`` if a value is missing or cut otherwise."""
     first = values[0]
-    if not first:
+    if not first or len(first) < (stop := 1 + _HEAD.size * first[0]):
         return None
-    head = first[: 1 + _HEAD.size * first[0]]
+    head = first[:stop]
     try:
         form = _form(head, names)
         heads, *columns = zip(*map(form.unpack, values), strict=True)
