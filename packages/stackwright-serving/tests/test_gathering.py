@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_interfaces.errors import FeatureStoreError, StoreTimeout
 from stackwright_interfaces.feature_store import FeatureRows
+from stackwright_serving.metrics import Metrics
+from stackwright_serving.reads import GuardedReader, Reads
 
 Request = tuple[str, Mapping[str, Any]]
 
@@ -31,6 +33,19 @@ class Counted:
 
     def read(self, service: str, keys: Mapping[str, Sequence[Any]], *more: Any, **options: Any) -> FeatureRows:
         self.rows.append(len(keys["listing_id"]))
+        rows: FeatureRows = self.store.read(service, keys, *more, **options)
+        return rows
+
+
+class Damaged:
+    """A store that cannot read the row of L8."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def read(self, service: str, keys: Mapping[str, Sequence[Any]], *more: Any, **options: Any) -> FeatureRows:
+        if "L8" in keys["listing_id"]:
+            raise FeatureStoreError("store", "a row is damaged", "Materialise it again.")
         rows: FeatureRows = self.store.read(service, keys, *more, **options)
         return rows
 
@@ -158,16 +173,59 @@ def test_a_request_that_does_not_fit_is_told_so_and_the_others_are_answered(worl
     meet(world, story)
 
 
-def test_a_store_that_fails_is_asked_once_for_all_of_them(world: Any) -> None:
+@pytest.mark.parametrize("fallback", [False, True])
+def test_a_damaged_row_in_the_store_spoils_its_own_request_alone(world: Any, fallback: bool) -> None:
+    homes = world.source.homes
+    reads = Reads(world.settings, Metrics())
+    world.source.homes = GuardedReader(Damaged(homes), {}, reads, homes if fallback else None)
+
+    async def story(crowd: Crowd) -> None:
+        for _ in range(world.settings.failures + 1):
+            answers = await crowd.ask(home("L1"), home("L8"), home("L3"), home("L1"))
+            assert [answer.status_code for answer in answers] == [200, 200 if fallback else 503, 200, 200]
+            assert ["degraded" in answer.json() for answer in answers] == [False, fallback, False, False]
+            assert [values(answers[place]) for place in (0, 2, 3)] == [[50_030.0], [70_032.0], [50_030.0]]
+            assert len(crowd.logged) == 3 + fallback
+        assert not reads.breaker.open
+
+    meet(world, story)
+
+
+def test_a_store_that_does_not_answer_in_time_is_asked_once_for_all_of_them(world: Any) -> None:
     async def story(crowd: Crowd) -> None:
         await crowd.ask(*[home()] * 3)
-        crowd.reads.store.failure = FeatureStoreError("store", "is down", "Start it.")
+        crowd.reads.store.failure = StoreTimeout("store", "is slow", "Ask for less.")
         answers = await crowd.ask(*[home()] * 4)
-        assert [answer.status_code for answer in answers] == [503] * 4
+        assert [answer.status_code for answer in answers] == [504] * 4
         assert (crowd.reads.rows, crowd.logged) == ([4], {})
 
         crowd.reads.store.failure = None
         assert [values(answer) for answer in await crowd.ask(home(), home("L3"))] == [[50_030.0], [70_032.0]]
+
+    meet(world, story)
+
+
+def test_a_crowd_is_answered_where_its_requests_would_be_one_after_the_other(world: Any) -> None:
+    world.settings = replace(world.settings, concurrency=4)
+
+    async def story(crowd: Crowd) -> None:
+        for first in ([1], []):
+            answers = await crowd.ask(*[home()] * 10)
+            assert [answer.status_code for answer in answers] == [200] * 10
+            assert sorted(crowd.reads.rows) == [*first, *[1] * (6 - len(first)), 4]
+
+    meet(world, story)
+
+
+def test_a_model_that_fails_in_an_odd_way_leaves_nobody_waiting(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def predict(_inputs: Any) -> Any:
+        raise StopIteration
+
+    async def story(crowd: Crowd) -> None:
+        model = crowd.world.host.served(None).champion.scorer.model
+        monkeypatch.setattr(model.predictor, "predict", predict)
+        answers = await asyncio.wait_for(crowd.ask(*[home()] * 3), 5.0)
+        assert [answer.status_code for answer in answers] == [500] * 3
 
     meet(world, story)
 

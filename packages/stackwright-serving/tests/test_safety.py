@@ -291,6 +291,7 @@ def test_defaults_stand_in_and_say_why(moody: Moody, world: Any, guarded: Guarde
     rows = guarded(world.source.homes).read(*KEYS)
     assert isinstance(rows, Substitutes)
     assert "away" in rows.reason
+    assert not rows.late
 
 
 async def _endpoint(_exchange: Any) -> Any:

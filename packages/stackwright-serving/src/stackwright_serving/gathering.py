@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_interfaces.errors import FeatureStoreError, StoreTimeout
+from stackwright_serving.reads import Substitutes
 from stackwright_serving.served import Served
 from stackwright_serving.sink import Answered
 from stackwright_serving.state import Question, State
@@ -53,6 +54,7 @@ class Gathering:
         self._state = state
         self._most = state.settings.together
         self._rounds: dict[int, _Round] = {}
+        self._waiting = 0
         self._begun = False
         self._crowded = False
 
@@ -64,6 +66,7 @@ class Gathering:
         """
         alike = (
             0 < question.count <= self._most
+            and self._waiting < self._state.settings.concurrency
             and served.trial is None
             and not question.test
             and question.asked is question.now
@@ -88,6 +91,7 @@ class Gathering:
             loop.call_soon(self._answer, loop)
         done: asyncio.Future[Share] = loop.create_future()
         self._rounds.setdefault(id(served), _Round(served)).waiting.append((question, done))
+        self._waiting += 1
         return await done
 
     def _end_turn(self) -> None:
@@ -96,9 +100,9 @@ class Gathering:
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer what was gathered; whoever asked is woken before it is noted."""
         rounds, self._rounds = self._rounds, {}
-        self._crowded = sum(len(each.waiting) for each in rounds.values()) > 1
+        self._crowded, self._waiting = self._waiting > 1, 0
         for each in rounds.values():
-            waiting = [one for one in each.waiting if not one[1].done()]  # others are too late, or their client left
+            waiting = [one for one in each.waiting if not one[1].done()]  # others were cancelled
             if len(waiting) < 2 or not self._answered(each.served, waiting, loop):
                 self._apart(each.served, waiting, loop)
 
@@ -112,11 +116,16 @@ class Gathering:
         questions = [question for question, _ in waiting]
         try:
             answered = self._state.ask(served, _joined(questions))
-        except FeatureStoreError as error:  # whose fault is none of theirs, and which may have taken long to tell
+        except FeatureStoreError as error:
+            if not self._fails_all(late=isinstance(error, StoreTimeout)):
+                return False
             for _, done in waiting:
                 done.set_exception(error)
             return True
         except Exception:  # noqa: BLE001 - each is asked again by itself, and then told its own
+            return False
+        read = answered.scored.features
+        if isinstance(read, Substitutes) and not self._fails_all(late=read.late):
             return False
         for (_, done), rows in zip(waiting, _rows(questions), strict=True):
             done.set_result(Share(answered, rows))
@@ -132,11 +141,24 @@ class Gathering:
         for question, done in waiting:
             try:
                 answered = self._state.ask(served, question)
+            except StopIteration as error:  # which no future takes
+                done.set_exception(RuntimeError(f"a stray {error!r}"))
             except Exception as error:  # noqa: BLE001 - raised where it was asked
                 done.set_exception(error)
             else:
                 done.set_result(Share(answered, range(question.count)))
                 loop.call_soon(self._note, served, answered)
+
+    def _fails_all(self, *, late: bool) -> bool:
+        """Return whether a read that failed is told to all, rather than tried again for each.
+
+        A store that fails at once may do so for a damaged row of one of them; one that takes long is asked no further.
+
+        Args:
+            late: whether it did not end in time.
+        """
+        reads = self._state.reads
+        return late or reads.slow or reads.breaker.open
 
     def _note(self, served: Served, answered: Answered) -> None:
         try:

@@ -51,9 +51,11 @@ class Substitutes(FeatureRows):
 
     Args:
         reason: why they could not.
+        late: whether that was for want of time.
     """
 
     reason: str
+    late: bool
 
 
 class Reads:
@@ -146,7 +148,7 @@ class GuardedReader:
             if self._empty is None:
                 raise
             rows = self._empty.read(service, keys, request, at=at)
-            return Substitutes(**vars(rows), reason=str(error))
+            return Substitutes(**vars(rows), reason=str(error), late=isinstance(error, StoreTimeout))
 
     def _read(
         self,

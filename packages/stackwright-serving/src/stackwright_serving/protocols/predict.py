@@ -41,6 +41,7 @@ class Predict:
         question = self._question(exchange, served, body)
         if not self._gathering.takes(served, question):
             return self._answer(exchange, served, question)
+        self._state.work.leave(exchange)  # it waits for no longer than a turn, and takes nobody's place meanwhile
         share = await self._gathering.ask(served, question)
         return answer(_reply(share.answered, share.rows, exchange.id))
 
