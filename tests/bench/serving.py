@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -103,9 +104,10 @@ def running(
             child.wait()
 
 
-def until_compiled(url: str, lists: Sequence[bytes], project: Path, began: float) -> None:
-    """Ask a server for lists until it has compiled its model, or taken what another had compiled."""
-    while not any(code.stat().st_mtime >= began for code in project.glob(".stackwright/**/lightgbm/*.code")):
+def until_compiled(url: str, lists: Sequence[bytes], project: Path, model: Path, began: float) -> None:
+    """Ask a server for lists until it has compiled a model, or taken what another had compiled."""
+    code = f".stackwright/**/lightgbm/{sha256(model.read_bytes()).hexdigest()}-*.code"
+    while not any(found.stat().st_mtime >= began for found in project.glob(code)):
         load.drive(url, lists, concurrency=1, count=50, roots=(), warm=0)
     time.sleep(1)
 
@@ -135,7 +137,7 @@ class Servers:
         lists = [load.request(url, path, {"rows": [{"entity_id": key} for key in batch]}) for batch in batches]
         began, project = time.time(), self._folder / store
         target = self._started(command, {}, url, requests if rows == 1 else lists, self._ours, cwd=project)
-        until_compiled(url, lists, project, began)
+        until_compiled(url, lists, project, self.model[store][model], began)
         return target
 
     def by_hand(self, store: str, *, native: bool = False) -> Target:
@@ -144,7 +146,7 @@ class Servers:
         url = f"http://127.0.0.1:{port}"
         variables = {
             "BARE_STORE": str(self._bare(store)),
-            "BARE_MODEL": str(self.model["sqlite"]),
+            "BARE_MODEL": str(self.model["sqlite"]["valuation"]),
             "BARE_NATIVE": "1" if native else "",
         }
         command = [sys.executable, "-m", "uvicorn", "bare_app:app", "--port", str(port), "--no-access-log"]
@@ -156,7 +158,7 @@ class Servers:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         variables = {
-            "BENCH_MODEL": str(self.model["sqlite"]),
+            "BENCH_MODEL": str(self.model["sqlite"]["valuation"]),
             "BENTOML_DO_NOT_TRACK": "True",
             "BENTOML_HOME": str(self._folder / "bentoml"),
             **more.get("variables", {}),
@@ -178,7 +180,9 @@ class Servers:
         model = "lightgbm.Booster(model_file=sys.argv[1])"
         code = f"import sys, lightgbm, mlflow.lightgbm; mlflow.lightgbm.save_model({model}, sys.argv[2])"
         subprocess.run(
-            [str(python), "-c", code, str(self.model["sqlite"]), str(saved)], check=True, capture_output=True
+            [str(python), "-c", code, str(self.model["sqlite"]["valuation"]), str(saved)],
+            check=True,
+            capture_output=True,
         )
         command = [str(python), "-m", "mlflow", "models", "serve", "-m", str(saved), "--env-manager", "local"]
         variables = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}

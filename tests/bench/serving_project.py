@@ -84,8 +84,8 @@ def files(entities: int) -> dict[str, Path]:
     return {**found, "wide": bench_data.newest("online-wide", entities, wide, 4)}
 
 
-def make(folder: Path, online: str, entities: int) -> Path:
-    """Make a project with two promoted models, its rows online; return the model file of the first."""
+def make(folder: Path, online: str, entities: int) -> dict[str, Path]:
+    """Make a project with two promoted models, its rows online; return name → model file."""
     folder.mkdir()
     path = "online.db" if online == "sqlite" else "online.mdb"
     gates = "{ " + ", ".join(f"{gate} = false" for gate in _OFF) + " }"
@@ -107,8 +107,8 @@ def make(folder: Path, online: str, entities: int) -> Path:
             stack.promote(model)
         with stackwright.load(folder, env="two", progress=lambda *_: None) as two:
             two.apply()
-        version = stack.registry.resolve(stackwright_ref("valuation"))
-        return Path(stack.registry.fetch(version)) / "model.txt"
+        versions = {name: stack.registry.resolve(stackwright_ref(name)) for name in ("valuation", "ranking")}
+        return {name: Path(stack.registry.fetch(version)) / "model.txt" for name, version in versions.items()}
 
 
 def stackwright_ref(name: str) -> object:
