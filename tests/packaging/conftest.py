@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -71,8 +72,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheelhouse(shared: Path) -> Path:
-    """A folder with the wheel of every member."""
-    folder = shared / "wheelhouse"
+    """A folder with the wheel of every member; no other run had it, for uv remembers wheels by where they lay."""
+    folder = shared / f"wheelhouse-{os.environ.get('PYTEST_XDIST_TESTRUNUID') or uuid4().hex}"
     with once(folder) as make:
         if make:
             command = [UV, "build", "--all-packages", "--wheel", "--quiet", "--out-dir", str(folder)]
