@@ -38,7 +38,7 @@ from stackwright_journal.deciding import decide
 from stackwright_journal.join import join
 from stackwright_journal.predictions import PredictionLog
 from stackwright_journal.reading import PredictionReader, Span
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 from stackwright_journal.tabulating import IDENTITY, Wanted
 from stackwright_numerics.drift import Histogram, Limits, compare
 from stackwright_storage import open_storage

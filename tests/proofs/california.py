@@ -25,7 +25,7 @@ from stackwright_journal.join import join
 from stackwright_journal.labels import LabelLog
 from stackwright_journal.predictions import PredictionLog
 from stackwright_journal.reading import PredictionReader, Span
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 from stackwright_journal.tabulating import BASE, FALLBACKS, Wanted
 from stackwright_numerics import metrics
 from stackwright_numerics.drift import Histogram

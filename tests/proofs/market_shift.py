@@ -25,7 +25,7 @@ from stackwright.workflows.monitoring.subject import champions
 from stackwright.workflows.versions.resolving import find
 from stackwright_interfaces.plugin import Sample
 from stackwright_journal.predictions import PredictionLog
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 from stackwright_market.sample import generate
 
 LISTINGS: Final = 16_000

@@ -20,7 +20,7 @@ import stackwright
 from stackwright.workflows import journal
 from stackwright.workflows.live.scoring import load, resolve
 from stackwright_journal.predictions import PredictionLog
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 
 CUT: Final = datetime(2015, 3, 1, tzinfo=UTC)
 END: Final = datetime(2015, 5, 28, tzinfo=UTC)

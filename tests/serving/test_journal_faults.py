@@ -13,6 +13,7 @@ from stackwright.workflows import journal
 
 def test_a_full_disk_costs_log_lines_and_no_prediction(server: Any, kit: Any) -> None:
     (worker,) = server.workers
+    server.predict(0)  # the store is open then
     before = server.metric("lost_predictions_total")
     limits = resource.prlimit(worker, resource.RLIMIT_FSIZE)
     resource.prlimit(worker, resource.RLIMIT_FSIZE, (4096, limits[1]))

@@ -16,19 +16,28 @@ from decimal import Decimal
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stackwright_interfaces.feature_store import FeatureRows, Watermark
 from stackwright_interfaces.types import BOOL, BYTES, FLOAT64, INT64, STRING, Field
 from stackwright_journal import sealing
+from stackwright_journal.lines import records_of
 from stackwright_journal.predictions import PredictionLog
 from stackwright_journal.reading import PredictionReader, ReadCounts
-from stackwright_journal.records import PredictionRows, encode, rfc3339
+from stackwright_journal.records import encode, rfc3339
+from stackwright_journal.rows import PredictionRows
 from stackwright_journal.tabulating import Wanted
 from stackwright_storage import open_storage
 
 
 def segments(folder):
     return sorted((folder / "predictions").rglob("*.jsonl"))
+
+
+def written(rows):
+    """The records of the lines that rows become."""
+    return list(records_of(b"".join(line.data for line in rows.lines()), ReadCounts()))
 
 
 def until(condition):
@@ -47,9 +56,8 @@ def test_further_outputs_are_written_by_their_names(day):
         version=1,
         predicted_at=day(0),
     )
-    lines = [orjson.loads(line) for line in rows.lines()]
-    assert [line["outputs"] for line in lines] == [{"within_30": 0.25}, {"within_30": None}]
-    assert "outputs" not in orjson.loads(next(replace(rows, outputs={}).lines()))
+    assert [record["outputs"] for record in written(rows)] == [{"within_30": 0.25}, {"within_30": None}]
+    assert not any("outputs" in record for record in written(replace(rows, outputs={})))
 
 
 def test_what_was_appended_is_read_back(write, reader, record):
@@ -417,8 +425,137 @@ def test_a_row_that_comes_alone_is_written_as_it_is_among_others(day, row):
             },
         ),
     )
-    (line,) = alone.lines()
-    assert orjson.loads(line) == orjson.loads(list(both.lines())[row])
+    (record,) = written(alone)
+    assert record == written(both)[row]
+
+
+COLUMNS = st.sampled_from(
+    [
+        lambda n: np.linspace(-1, 1e300, n),
+        lambda n: np.where(np.arange(n) % 3, np.pi, np.nan),
+        lambda n: np.linspace(0, 1, n, dtype=np.float32),
+        lambda n: np.arange(n) - 2**62,
+        lambda n: np.arange(n, dtype=np.int16),
+        lambda n: np.arange(n) % 2 == 0,
+        lambda n: np.arange(2 * n, dtype=np.float64)[::2],
+        lambda n: np.arange(2.0 * n).reshape(n, 2),
+        lambda n: np.array(["98178", None, 3, b"\x00\xff"] * n, dtype=object)[:n],
+        lambda n: np.datetime64("2026-01-01", "us") + np.arange(n),
+        lambda n: [Decimal(row) for row in range(n)],
+        range,
+    ]
+)
+NAMED = st.dictionaries(st.sampled_from("abc"), COLUMNS, max_size=3)
+
+
+@settings(deadline=None)
+@given(
+    n=st.sampled_from([2, 3, 127, 128, 129, 300]),
+    named=st.fixed_dictionaries(dict.fromkeys(("keys", "request", "outputs", "columns"), NAMED)),
+    bare=st.booleans(),
+    shared=st.booleans(),
+    odd=st.sets(st.integers(0, 299)),
+)
+def test_rows_that_are_written_together_are_read_as_if_each_was_written_alone(n, named, bare, shared, odd):
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    given = {name: {column: of(n) for column, of in columns.items()} for name, columns in named.items()}
+    read = FeatureRows(
+        names=("area", "zip"),
+        columns=given["columns"],
+        statuses={"area": np.isin(np.arange(n), list(odd)) * 2, "zip": np.zeros(n, np.int8)},
+        events={"home@1": np.datetime64("2026-01-01", "us") + np.where(np.arange(n) % 2, np.timedelta64("NaT"), 7)},
+        watermarks={"home@1": Watermark(3, now)},
+        at=now,
+    )
+
+    def some(begin, end):
+        part = slice(begin, end)
+        cut = {name: {column: values[part] for column, values in columns.items()} for name, columns in given.items()}
+        features = replace(
+            read,
+            columns=cut["columns"],
+            statuses={name: codes[part] for name, codes in read.statuses.items()},
+            events={view: times[part] for view, times in read.events.items()},
+        )
+        return PredictionRows(
+            prediction_ids=[f"p{row}" for row in range(n)][part],
+            prediction=np.arange(n)[part] / 7,
+            request_ids=[] if bare else [f"r{row // n if shared else row // 2}" for row in range(n)][part],
+            model="avm",
+            version=1,
+            predicted_at=now + timedelta(days=1),
+            features=None if bare else features,
+            fallbacks={row - begin: ("default",) for row in odd if begin <= row < end},
+            **({} if bare else {"upper": np.where(np.arange(n) % 5, 1.0, np.nan)[part]}),
+            **cut,
+        )
+
+    assert written(some(0, n)) == [record for row in range(n) for record in written(some(row, row + 1))]
+
+
+def test_a_row_that_has_no_json_form_is_rejected_by_itself(write, reader, day):
+    ids = [f"p{number}" for number in range(300)]
+    odd = [object() if number in (0, 130, 299) else number for number in range(300)]
+    counts = write(
+        PredictionRows(
+            prediction_ids=ids,
+            prediction=np.zeros(300),
+            keys={"listing_id": odd},
+            model="avm",
+            version=1,
+            predicted_at=day(1),
+        )
+    )
+    assert (counts.taken, counts.written, counts.rejected) == (300, 297, 3)
+    assert "not JSON serializable: object" in counts.last_error
+    assert {record["prediction_id"] for record in reader.records()} == set(ids) - {"p0", "p130", "p299"}
+
+
+def test_rows_of_one_answer_take_little_more_than_their_values(write, tmp_path, day):
+    names = [f"a_feature_of_a_long_name_{number}" for number in range(40)]
+    write(
+        PredictionRows(
+            prediction_ids=[f"p{number}" for number in range(500)],
+            prediction=np.zeros(500),
+            columns={name: np.zeros(500) for name in names},
+            model="avm",
+            version=1,
+            predicted_at=day(1),
+        )
+    )
+    assert sum(path.stat().st_size for path in segments(tmp_path)) < 2 * len(b"0.0,") * 500 * 41
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda block: block["features"]["area"].pop(),
+        lambda block: block["prediction_id"].pop(),
+        lambda block: block.pop("model"),
+        lambda block: block.update(keys=None),
+        lambda block: block.update(fallbacks=[]),
+        lambda block: block.update(prediction=3.0),
+    ],
+)
+def test_a_block_that_does_not_fit_together_is_passed_over_whole_and_counted(write, reader, tmp_path, day, damage):
+    write(rows(day))
+    (path,) = segments(tmp_path)
+    block = orjson.loads(path.read_bytes())
+    damage(block)
+    path.write_bytes(orjson.dumps(block) + b"\n")
+    counts = ReadCounts()
+    assert list(reader.records(counts=counts)) == []
+    assert (counts.damaged, counts.torn, counts.unknown_schema) == (1, 0, 0)
+
+
+def test_a_full_disk_in_the_middle_of_a_block_costs_all_of_it_and_nothing_before(day):
+    block = rows(day)
+    (line,) = block.lines()
+    disk = Disk(room=2 * len(line.data) + 30)
+    with PredictionLog(disk, flush_seconds=60) as log:
+        for _ in range(3):
+            log.append(block)
+    assert (log.counts.written, log.counts.failed) == (4, 2)
 
 
 def test_callers_may_bring_the_features_themselves(write, reader, day):

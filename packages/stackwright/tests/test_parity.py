@@ -18,6 +18,7 @@ from stackwright.workflows import journal
 from stackwright.workflows.live.scoring import scorer
 from stackwright.workflows.live.worker import JournalSink
 from stackwright_interfaces.errors import MonitorError
+from stackwright_journal.lines import ReadCounts, records_of
 from stackwright_journal.predictions import PredictionLog
 from stackwright_serving.sink import Answered
 
@@ -150,10 +151,10 @@ def test_the_verb_tells_it_and_its_exit_code_says_whether(stack: Any, ask: Ask, 
 
 
 def tamper(stack: Any, change: Callable[[dict[str, Any]], Any], *, every: int) -> None:
-    """Change every so manyeth line of the log."""
+    """Change every so manyeth record of the log."""
     number = 0
     for path in sorted((stack.project.folder / "journal").glob("predictions/*/*.jsonl")):
-        records = [json.loads(line) for line in path.read_text().splitlines()]
+        records = list(records_of(path.read_bytes(), ReadCounts()))
         for record in records:
             if number % every == 0:
                 change(record)

@@ -31,7 +31,7 @@ from stackwright.workflows.lineage.rejudging import rejudge
 from stackwright_interfaces.errors import BlueprintError, DataError, TrainingError
 from stackwright_interfaces.model import Manifest
 from stackwright_journal.predictions import PredictionLog
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 from stackwright_numerics.split import TemporalSplit
 
 BLUEPRINT = """\

@@ -26,7 +26,7 @@ from stackwright.workflows.lineage.rejudging import rejudge
 from stackwright_interfaces.errors import ArtifactError, BlueprintError, TrainingError, UsageError
 from stackwright_interfaces.model import GOLDEN, Manifest
 from stackwright_journal.predictions import PredictionLog
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 from stackwright_numerics.split import TemporalSplit
 from stackwright_serving import golden
 from stackwright_serving.model import LoadedModel

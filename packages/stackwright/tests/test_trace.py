@@ -14,7 +14,7 @@ from stackwright.workflows import journal
 from stackwright.workflows.live.scoring import scorer
 from stackwright_interfaces.model import Manifest
 from stackwright_journal.predictions import PredictionLog
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 
 
 def predicted(stack: Any, at: Any, **changes: Any) -> str:

@@ -11,6 +11,7 @@ import orjson
 
 from stackwright_interfaces.errors import ObjectNotFound
 from stackwright_interfaces.storage import Storage
+from stackwright_journal.blocks import BLOCK, records_of_block
 from stackwright_journal.records import SCHEMA
 from stackwright_storage import FileStorage
 
@@ -24,8 +25,8 @@ class ReadCounts:
     Args:
         segments: segments read.
         torn: last lines without an end, as a killed writer leaves them.
-        damaged: other lines that are no record.
-        unknown_schema: records of another layout.
+        damaged: other lines that hold no record.
+        unknown_schema: lines of another layout.
         duplicates: records whose prediction id came before.
     """
 
@@ -60,7 +61,7 @@ def content_of(places: Sequence[Storage], key: str, begin: int = 0) -> bytes:
 def records_of(
     data: bytes, counts: ReadCounts, needed: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: _NEEDED
 ) -> Iterator[Mapping[str, Any]]:
-    """Give the records of whole lines, and note what is passed over.
+    """Give the records that whole lines hold, and note what is passed over.
 
     Args:
         needed: names what a record must have; of predictions where it is not given.
@@ -69,12 +70,15 @@ def records_of(
     counts.torn += bool(lines.pop())
     for line in lines:
         try:
-            record = orjson.loads(line)
-            schema, *_ = (record[name] for name in ("schema", *needed(record)))
-        except (ValueError, KeyError, TypeError):
+            found = orjson.loads(line)
+            if found["schema"] == BLOCK:
+                yield from records_of_block(found)
+                continue
+            schema, *_ = (found[name] for name in ("schema", *needed(found)))
+        except (ValueError, KeyError, TypeError, AttributeError):
             counts.damaged += 1
             continue
         if schema == SCHEMA:
-            yield record
+            yield found
         else:
             counts.unknown_schema += 1

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from stackwright_journal.records import SCHEMA, rfc3339
+from stackwright_journal.records import SCHEMA, Line, rfc3339
 
 FOLDER: Final = "lists"
 LIST: Final = "list"
@@ -63,9 +63,9 @@ class ListRecord:
         """Return 1: a list is a line."""
         return 1
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> Iterator[Line]:
         """Give its line."""
-        yield orjson.dumps(
+        line = orjson.dumps(
             {
                 "schema": SCHEMA,
                 "kind": LIST,
@@ -89,6 +89,7 @@ class ListRecord:
             },
             option=orjson.OPT_APPEND_NEWLINE,
         )
+        yield Line(1, line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +114,9 @@ class ClickRecord:
         """Return 1: a click is a line."""
         return 1
 
-    def lines(self) -> Iterator[bytes]:
+    def lines(self) -> Iterator[Line]:
         """Give its line."""
-        yield orjson.dumps(
+        line = orjson.dumps(
             {
                 "schema": SCHEMA,
                 "kind": CLICK,
@@ -127,3 +128,4 @@ class ClickRecord:
             },
             option=orjson.OPT_APPEND_NEWLINE,
         )
+        yield Line(1, line)

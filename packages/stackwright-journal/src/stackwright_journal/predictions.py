@@ -9,11 +9,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from stackwright_journal.records import PredictionRecord, encode, utc_day
+from stackwright_journal.records import Line, PredictionRecord, encode, utc_day
 from stackwright_journal.segments import FolderSegments, Segment, Segments, unique_name
 
 FOLDER: Final = "predictions"
@@ -26,7 +27,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Rows(Protocol):
-    """Lines of one instant, made when they are written."""
+    """Predictions of one instant, made into lines when they are written."""
 
     @property
     def predicted_at(self) -> datetime:
@@ -34,11 +35,11 @@ class Rows(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many lines there are."""
+        """How many predictions there are."""
         ...
 
-    def lines(self) -> Iterable[bytes]:
-        """Give them."""
+    def lines(self) -> Iterable[Line]:
+        """Give the lines."""
         ...
 
 
@@ -188,7 +189,7 @@ class PredictionLog:
 
         After an error what is left is tried once, so that a disk that fails is not asked for every part.
         """
-        waiting: dict[str, list[bytes]] = {}
+        waiting: dict[str, list[Line]] = {}
         flowing = True
         size: Counter[str] = Counter()
         for entry in batch:
@@ -196,9 +197,12 @@ class PredictionLog:
             try:
                 day, encoded = _encoded(entry)
                 for line in encoded:
+                    left -= line.predictions
+                    if line.refused:
+                        self._count(rejected=line.predictions, last_error=line.refused)
+                        continue
                     waiting.setdefault(day, []).append(line)
-                    left -= 1
-                    size[day] += len(line)
+                    size[day] += len(line.data)
                     if flowing and size[day] >= _PART and self._is_at(day, waiting):
                         flowing = self._write(day, waiting.pop(day))
                         del size[day]
@@ -207,25 +211,25 @@ class PredictionLog:
         for day, lines in sorted(waiting.items()):
             self._write(day, lines)
 
-    def _is_at(self, day: str, waiting: Mapping[str, list[bytes]]) -> bool:
+    def _is_at(self, day: str, waiting: Mapping[str, list[Line]]) -> bool:
         """Return whether lines of a day may be written before the others: days in turn would make many segments."""
         return len(waiting) == 1 or (self._segment is not None and self._segment_day == day)
 
-    def _write(self, day: str, lines: list[bytes]) -> bool:
+    def _write(self, day: str, lines: list[Line]) -> bool:
         """Write whole lines of one day, in parts that fit the segments; return whether all were written."""
         begin, well = 0, True
         while begin < len(lines):
             used = self._segment_bytes if self._segment is not None and self._segment_day == day else 0
             end, size = begin, 0
-            while end < len(lines) and (end == begin or used + size + len(lines[end]) <= self._rotate_bytes):
-                size += len(lines[end])
+            while end < len(lines) and (end == begin or used + size + len(lines[end].data) <= self._rotate_bytes):
+                size += len(lines[end].data)
                 end += 1
             well &= self._write_part(day, lines[begin:end], rotate=used + size > self._rotate_bytes)
             begin = end
         return well
 
-    def _write_part(self, day: str, lines: list[bytes], *, rotate: bool) -> bool:
-        data = memoryview(b"".join(lines))
+    def _write_part(self, day: str, lines: list[Line], *, rotate: bool) -> bool:
+        data = memoryview(b"".join(line.data for line in lines))
         done = 0
         try:
             segment = self._current(day, rotate=rotate)
@@ -235,12 +239,12 @@ class PredictionLog:
         except OSError as error:
             if done or error.errno not in _FULL:
                 self._abandon()
-            whole = _whole_lines(lines, done)
-            self._count(failed=len(lines) - whole, last_error=repr(error))
+            whole = _whole(lines, done)
+            self._count(failed=_predictions(lines) - whole, last_error=repr(error))
             self._count(written=whole, bytes=done)
             return False
         self._segment_bytes += done
-        self._count(written=len(lines), bytes=done)
+        self._count(written=_predictions(lines), bytes=done)
         return True
 
     def _current(self, day: str, *, rotate: bool) -> Segment:
@@ -286,19 +290,18 @@ class PredictionLog:
             self._counts.last_error = last_error or self._counts.last_error
 
 
-def _encoded(entry: Entry) -> tuple[str, Iterable[bytes]]:
+def _encoded(entry: Entry) -> tuple[str, Iterable[Line]]:
     """Return the UTC day of an entry and its lines."""
     if isinstance(entry, dict):
-        return utc_day(entry["predicted_at"]), (encode(entry),)
+        return utc_day(entry["predicted_at"]), (Line(1, encode(entry)),)
     return utc_day(entry.predicted_at), entry.lines()
 
 
-def _whole_lines(lines: list[bytes], done: int) -> int:
-    """Return how many lines the first ``done`` bytes hold."""
-    whole = 0
-    for line in lines:
-        if done < len(line):
-            break
-        done -= len(line)
-        whole += 1
-    return whole
+def _predictions(lines: Iterable[Line]) -> int:
+    return sum(line.predictions for line in lines)
+
+
+def _whole(lines: list[Line], done: int) -> int:
+    """Return how many predictions the first ``done`` bytes hold whole."""
+    ends = accumulate(len(line.data) for line in lines)
+    return _predictions(line for line, end in zip(lines, ends, strict=True) if end <= done)

@@ -12,9 +12,10 @@ from typing import IO, Final, Self
 
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
-from stackwright_interfaces.errors import PreconditionFailed
+from stackwright_interfaces.errors import DataError, PreconditionFailed
 from stackwright_journal.predictions import FOLDER, SUFFIX
-from stackwright_journal.records import PredictionRows, utc_day
+from stackwright_journal.records import utc_day
+from stackwright_journal.rows import PredictionRows
 
 ARM: Final = "batch"
 SEGMENT_BYTES: Final = 32_000_000
@@ -40,14 +41,20 @@ class Staged:
         """Lay some rows down.
 
         Raises:
+            DataError: a value has no JSON form.
             OSError: the disk cannot take them.
         """
         for line in rows.lines():
-            if self._file is None or self._size + len(line) > SEGMENT_BYTES:
+            if line.refused:
+                todo = "Leave out the column that holds it, or say journal = false in the job."
+                raise DataError(
+                    "journal of the job", f"a prediction that cannot be written down ({line.refused})", todo
+                )
+            if self._file is None or self._size + len(line.data) > SEGMENT_BYTES:
                 self._next()
             assert self._file is not None
-            self._file.write(line)
-            self._size += len(line)
+            self._file.write(line.data)
+            self._size += len(line.data)
 
     def _next(self) -> None:
         self._close()

@@ -29,7 +29,7 @@ from stackwright.workflows.versions.resolving import find
 from stackwright_features.arrow import INSTANT
 from stackwright_interfaces.errors import DataError
 from stackwright_interfaces.feature_store import Watermark
-from stackwright_journal.records import PredictionRows
+from stackwright_journal.rows import PredictionRows
 from stackwright_numerics.drift import Counts, Histogram
 from stackwright_serving.scorer import Scored
 

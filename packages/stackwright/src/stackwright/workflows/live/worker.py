@@ -186,7 +186,8 @@ class JournalSink:
     """
 
     def __init__(self, log: PredictionLog, counts: LiveCounts | None = None) -> None:
-        from stackwright_journal.records import UNSEEN, PredictionRows
+        from stackwright_journal.records import UNSEEN
+        from stackwright_journal.rows import PredictionRows
 
         self._log = log
         self._counts = counts
