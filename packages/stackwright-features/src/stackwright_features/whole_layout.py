@@ -74,6 +74,7 @@ class WholeLayout:
             for place, (lookup, layout) in enumerate(zip(lookups, layouts, strict=True))
             for output in lookup.outputs
         ]
+        self._floats = np.array(self.picked)
         self._pick: Callable[[list[NDArray[Any]]], Sequence[NDArray[Any]]] = (
             itemgetter(*self.picked) if len(self.picked) > 1 else itemgetter(slice(self.picked[0], self.picked[0] + 1))
         )
@@ -111,7 +112,7 @@ class WholeLayout:
             words: those of the fields (fields, n), contiguous: the first field of each lookup, then the second of each.
         """
         if self.only_floats:
-            return words.view(FLOAT)[self.picked]
+            return words.view(FLOAT).take(self._floats, axis=0)  # half as long as an index takes
         columns: list[NDArray[Any]] = []
         start = 0
         for dtype, fields in self._dtypes:

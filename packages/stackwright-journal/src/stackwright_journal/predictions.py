@@ -6,7 +6,7 @@ import errno
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -23,6 +23,11 @@ SUFFIX: Final = ".jsonl"
 _PART: Final = 1 << 15
 """Bytes of lines that are written at once. Lines of a whole flush would outgrow what the allocator keeps of a thread's
 memory: it would take and give back pages of the system for every few of them, which costs more than to write."""
+_TURN: Final = 0.0005
+"""Seconds of work after which the other threads of the process get a turn."""
+_AWAY: Final = 0.00005
+"""Seconds that are long enough for one of them to wake. To write gives the interpreter up as well, and has it back
+before anybody woke: threads that answer requests would wait for it until all is written."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -185,31 +190,39 @@ class PredictionLog:
                 return
 
     def _drain(self, batch: Iterable[Entry]) -> None:
-        """Encode and write, a part at a time, which gives way to the threads that answer requests.
+        """Encode and write, a part at a time.
 
         After an error what is left is tried once, so that a disk that fails is not asked for every part.
         """
         waiting: dict[str, list[Line]] = {}
         flowing = True
         size: Counter[str] = Counter()
+        for day, line in self._encoded(batch):
+            waiting.setdefault(day, []).append(line)
+            size[day] += len(line.data)
+            if flowing and size[day] >= _PART and self._is_at(day, waiting):
+                flowing = self._write(day, waiting.pop(day))
+                del size[day]
+        for day, lines in sorted(waiting.items()):
+            self._write(day, lines)
+
+    def _encoded(self, batch: Iterable[Entry]) -> Iterator[tuple[str, Line]]:
+        """Give the lines of entries, each with its UTC day, in turn with the threads that answer requests."""
+        begun = time.monotonic()
         for entry in batch:
             left = 1 if isinstance(entry, dict) else len(entry)
             try:
-                day, encoded = _encoded(entry)
-                for line in encoded:
+                for day, line in _lines_of(entry):
                     left -= line.predictions
                     if line.refused:
                         self._count(rejected=line.predictions, last_error=line.refused)
-                        continue
-                    waiting.setdefault(day, []).append(line)
-                    size[day] += len(line.data)
-                    if flowing and size[day] >= _PART and self._is_at(day, waiting):
-                        flowing = self._write(day, waiting.pop(day))
-                        del size[day]
+                    else:
+                        yield day, line
+                    if time.monotonic() - begun > _TURN:
+                        time.sleep(_AWAY)
+                        begun = time.monotonic()
             except Exception as error:  # noqa: BLE001 - whatever a record holds, the others must still be written
                 self._count(rejected=left, last_error=repr(error))
-        for day, lines in sorted(waiting.items()):
-            self._write(day, lines)
 
     def _is_at(self, day: str, waiting: Mapping[str, list[Line]]) -> bool:
         """Return whether lines of a day may be written before the others: days in turn would make many segments."""
@@ -290,11 +303,13 @@ class PredictionLog:
             self._counts.last_error = last_error or self._counts.last_error
 
 
-def _encoded(entry: Entry) -> tuple[str, Iterable[Line]]:
-    """Return the UTC day of an entry and its lines."""
+def _lines_of(entry: Entry) -> Iterator[tuple[str, Line]]:
     if isinstance(entry, dict):
-        return utc_day(entry["predicted_at"]), (Line(1, encode(entry)),)
-    return utc_day(entry.predicted_at), entry.lines()
+        yield utc_day(entry["predicted_at"]), Line(1, encode(entry))
+        return
+    day = utc_day(entry.predicted_at)
+    for line in entry.lines():
+        yield day, line
 
 
 def _predictions(lines: Iterable[Line]) -> int:
