@@ -366,6 +366,14 @@ def rows(day, n=2, **more):
     return PredictionRows(**{**given, **more})
 
 
+TIMES = np.full(300, np.datetime64("2026-01-01", "us"))
+
+
+def many(day, n, **more):
+    given = {"prediction_ids": [f"p{row}" for row in range(n)], "prediction": np.arange(n) / 7}
+    return PredictionRows(**{**given, "model": "avm", "version": 1, "predicted_at": day(1), **more})
+
+
 def test_the_rows_of_a_scoring_become_a_record_each(write, reader, day):
     counts = write(rows(day))
     one, two = reader.records()
@@ -509,6 +517,90 @@ def test_a_row_that_has_no_json_form_is_rejected_by_itself(write, reader, day):
     assert (counts.taken, counts.written, counts.rejected) == (300, 297, 3)
     assert "not JSON serializable: object" in counts.last_error
     assert {record["prediction_id"] for record in reader.records()} == set(ids) - {"p0", "p130", "p299"}
+
+
+def test_a_line_holds_no_more_predictions_than_a_torn_one_may_cost(day):
+    lines = list(many(day, 300).lines())
+    assert [line.predictions for line in lines] == [128, 128, 44]
+    assert not list(many(day, 0).lines())
+
+
+@pytest.mark.parametrize("n", [2, 300])
+@pytest.mark.parametrize(
+    "short", ["keys", "request", "outputs", "lower", "request_ids", "columns", "statuses", "events"]
+)
+def test_rows_of_which_anything_has_another_length_are_rejected_whole(write, reader, day, n, short):
+    read = {"columns": {"area": np.zeros(n)}, "statuses": {"area": np.zeros(n, int)}, "events": {"home@1": TIMES[:n]}}
+    if short in read:
+        read[short] = {name: values[:-1] for name, values in read[short].items()}
+        more = {"features": FeatureRows(names=("area",), at=day(1), **read)}
+    elif short in ("lower", "request_ids"):
+        more = {short: ["x"] * (n - 1)}
+    else:
+        more = {short: {"x": [1] * (n - 1)}}
+    counts = write(many(day, n, **more))
+    assert (counts.taken, counts.rejected, counts.written) == (n, n, 0)
+    assert list(reader.records()) == []
+
+
+def test_a_segment_holds_no_more_predictions_than_a_reader_can_hold(write, reader, tmp_path, day):
+    write(many(day, 1000), rotate_rows=300)
+    held = [len(list(records_of(path.read_bytes(), ReadCounts()))) for path in segments(tmp_path)]
+    assert held == [256, 256, 256, 232]
+    assert len(reader.read().table) == 1000
+
+
+def test_one_prediction_among_many_is_found_by_its_id(write, reader, day):
+    write(many(day, 300))
+    assert reader.find("p299")["prediction_id"] == "p299"
+    assert reader.find("p300") is None
+
+
+def test_some_are_drawn_from_everywhere_and_no_more_than_asked_for(write, reader, day):
+    write(many(day, 12_800))
+    found = [int(record["prediction_id"][1:]) for record in reader.some(100, model="avm")]
+    assert len(found) == len(set(found)) == 100
+    assert found == sorted(found)
+    assert np.bincount(np.array(found) // 1_280, minlength=10).min() > 0
+
+
+def test_what_no_disk_says_costs_records_and_not_the_writer(tmp_path, day):
+    class Odd(Disk):
+        def create(self, name):
+            raise MemoryError("no room")
+
+    log = PredictionLog(Odd(0), flush_seconds=0.01)
+    log.append(many(day, 200))
+    until(lambda: log.counts.failed == 200)
+    log.append(many(day, 3))
+    log.close()
+    assert (log.counts.taken, log.counts.failed) == (203, 203)
+    assert "no room" in log.counts.last_error
+
+
+def test_rows_that_fail_midway_are_counted_once(tmp_path, day):
+    class Failing:
+        predicted_at = day(1)
+
+        def __len__(self):
+            return 5
+
+        def lines(self):
+            yield next(many(day, 2).lines())
+            raise RuntimeError("gone")
+
+    with PredictionLog(tmp_path) as log:
+        log.append(Failing())
+    assert (log.counts.taken, log.counts.written, log.counts.rejected) == (5, 2, 3)
+
+
+def test_a_disk_that_is_full_at_the_end_of_a_line_has_that_line(day):
+    block = rows(day)
+    (line,) = block.lines()
+    with PredictionLog(Disk(room=2 * len(line.data)), flush_seconds=60) as log:
+        for _ in range(3):
+            log.append(block)
+    assert (log.counts.written, log.counts.failed) == (4, 2)
 
 
 def test_rows_of_one_answer_take_little_more_than_their_values(write, tmp_path, day):

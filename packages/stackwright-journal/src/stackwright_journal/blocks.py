@@ -24,7 +24,7 @@ def records_of_block(block: Mapping[str, Any]) -> list[dict[str, Any]]:
     it is shared. ``statuses`` and ``fallbacks`` tell by its number, as a text, of a row that has any.
 
     Raises:
-        KeyError, TypeError, ValueError: it is not a block.
+        AttributeError, KeyError, TypeError, ValueError: it is not a block.
     """
     ids = block["prediction_id"]
     n = len(ids)

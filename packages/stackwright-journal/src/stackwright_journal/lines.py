@@ -15,6 +15,9 @@ from stackwright_journal.blocks import BLOCK, records_of_block
 from stackwright_journal.records import SCHEMA
 from stackwright_storage import FileStorage
 
+PIECE: Final = 4_000_000
+"""Bytes of lines whose records are held at once: from a few thousand predictions to some ten thousand."""
+
 _NEEDED: Final = ("prediction_id", "predicted_at", "model")
 
 
@@ -25,7 +28,7 @@ class ReadCounts:
     Args:
         segments: segments read.
         torn: last lines without an end, as a killed writer leaves them.
-        damaged: other lines that hold no record.
+        damaged: other lines that hold no record; what they held cannot be known.
         unknown_schema: lines of another layout.
         duplicates: records whose prediction id came before.
     """
@@ -56,6 +59,15 @@ def content_of(places: Sequence[Storage], key: str, begin: int = 0) -> bytes:
                 stream.seek(begin)
                 return stream.read()
     return b""
+
+
+def pieces(data: bytes, size: int = PIECE) -> Iterator[bytes]:
+    """Give a segment in pieces that end with a line, of about so many bytes; the last may be torn."""
+    begin = 0
+    while begin < len(data):
+        end = data.find(b"\n", begin + size - 1) + 1 or len(data)
+        yield data[begin:end]
+        begin = end
 
 
 def records_of(

@@ -19,6 +19,8 @@ from stackwright_journal.segments import FolderSegments, Segment, Segments, uniq
 
 FOLDER: Final = "predictions"
 SUFFIX: Final = ".jsonl"
+ROTATE_ROWS: Final = 250_000
+"""Predictions of a segment at most: some hundred megabytes for whoever reads it whole."""
 
 _PART: Final = 1 << 15
 """Bytes of lines that are written at once. Lines of a whole flush would outgrow what the allocator keeps of a thread's
@@ -89,6 +91,7 @@ class PredictionLog:
         flush_records: waiting records that are written at once.
         limit: waiting records beyond which new ones are dropped.
         rotate_bytes: size from which a new segment is begun; each UTC day of ``predicted_at`` has segments of its own.
+        rotate_rows: predictions from which one is begun, so that whoever reads a segment can hold it.
         sync_seconds: shortest time between two syncs.
         name: of the log within the journal.
         clock: the present, which segments are named by.
@@ -102,6 +105,7 @@ class PredictionLog:
         flush_records: int = 1000,
         limit: int = 50_000,
         rotate_bytes: int = 64_000_000,
+        rotate_rows: int = ROTATE_ROWS,
         sync_seconds: float = 1.0,
         name: str = FOLDER,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -111,6 +115,7 @@ class PredictionLog:
         self._flush_records = flush_records
         self._limit = limit
         self._rotate_bytes = rotate_bytes
+        self._rotate_rows = rotate_rows
         self._sync_seconds = sync_seconds
         self._name = name
         self._clock = clock
@@ -122,7 +127,7 @@ class PredictionLog:
         self._wake = threading.Event()
         self._segment: Segment | None = None
         self._segment_day = ""
-        self._segment_bytes = 0
+        self._segment_bytes = self._segment_rows = 0
         self._segment_since = 0.0
         self._synced_at = 0.0
         self._unsynced = False
@@ -219,10 +224,15 @@ class PredictionLog:
                     else:
                         yield day, line
                     if time.monotonic() - begun > _TURN:
-                        time.sleep(_AWAY)
+                        if not self._is_behind():
+                            time.sleep(_AWAY)
                         begun = time.monotonic()
             except Exception as error:  # noqa: BLE001 - whatever a record holds, the others must still be written
                 self._count(rejected=left, last_error=repr(error))
+
+    def _is_behind(self) -> bool:
+        """Return whether more waits than should: who sleeps beside busy threads may wait long for the interpreter."""
+        return self._closed or self._waiting >= self._flush_records
 
     def _is_at(self, day: str, waiting: Mapping[str, list[Line]]) -> bool:
         """Return whether lines of a day may be written before the others: days in turn would make many segments."""
@@ -232,14 +242,21 @@ class PredictionLog:
         """Write whole lines of one day, in parts that fit the segments; return whether all were written."""
         begin, well = 0, True
         while begin < len(lines):
-            used = self._segment_bytes if self._segment is not None and self._segment_day == day else 0
-            end, size = begin, 0
-            while end < len(lines) and (end == begin or used + size + len(lines[end].data) <= self._rotate_bytes):
-                size += len(lines[end].data)
+            at = self._segment is not None and self._segment_day == day
+            size, rows = (self._segment_bytes, self._segment_rows) if at else (0, 0)
+            end = begin
+            while end < len(lines):
+                more = size + len(lines[end].data), rows + lines[end].predictions
+                if end > begin and not self._fits(*more):
+                    break
+                size, rows = more
                 end += 1
-            well &= self._write_part(day, lines[begin:end], rotate=used + size > self._rotate_bytes)
+            well &= self._write_part(day, lines[begin:end], rotate=not self._fits(size, rows))
             begin = end
         return well
+
+    def _fits(self, size: int, rows: int) -> bool:
+        return size <= self._rotate_bytes and rows <= self._rotate_rows
 
     def _write_part(self, day: str, lines: list[Line], *, rotate: bool) -> bool:
         data = memoryview(b"".join(line.data for line in lines))
@@ -249,14 +266,15 @@ class PredictionLog:
             while done < len(data):
                 done += segment.write(data[done:])
             self._unsynced = True
-        except OSError as error:
-            if done or error.errno not in _FULL:
+        except Exception as error:  # noqa: BLE001 - whatever happens, later predictions must still be written
+            if done or not isinstance(error, OSError) or error.errno not in _FULL:
                 self._abandon()
             whole = _whole(lines, done)
             self._count(failed=_predictions(lines) - whole, last_error=repr(error))
             self._count(written=whole, bytes=done)
             return False
         self._segment_bytes += done
+        self._segment_rows += _predictions(lines)
         self._count(written=_predictions(lines), bytes=done)
         return True
 
@@ -268,7 +286,7 @@ class PredictionLog:
         if self._segment is None:
             self._segment = self._segments.create(f"{self._name}/{day}/{unique_name(self._clock(), SUFFIX)}")
             self._segment_day = day
-            self._segment_bytes = 0
+            self._segment_bytes = self._segment_rows = 0
             self._segment_since = time.monotonic()
         return self._segment
 

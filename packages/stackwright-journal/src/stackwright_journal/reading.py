@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from stackwright_interfaces.feature_store import Status
 from stackwright_interfaces.storage import Storage
 from stackwright_interfaces.types import Field
 from stackwright_journal import sealing
-from stackwright_journal.lines import ReadCounts, content_of, records_of, size_of
+from stackwright_journal.lines import ReadCounts, content_of, pieces, records_of, size_of
 from stackwright_journal.predictions import FOLDER, SUFFIX
 from stackwright_journal.records import rfc3339, utc_day
 from stackwright_journal.tabulating import FEATURE, IDENTITY, KEY, STATUS, Wanted, tabulate
@@ -34,6 +35,9 @@ R = TypeVar("R")
 _AHEAD: Final = 8
 _FILES_AHEAD: Final = 3
 _SEGMENTS: Final = 32
+_LINES: Final = 16
+"""Lines of a segment that some predictions are of at the least, where it has so many."""
+_GOLDEN: Final = (5**0.5 - 1) / 2
 _SKEW: Final = timedelta(days=1)
 """How much later than asked a prediction is made, at the least minus this: clocks differ, and days have an end."""
 
@@ -224,7 +228,7 @@ class PredictionReader:
                 yield Batch(wanted.of(chosen), _tallies(chosen))
 
     def some(self, rows: int, *, model: str, span: Span | None = None) -> list[dict[str, Any]]:
-        """Return about so many records of a model, spread over its segments; not every line is read.
+        """Return about so many records of a model, spread over its segments; few lines of each are read.
 
         Args:
             rows: how many at most.
@@ -241,12 +245,17 @@ class PredictionReader:
         needle = orjson.dumps(model)
         found: list[dict[str, Any]] = []
         for data in self._fetched(chosen):
-            lines = [line for line in data.split(b"\n")[:-1] if needle in line]
+            lines = _lines_with(needle, data)
             most = max(-(-rows // len(chosen)), 1)
-            few = b"\n".join(lines[place] for place in _spread(len(lines), 4 * most)) + b"\n"
-            inside = [record for record in records_of(few, ReadCounts())
-                      if record["model"] == model and low <= record[span.time] < high]  # fmt: skip
-            found += [dict(inside[place]) for place in _spread(len(inside), most)]
+            inside: list[tuple[int, Mapping[str, Any]]] = []
+            for place in _scattered(_spread(len(lines), 4 * most)):
+                fit = [record for record in records_of(lines[place] + b"\n", ReadCounts())
+                       if record["model"] == model and low <= record[span.time] < high]  # fmt: skip
+                inside += [(place, fit[row]) for row in _spread(len(fit), max(4 * most // _LINES, 1))]
+                if len(inside) >= 4 * most:
+                    break
+            inside.sort(key=itemgetter(0))
+            found += [dict(inside[place][1]) for place in _spread(len(inside), most)]
         return [found[place] for place in _spread(len(found), rows)]
 
     def find(self, prediction_id: str) -> dict[str, Any] | None:
@@ -261,8 +270,8 @@ class PredictionReader:
         for data in self._fetched(self._keys("", "~")):
             if len(found) == len(wanted):
                 break
-            if needle in data:
-                for record in records_of(data, ReadCounts()):
+            for line in _lines_with(needle, data) if needle in data else ():
+                for record in records_of(line + b"\n", ReadCounts()):
                     if record["prediction_id"] in wanted:
                         found.setdefault(record["prediction_id"], dict(record))
         return found
@@ -282,11 +291,12 @@ class PredictionReader:
         fetched = _ahead(lambda key: content_of(self._places, key, ends.get(key, 0)), keys, _AHEAD)
         for key, data in zip(keys, fetched, strict=True):
             counts.segments += not ends.get(key, 0)
-            found: dict[str, list[Mapping[str, Any]]] = {}
-            for record in records_of(data, counts):
-                if model in (None, record["model"]):
-                    found.setdefault(record["model"], []).append(record)
-            yield from (tabulate(records) for records in found.values())
+            for piece in pieces(data):
+                found: dict[str, list[Mapping[str, Any]]] = {}
+                for record in records_of(piece, counts):
+                    if model in (None, record["model"]):
+                        found.setdefault(record["model"], []).append(record)
+                yield from (tabulate(records) for records in found.values())
 
     def _grows(self, key: str, end: int) -> bool:
         size = size_of(self._storage, key)
@@ -317,6 +327,17 @@ def status_names(statuses: Mapping[str, Counter[int]]) -> dict[str, dict[str, in
         name: {Status(code).name: rows for code, rows in sorted(tally.items())}
         for name, tally in sorted(statuses.items())
     }
+
+
+def _lines_with(needle: bytes, data: bytes) -> list[bytes]:
+    """Return the whole lines that hold a text."""
+    return [line for line in data.split(b"\n")[:-1] if needle in line]
+
+
+def _scattered(places: list[int]) -> list[int]:
+    """Return places in an order in which the first few are from everywhere: by multiples of the golden ratio."""
+    order = np.argsort(np.arange(len(places)) * _GOLDEN % 1)
+    return [places[number] for number in order.tolist()]
 
 
 def _spread(count: int, number: int) -> list[int]:

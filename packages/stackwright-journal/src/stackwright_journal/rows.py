@@ -71,11 +71,13 @@ class PredictionRows:
         return len(self.prediction_ids)
 
     def lines(self) -> Iterator[Line]:
-        """Give the lines of the log that hold these rows. A row that has no JSON form is refused by itself.
+        """Give the lines of the log that hold these rows. A row with a value of no JSON form is refused by itself.
 
         Raises:
             DataError: a column has another length than the ids.
         """
+        if not self.prediction_ids:
+            return
         if len(self) > _BLOCK_ROWS:
             self._check_lengths()
             for begin in range(0, len(self), _BLOCK_ROWS):
@@ -102,8 +104,9 @@ class PredictionRows:
 
         read = self.features
         if read is not None:
-            each = {id(codes): codes[some] for codes in read.statuses.values()}  # mostly one array
-            statuses = {name: each[id(codes)] for name, codes in read.statuses.items()}
+            given = dict(read.statuses)
+            each = {id(codes): codes[some] for codes in given.values()}  # mostly one array
+            statuses = {name: each[id(codes)] for name, codes in given.items()}
             read = replace(read, columns=cut(read.columns), statuses=statuses, events=cut(read.events))
         return replace(
             self,
@@ -114,7 +117,7 @@ class PredictionRows:
             keys=cut(self.keys),
             request=cut(self.request),
             outputs=cut(self.outputs),
-            fallbacks={row - begin: said for row, said in self.fallbacks.items() if begin <= row < end},
+            fallbacks={row - begin: self.fallbacks[row] for row in range(begin, end) if row in self.fallbacks},
             **cut(self._answers),
         )
 
@@ -122,7 +125,8 @@ class PredictionRows:
         read = self.features
         features = self.columns if read is None else read.columns
         requests = {"request_id": self.request_ids} if self.request_ids else {}
-        for columns in (self.keys, self.request, features, self._answers, self.outputs, requests):
+        found = () if read is None else (read.statuses, read.events)
+        for columns in (self.keys, self.request, features, self._answers, self.outputs, requests, *found):
             for name, column in columns.items():
                 _check_length(name, len(column), len(self))
 
@@ -192,7 +196,7 @@ class PredictionRows:
 
     def _statuses(self) -> dict[int, dict[str, int]]:
         """Return row → feature → status, of those that are not ``PRESENT``: usually none."""
-        columns = {} if self.features is None else self.features.statuses
+        columns = {} if self.features is None else dict(self.features.statuses)
         each = {id(codes): np.flatnonzero(codes).tolist() for codes in columns.values()}  # mostly one array
         found: dict[int, dict[str, int]] = {}
         for name, codes in columns.items():

@@ -13,8 +13,8 @@ from typing import IO, Final, Self
 from stackwright.assembly.stack import Stack
 from stackwright.workflows import journal
 from stackwright_interfaces.errors import DataError, PreconditionFailed
-from stackwright_journal.predictions import FOLDER, SUFFIX
-from stackwright_journal.records import utc_day
+from stackwright_journal.predictions import FOLDER, ROTATE_ROWS, SUFFIX
+from stackwright_journal.records import Line, utc_day
 from stackwright_journal.rows import PredictionRows
 
 ARM: Final = "batch"
@@ -33,7 +33,7 @@ class Staged:
     def __init__(self, home: Path, part: int) -> None:
         self._folder, self._part = _folder(home), part
         self._file: IO[bytes] | None = None
-        self._files = self._size = 0
+        self._files = self._size = self._rows = 0
         for file in self._folder.glob(f"{part:05}-*{SUFFIX}"):
             file.unlink()
 
@@ -50,17 +50,21 @@ class Staged:
                 raise DataError(
                     "journal of the job", f"a prediction that cannot be written down ({line.refused})", todo
                 )
-            if self._file is None or self._size + len(line.data) > SEGMENT_BYTES:
+            if self._file is None or self._is_full(line):
                 self._next()
             assert self._file is not None
             self._file.write(line.data)
             self._size += len(line.data)
+            self._rows += line.predictions
+
+    def _is_full(self, line: Line) -> bool:
+        return self._size + len(line.data) > SEGMENT_BYTES or self._rows + line.predictions > ROTATE_ROWS
 
     def _next(self) -> None:
         self._close()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._file = (self._folder / f"{self._part:05}-{self._files:04}{SUFFIX}").open("wb")
-        self._files, self._size = self._files + 1, 0
+        self._files, self._size, self._rows = self._files + 1, 0, 0
 
     def _close(self) -> None:
         if self._file is not None:
