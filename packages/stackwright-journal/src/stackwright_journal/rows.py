@@ -229,7 +229,7 @@ def _columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 def _column(values: Any) -> Any:
     if isinstance(values, np.ndarray):
-        return values if values.dtype in _AS_THEY_ARE and values.flags.c_contiguous else values.tolist()
+        return values if values.dtype in _AS_THEY_ARE else values.tolist()
     return values if isinstance(values, list) else list(values)
 
 
