@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -10,6 +11,7 @@ from stackwright_interfaces.types import FLOAT64, INT64, Field
 from stackwright_journal.labels import LabelLog
 from stackwright_journal.predictions import PredictionLog
 from stackwright_journal.reading import PredictionReader
+from stackwright_journal.rows import PredictionRows
 from stackwright_storage import open_storage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -113,3 +115,20 @@ def write(tmp_path):
         return log.counts
 
     return run
+
+
+@pytest.fixture
+def segments(tmp_path):
+    """The files of the prediction log, in order."""
+    return lambda: sorted((tmp_path / "predictions").rglob("*.jsonl"))
+
+
+@pytest.fixture
+def many(day):
+    """The rows of one scoring; what is given replaces the default."""
+
+    def make(n, **more):
+        given = {"prediction_ids": [f"p{row}" for row in range(n)], "prediction": np.arange(n) / 7}
+        return PredictionRows(**{**given, "model": "avm", "version": 1, "predicted_at": day(1), **more})
+
+    return make
