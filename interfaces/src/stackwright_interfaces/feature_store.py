@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from stackwright_interfaces.definitions import Definitions, FeatureView
 
@@ -349,6 +349,10 @@ class OnlineRow:
     payload: bytes
 
 
+Payloads: TypeAlias = Sequence[Sequence[bytes | None]]
+"""For each view the payloads of its keys."""
+
+
 class OnlineStore(ABC):
     """The half that answers now: one opaque row a (view, key)."""
 
@@ -361,10 +365,11 @@ class OnlineStore(ABC):
         """
 
     @abstractmethod
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
-    ) -> list[list[bytes | None]]:
-        """Return payloads: for each view the list for its keys, in their order, doubles included, ``None`` if absent.
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None) -> Payloads:
+        """Return payloads: for each view those of its keys, in their order, doubles included, ``None`` if absent.
+
+        Payloads of one view are a list, or :class:`~stackwright_interfaces.online_rows.StridedPayloads`, which costs
+        less where many have one size.
 
         Raises:
             StoreTimeout: the deadline (seconds) passed.

@@ -20,9 +20,11 @@ from hypothesis import strategies as st
 
 from stackwright_features.newest_rows import NewestRows
 from stackwright_features.store import ComposedFeatureStore
+from stackwright_features.whole_layout import WholeLayout
 from stackwright_features.whole_rows import WholeRows
 from stackwright_interfaces.definitions import Definitions, Entity, FeatureService, FeatureView, Source
-from stackwright_interfaces.feature_store import FeatureRows
+from stackwright_interfaces.feature_store import FeatureRows, Payloads
+from stackwright_interfaces.online_rows import pack, payloads_of
 from stackwright_interfaces.testing.context import NOON, SettableClock, make_context
 from stackwright_interfaces.types import BOOL, FLOAT64, INT64, STRING, TIMESTAMP, Field
 from stackwright_memory.offline import MemoryOfflineStore
@@ -87,13 +89,27 @@ def rows_of(view: FeatureView, *, nulls: bool) -> st.SearchStrategy[list[dict[st
     return st.lists(st.fixed_dictionaries(row), min_size=3, max_size=6)
 
 
+class StridedOnlineStore(MemoryOnlineStore):
+    """Gives payloads in one piece of memory, between other bytes, wherever they are of one size."""
+
+    def read(self, *asked: Any, timeout: float | None = None) -> Payloads:  # type: ignore[override]
+        """Return payloads."""
+        found = super().read(*asked, timeout=timeout)
+        return [
+            payloads_of([None if payload is None else pack(b"odd", payload) for payload in payloads])
+            for payloads in found
+        ]
+
+
 @contextmanager
-def opened(history: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[ComposedFeatureStore, ComposedFeatureStore]]:
+def opened(
+    history: dict[str, list[dict[str, Any]]], online_store: type[MemoryOnlineStore] = MemoryOnlineStore
+) -> Iterator[tuple[ComposedFeatureStore, ComposedFeatureStore]]:
     """Two stores over one online half."""
     with TemporaryDirectory() as folder:
         clock = SettableClock()
         context = make_context(Path(folder), clock)
-        offline, online = MemoryOfflineStore(MemoryConfig(), context), MemoryOnlineStore(MemoryConfig(), context)
+        offline, online = MemoryOfflineStore(MemoryConfig(), context), online_store(MemoryConfig(), context)
         store = ComposedFeatureStore(offline, online, clock=clock)
         store.apply(DEFINITIONS)
         for view in DEFINITIONS.views:
@@ -140,13 +156,15 @@ def said(rows: FeatureRows) -> Any:
     )
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.data(), st.booleans())
-def test_they_say_what_each_view_says_of_its_own(data: st.DataObject, nulls: bool) -> None:
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.booleans(), st.sampled_from([MemoryOnlineStore, StridedOnlineStore]))
+def test_they_say_what_each_view_says_of_its_own(
+    data: st.DataObject, nulls: bool, online_store: type[MemoryOnlineStore]
+) -> None:
     history = {view.name: data.draw(rows_of(view, nulls=nulls)) for view in DEFINITIONS.views}
     a_key = st.sampled_from([0, 0, 1, 1, 2, 3])
     numbers = st.one_of(a_key.map(lambda key: [key]), st.lists(a_key, min_size=2, max_size=4))
-    with opened(history) as (together, apart):
+    with opened(history, online_store) as (together, apart):
         for service in SERVICES:
             at = data.draw(st.sampled_from([NOON, NOON, NOON + HOUR, NOON + 2 * HOUR, NOON - HOUR]))
             asked = data.draw(numbers)
@@ -162,14 +180,23 @@ def test_they_say_what_each_view_says_of_its_own(data: st.DataObject, nulls: boo
 
 @pytest.mark.parametrize("service", ["two@1", "some@1", "floats@1", "one@1", "sizes@1"])
 @pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("online_store", [MemoryOnlineStore, StridedOnlineStore])
 def test_whole_rows_of_numbers_are_not_read_view_by_view(
-    service: str, count: int, monkeypatch: pytest.MonkeyPatch
+    service: str, count: int, online_store: type[MemoryOnlineStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(NewestRows, "answer")
-    with opened(whole_history(count)) as (store, _):
+    with opened(whole_history(count), online_store) as (store, _):
         rows = store.read(service, {"home_id": list(range(count))})
     assert all((status == 0).all() for status in rows.statuses.values())
     assert {len(column) for column in rows.columns.values()} == {count}
+
+
+@pytest.mark.parametrize("service", ["two@1", "floats@1"])
+def test_payloads_in_one_piece_of_memory_are_not_joined(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(WholeLayout, "join")
+    with opened(whole_history(3), StridedOnlineStore) as (store, _):
+        rows = store.read(service, {"home_id": [0, 1, 2]})
+    assert all((status == 0).all() for status in rows.statuses.values())
 
 
 @pytest.mark.parametrize("service", ["two@1", "floats@1"])

@@ -31,8 +31,8 @@ reads = 0
 print("ready", flush=True)
 while not select.select([sys.stdin], [], [], 0)[0]:
     first, second = reader.read(["first", "second"], [keys, keys], timeout=30)
-    rows = first + second
-    assert all(len(set(payload)) == 1 and len(payload) == 9000 for payload in rows), "torn"
+    rows = [*first, *second]
+    assert all(len(set(payload)) == 1 and len(payload) == SIZE for payload in rows), "torn"
     assert len(set(first)) == len(set(second)) == 1, "half a transaction"
     assert first[0][0] - second[0][0] in (0, 1), "two moments"
     reads += 1
@@ -40,20 +40,20 @@ print(reads, flush=True)
 """
 
 
-def rows_of(version: int, keys: int) -> list[OnlineRow]:
-    return [OnlineRow(b"%d" % key, bytes([version]), bytes([version]) * 9000) for key in range(keys)]
+def rows_of(version: int, keys: int, size: int = 9000) -> list[OnlineRow]:
+    return [OnlineRow(b"%d" % key, bytes([version]), bytes([version]) * size) for key in range(keys)]
 
 
-@pytest.mark.parametrize("keys", [3, 40])
+@pytest.mark.parametrize(("keys", "size"), [(3, 9000), (40, 9000), (40, 3000)])
 def test_readers_in_other_processes_see_every_row_whole_and_all_views_of_one_moment(
-    store: LMDBOnlineStore, start: Start, keys: int
+    store: LMDBOnlineStore, start: Start, keys: int, size: int
 ) -> None:
     def write(version: int) -> None:
-        store.write("first", rows_of(version, keys))
-        store.write("second", rows_of(version, keys))
+        store.write("first", rows_of(version, keys, size))
+        store.write("second", rows_of(version, keys, size))
 
     write(0)
-    readers = [start(f"KEYS = {keys}" + READ_UNTIL_TOLD) for _ in range(3)]
+    readers = [start(f"KEYS, SIZE = {keys}, {size}" + READ_UNTIL_TOLD) for _ in range(3)]
     for reader in readers:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "ready\n"
@@ -205,7 +205,7 @@ def test_the_map_grows_with_the_rows_in_this_process_and_in_those_that_read(
     store.write("first", rows_of(0, 40))
     store.write("second", rows_of(0, 40))
     opened_small = 'store = LMDBOnlineStore(LMDBConfig(path=Path("online.lmdb"), map_mb=1), make_context(folder))'
-    reader = start(f"{opened_small}\nKEYS = 40{READ_UNTIL_TOLD}")
+    reader = start(f"{opened_small}\nKEYS, SIZE = 40, 9000{READ_UNTIL_TOLD}")
     assert reader.stdout is not None
     assert reader.stdout.readline() == "ready\n"
     for number in range(6):

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.feature_store import OnlineRow, Payloads
 from stackwright_interfaces.testing.faults import FaultyOnline
 
 _STATE = "__watermarks"
-
-Payloads = list[list[bytes | None]]
 
 
 @dataclass

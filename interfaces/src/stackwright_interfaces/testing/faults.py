@@ -20,6 +20,7 @@ from stackwright_interfaces.feature_store import (
     OfflineStore,
     OnlineRow,
     OnlineStore,
+    Payloads,
     Watermark,
 )
 
@@ -84,9 +85,7 @@ class FaultyOnline(OnlineStore):
         """Hand on."""
         return self.inner.write(view, rows)
 
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
-    ) -> list[list[bytes | None]]:
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None) -> Payloads:
         """Hand on."""
         return self.inner.read(views, keys, timeout=timeout)
 

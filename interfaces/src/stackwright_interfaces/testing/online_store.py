@@ -274,6 +274,18 @@ class OnlineStoreCases(AdapterCases):
         assert store.write(VIEW, rows) == [True] * 5_000
         assert store.read([VIEW], [[item.key for item in rows]]) == [[item.payload for item in rows]]
 
+    def test_rows_of_one_size_are_read_as_others_are(self, store: OnlineStore) -> None:
+        rows = [row(b"key %03d" % place, place, b"payload %03d" % place) for place in range(200)]
+        for view in (VIEW, OTHER):
+            store.write(view, rows)
+        store.write(OTHER, [row(b"longer", 1, b"payload of another size")])
+        some, payloads = [item.key for item in rows[::-3]], [item.payload for item in rows[::-3]]
+        assert store.read([VIEW], [[*some, *some]]) == [[*payloads, *payloads]]
+        assert store.read([OTHER, VIEW], [some, some]) == [payloads, payloads]
+        assert store.read([VIEW], [[*some, b"absent"]]) == [[*payloads, None]]
+        found = store.read([VIEW, OTHER], [[*some, b"longer"]] * 2)
+        assert found == [[*payloads, None], [*payloads, b"payload of another size"]]
+
     def test_a_deadline_that_is_far_off_changes_nothing(self, store: OnlineStore) -> None:
         store.write(VIEW, [row(b"k", 1, b"p")])
         assert store.read([VIEW], [[b"k"]], timeout=60.0) == [[b"p"]]

@@ -21,8 +21,8 @@ from stackwright_features.times import to_microseconds
 from stackwright_features.transforms import Step, needed, run
 from stackwright_features.values import count_rows, typed_columns
 from stackwright_features.watermarks import KnownWatermarks
-from stackwright_features.wave import Payloads, Wave
-from stackwright_interfaces.feature_store import FeatureRows, OnlineStore, Watermark
+from stackwright_features.wave import Wave
+from stackwright_interfaces.feature_store import FeatureRows, OnlineStore, Payloads, Watermark
 from stackwright_numerics.columns import Column, nulls, to_model_array
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from stackwright_features.lazy_rows import LazyRows
 from stackwright_features.service_plan import ServicePlan
 from stackwright_features.watermarks import KnownWatermarks
-from stackwright_features.wave import Payloads, Wave
+from stackwright_features.wave import Wave
 from stackwright_features.whole_layout import present
 from stackwright_features.whole_rows import WholeRows
 from stackwright_interfaces.definitions import FeatureService
-from stackwright_interfaces.feature_store import FeatureRows
+from stackwright_interfaces.feature_store import FeatureRows, Payloads
 from stackwright_numerics.keys import encode_plain
 from stackwright_numerics.number_columns import NumberColumns
 
@@ -44,7 +44,7 @@ class StraightRead:
         self._refs = wave.refs
         self._names = tuple(field.name for field in service.output_fields)
         self._places = {name: place for place, name in enumerate(self._names)}
-        self._present = dict.fromkeys(self._names, present(1))
+        self._statuses = lru_cache(maxsize=16)(lambda rows: dict.fromkeys(self._names, present(rows)))
 
     @classmethod
     def of(cls, plan: ServicePlan, waves: Sequence[Wave], watermarks: KnownWatermarks) -> StraightRead | None:
@@ -78,7 +78,7 @@ class StraightRead:
         return LazyRows.of(
             names=self._names,
             columns=partial(self._columns, whole.values),
-            statuses=self._present.copy() if rows == 1 else dict.fromkeys(self._names, present(rows)),
+            statuses=self._statuses(rows).copy(),
             events=lambda: _named(self._refs, whole.events()),
             watermarks=self._watermarks.of_all(whole.knows),
             at=at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from time import monotonic
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,9 @@ from stackwright_features.watermarks import VIEW, KnownWatermarks
 from stackwright_features.whole_rows import WholeRows
 from stackwright_features.windowed_events import WindowedEvents
 from stackwright_interfaces.errors import StoreTimeout
-from stackwright_interfaces.feature_store import OnlineStore
+from stackwright_interfaces.feature_store import OnlineStore, Payloads
 from stackwright_numerics.columns import Column
 from stackwright_numerics.keys import encode_keys
-
-Payloads: TypeAlias = list[list[bytes | None]]
 
 
 class Keys(NamedTuple):

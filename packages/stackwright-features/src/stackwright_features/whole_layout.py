@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from stackwright_features.answers import PRESENT, Statuses, microseconds_of
 from stackwright_features.service_plan import Lookup
-from stackwright_numerics.records import RecordLayout
+from stackwright_interfaces.online_rows import StridedPayloads
+from stackwright_numerics.records import WORD, RecordLayout
 from stackwright_numerics.rows import FORMAT, HEAD_WORDS
 
 FLOAT: Final = np.dtype("<f8")
@@ -59,7 +61,8 @@ class WholeLayout:
         self.bit_words = layout.first - 2
         self.first = HEAD_WORDS + layout.first
         self.words = HEAD_WORDS + layout.words
-        self.payload_words, rest = divmod(8 * self.words + len(layout.field_list), 8)
+        self._size = 8 * self.words + len(layout.field_list)
+        self.payload_words, rest = divmod(self._size, 8)
         self._cut = 8 * self.words if rest else None
         if rest:
             self.payload_words = self.words
@@ -78,6 +81,7 @@ class WholeLayout:
         self._pick: Callable[[list[NDArray[Any]]], Sequence[NDArray[Any]]] = (
             itemgetter(*self.picked) if len(self.picked) > 1 else itemgetter(slice(self.picked[0], self.picked[0] + 1))
         )
+        self.heads = lru_cache(maxsize=16)(self._heads)
         self.only_floats = [dtype for dtype, _ in layout.dtypes] == [FLOAT]
 
     def join(self, payloads: Iterable[bytes | None], count: int) -> bytes | None:
@@ -90,6 +94,29 @@ class WholeLayout:
         except TypeError:
             return None
         return joined if len(joined) == 8 * count * self.payload_words else None
+
+    def _heads(self, rows: int) -> tuple[bytes, bytes]:
+        """Return the words of magic, and those of validity bits, of n whole rows a lookup."""
+        bits = (self.bits[start : start + 8] for start in range(0, len(self.bits), 8))
+        return b"".join([magic * rows for magic in self.magic]), b"".join([word * rows * self.views for word in bits])
+
+    def turn(self, payloads: Sequence[Sequence[bytes | None]], count: int) -> NDArray[np.int64] | None:
+        """Return the words of n payloads a lookup; ``None`` where one is missing or of another size.
+
+        Returns:
+            (words, lookups * n), contiguous: of each word those of the first lookup, then those of the second.
+        """
+        strided = [column for column in payloads if isinstance(column, StridedPayloads) and column.size == self._size]
+        if len(strided) == len(payloads):
+            turned = np.empty((self.words, len(payloads), count), WORD)
+            for place, column in enumerate(strided):
+                strides = 8, column.stride
+                turned[:, place] = np.ndarray((self.words, count), WORD, column.buffer, column.offset, strides)
+            return turned.reshape(self.words, -1)
+        joined = self.join(chain.from_iterable(payloads), count * len(payloads))
+        if joined is None:
+            return None
+        return np.frombuffer(joined, WORD).reshape(-1, self.payload_words).T[: self.words].copy()
 
     def all_count(self, oldest: Sequence[int], newest: Sequence[int], at_us: int) -> bool:
         """Tell whether every row has come, and none has expired.

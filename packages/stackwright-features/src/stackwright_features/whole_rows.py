@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Final, Protocol
 
 import numpy as np
@@ -19,7 +19,6 @@ from stackwright_features.service_plan import Lookup
 from stackwright_features.whole_key import WholeKey
 from stackwright_features.whole_layout import Whole, WholeLayout, present
 from stackwright_interfaces.types import Kind
-from stackwright_numerics.records import WORD
 from stackwright_numerics.rows import HEAD_WORDS
 
 _NUMBERS: Final = frozenset({Kind.BOOL, Kind.INT64, Kind.FLOAT64, Kind.TIMESTAMP})
@@ -74,11 +73,8 @@ class WholeRows:
 
     def _read(self, payloads: Sequence[Sequence[bytes | None]], rows: int, at_us: int) -> Whole | None:
         layout, views = self._layout, len(payloads)
-        joined = layout.join(chain.from_iterable(payloads), rows * views)
-        if joined is None:
-            return None
-        words = np.frombuffer(joined, WORD).reshape(rows * views, layout.payload_words).T[: layout.words].copy()
-        if not self._whole(words, rows):
+        words = layout.turn(payloads, rows)
+        if words is None or not self._whole(words, rows):
             return None
         by_view = words[1 : HEAD_WORDS + 1].reshape(HEAD_WORDS, views, rows)
         positions, dues, newest = by_view.max(axis=2).tolist()
@@ -90,8 +86,5 @@ class WholeRows:
     def _whole(self, words: NDArray[np.int64], rows: int) -> bool:
         """Tell whether every row was written with these very fields, and holds no null."""
         layout = self._layout
-        if words[0].tobytes() != b"".join([magic * rows for magic in layout.magic]):
-            return False
-        bits = words[layout.first - layout.bit_words : layout.first]
-        full = (layout.bits[start : start + 8] for start in range(0, len(layout.bits), 8))
-        return bits.tobytes() == b"".join([word * words.shape[1] for word in full])
+        magic, bits = layout.heads(rows)
+        return words[0].tobytes() == magic and words[layout.first - layout.bit_words : layout.first].tobytes() == bits

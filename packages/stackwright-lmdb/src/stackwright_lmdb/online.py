@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+from stackwright_interfaces.feature_store import OnlineRow, OnlineStore, Payloads
 from stackwright_interfaces.online_rows import ReadOnlyStore
 from stackwright_interfaces.plugin import Context
 from stackwright_lmdb.plugin import LMDBConfig
@@ -20,9 +20,7 @@ class LMDBReader(ReadOnlyStore):
         super().__init__(str(path))
         self._reading = Reading(path, config)
 
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
-    ) -> list[list[bytes | None]]:
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None) -> Payloads:
         """Return payloads; all views are read at one moment."""
         return self._reading.read(views, keys, timeout)
 
@@ -55,9 +53,7 @@ class LMDBOnlineStore(OnlineStore):
         """
         return self._writer.write(view, rows)
 
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
-    ) -> list[list[bytes | None]]:
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None) -> Payloads:
         """Return payloads; all views are read at one moment."""
         return self._reading.read(views, keys, timeout)
 

@@ -10,8 +10,8 @@ from typing import Final
 
 import lmdb
 
-from stackwright_interfaces.feature_store import OnlineRow
-from stackwright_interfaces.online_rows import order_of, payload_of
+from stackwright_interfaces.feature_store import OnlineRow, Payloads
+from stackwright_interfaces.online_rows import order_of, payload_of, payloads_of
 from stackwright_lmdb.environment import shared_environment
 from stackwright_lmdb.failures import closed, timed_out, translate
 from stackwright_lmdb.layout import LONGEST, Prefixes, name_at, place_of, prefixes
@@ -23,7 +23,6 @@ CHUNK: Final = 256
 _PAGE: Final = 500
 
 _Keys = Sequence[Sequence[bytes]]
-_Payloads = list[list[bytes | None]]
 
 
 class Reading:
@@ -36,7 +35,7 @@ class Reading:
         self._map_mb = config.map_mb
         self._closed = False
 
-    def read(self, views: Sequence[str], keys: _Keys, timeout: float | None) -> _Payloads:
+    def read(self, views: Sequence[str], keys: _Keys, timeout: float | None) -> Payloads:
         """Return payloads, as :meth:`OnlineStore.read` says; all views are of one moment."""
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -74,16 +73,16 @@ class Reading:
 
     def _look_up(
         self, transaction: lmdb.Transaction[bytes], view: str, keys: Sequence[bytes], deadline: float | None
-    ) -> list[bytes | None]:
+    ) -> Sequence[bytes | None]:
         prefix = prefixes(view)
         if deadline is None:
-            return _payloads(transaction, prefix, keys)
+            return payloads_of(_values(transaction, prefix, keys))
         found: list[bytes | None] = []
         for start in range(0, len(keys), CHUNK):
-            found += _payloads(transaction, prefix, keys[start : start + CHUNK])
+            found += _values(transaction, prefix, keys[start : start + CHUNK])
             if time.monotonic() > deadline:
                 raise timed_out(self._path)
-        return found
+        return payloads_of(found)
 
     def _page(self, prefix: Prefixes, part: bytes, start: bytes) -> list[tuple[bytes, OnlineRow]]:
         """Return up to 500 rows of one part of a view, from an LMDB key on, with their LMDB keys."""
@@ -98,10 +97,9 @@ class Reading:
             raise translate(error, self._path) from error
 
 
-def _payloads(transaction: lmdb.Transaction[bytes], prefix: Prefixes, keys: Sequence[bytes]) -> list[bytes | None]:
+def _values(transaction: lmdb.Transaction[bytes], prefix: Prefixes, keys: Sequence[bytes]) -> list[bytes | None]:
     get, short = transaction.get, prefix.short
-    values = [get(short + key if len(key) <= LONGEST else place_of(prefix, key)) for key in keys]
-    return [value and value[1 + value[0] :] for value in values]
+    return [get(short + key if len(key) <= LONGEST else place_of(prefix, key)) for key in keys]
 
 
 def _rows(

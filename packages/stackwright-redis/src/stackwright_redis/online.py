@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+from stackwright_interfaces.feature_store import OnlineRow, OnlineStore, Payloads
 from stackwright_interfaces.online_rows import ReadOnlyStore
 from stackwright_interfaces.plugin import Context
 from stackwright_redis.plugin import RedisConfig
@@ -19,9 +19,7 @@ class RedisReader(ReadOnlyStore):
         self._server = Server(config)
         super().__init__(self._server.where)
 
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
-    ) -> list[list[bytes | None]]:
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None) -> Payloads:
         """Return payloads, in one round trip; without a timeout the configured one holds."""
         return self._server.read(views, keys, timeout)
 
@@ -56,9 +54,7 @@ class RedisOnlineStore(OnlineStore):
         """
         return self._writer.write(view, rows)
 
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
-    ) -> list[list[bytes | None]]:
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None) -> Payloads:
         """Return payloads, in one round trip; without a timeout the configured one holds."""
         return self._server.read(views, keys, timeout)
 

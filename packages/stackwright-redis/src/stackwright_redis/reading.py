@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
 from redis.exceptions import RedisError
 
-from stackwright_interfaces.feature_store import OnlineRow
+from stackwright_interfaces.feature_store import OnlineRow, Payloads
 from stackwright_interfaces.online_rows import order_of, payload_of
 from stackwright_redis.failures import damaged, translate
 from stackwright_redis.layout import arguments, command, command_ending
@@ -26,10 +26,18 @@ _VIEWS: Final = 1024
 
 
 class _Known(NamedTuple):
-    """What the catalogue said of some views, where they therefore lie, and how the catalogue is asked again."""
+    """What the catalogue said of some views, and what follows from it.
+
+    Attributes:
+        entries: what it said.
+        places: where the views therefore lie.
+        views: hash → numbers of the views in it.
+        question: how it is asked again.
+    """
 
     entries: list[bytes | None]
     places: list[Place]
+    views: dict[bytes, list[int]]
     question: bytes
 
 
@@ -42,9 +50,7 @@ class Server:
         self.names = Names(config.prefix)
         self.where = self._pool.where
 
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], timeout: float | None
-    ) -> list[list[bytes | None]]:
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], timeout: float | None) -> Payloads:
         """Return payloads, as :meth:`OnlineStore.read` says."""
         deadline = time.monotonic() + (self._pool.timeout if timeout is None else timeout)
         if not any(keys):
@@ -54,7 +60,7 @@ class Server:
         # A view that lies where it was thought, as the catalogue says at the end, lay there when its rows were read:
         # what is left of it elsewhere is removed later.
         while True:
-            targets, commands = _targets(known.places, keys)
+            targets, commands = _targets(known.views, keys)
             *replies, entries = self.ask(b"".join((*commands, known.question)), len(commands) + 1, deadline=deadline)
             if entries == known.entries:
                 return self._answer(views, known.places, targets, replies)
@@ -64,17 +70,20 @@ class Server:
         if len(self._known) >= _VIEWS:
             self._known.clear()
         places = [self.names.place(view, entry) for view, entry in zip(views, entries, strict=True)]
+        views_of: dict[bytes, list[int]] = {}
+        for number, place in enumerate(places):
+            views_of.setdefault(place.hash, []).append(number)
         question = command(b"HMGET", self.names.catalogue, *(view.encode() for view in views))
-        known = self._known[views] = _Known(entries, places, question)
+        known = self._known[views] = _Known(entries, places, views_of, question)
         return known
 
     def _answer(
         self, views: Sequence[str], places: Sequence[Place], targets: Iterable[_Target], replies: Sequence[Any]
-    ) -> list[list[bytes | None]]:
-        values = chain.from_iterable(replies)
-        answers: list[list[bytes | None]] = [[] for _ in views]
-        for count, numbers in targets:
-            found = list(islice(values, count))
+    ) -> Payloads:
+        left = iter(replies)
+        answers: list[Sequence[bytes | None]] = [[]] * len(views)
+        for parts, numbers in targets:
+            found = next(left) if parts == 1 else list(chain.from_iterable(islice(left, parts)))
             try:
                 payloads = payloads_of(found, [places[number].name for number in numbers])
             except ValueError as error:
@@ -140,19 +149,29 @@ class Server:
 _Target = tuple[int, list[int]]
 
 
-def _targets(places: Sequence[Place], keys: Sequence[Sequence[bytes]]) -> tuple[list[_Target], list[bytes]]:
-    """Return how many keys each hash is asked for, and for which views; and the commands."""
-    wanted: dict[tuple[bytes, int], _Target] = {}
-    packed: dict[int, list[tuple[int, bytes]]] = {}  # several hashes are mostly asked for one list of keys
+def _targets(
+    views: Mapping[bytes, Sequence[int]], keys: Sequence[Sequence[bytes]]
+) -> tuple[list[_Target], list[bytes]]:
+    """Return how many commands ask each hash, and for which views; and the commands."""
+    targets: list[_Target] = []
     commands: list[bytes] = []
-    for number, (place, asked) in enumerate(zip(places, keys, strict=True)):
-        target = place.hash, id(asked)
-        if target in wanted:
-            wanted[target][1].append(number)
-            continue
-        wanted[target] = len(asked), [number]
-        if id(asked) not in packed:
-            chunks = (asked[start : start + CHUNK] for start in range(0, len(asked), CHUNK))
-            packed[id(asked)] = [(len(chunk), arguments(chunk)) for chunk in chunks]
-        commands += [command_ending(b"HMGET", place.hash, rest=rest, count=count) for count, rest in packed[id(asked)]]
-    return list(wanted.values()), commands
+    packed: dict[int, list[tuple[int, bytes]]] = {}  # several hashes are mostly asked for one list of keys
+    for name, numbers in views.items():
+        left = numbers
+        while left:
+            asked = keys[left[0]]
+            if id(asked) not in packed:
+                packed[id(asked)] = _packed(asked)
+            parts = packed[id(asked)]
+            targets.append((len(parts), [number for number in left if keys[number] is asked]))
+            commands += [command_ending(b"HMGET", name, rest=rest, count=count) for count, rest in parts]
+            left = [number for number in left if keys[number] is not asked]
+    return targets, commands
+
+
+def _packed(keys: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """Return the keys of each command, counted and packed."""
+    if len(keys) <= CHUNK:
+        return [(len(keys), arguments(keys))] if keys else []
+    chunks = (keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK))
+    return [(len(chunk), arguments(chunk)) for chunk in chunks]

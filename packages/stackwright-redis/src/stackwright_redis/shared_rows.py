@@ -13,9 +13,15 @@ So all values of keys that have parts of the same views, of the same sizes, begi
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from stackwright_interfaces import online_rows
+from stackwright_interfaces.feature_store import Payloads
+from stackwright_interfaces.online_rows import StridedPayloads
 
 NAME: Final = 6
 """Bytes of a view's name."""
@@ -41,10 +47,12 @@ class Cuts(NamedTuple):
     Attributes:
         parts: by name.
         size: bytes of the value.
+        head: the bytes before its first part, as one item of an array.
     """
 
     parts: Mapping[bytes, Part]
     size: int
+    head: np.dtype[np.void]
 
 
 @lru_cache(maxsize=4096)
@@ -54,7 +62,7 @@ def _cuts(heads: bytes) -> Cuts:
     for name, order, payload in _HEAD.iter_unpack(heads):
         parts[name] = Part(slice(place, place + order), slice(place + order, place + order + payload))
         place += order + payload
-    return Cuts(parts, place)
+    return Cuts(parts, place, np.dtype((np.void, len(heads) + 1)))
 
 
 def cuts_of(value: bytes) -> Cuts:
@@ -71,7 +79,7 @@ def cuts_of(value: bytes) -> Cuts:
     return cuts
 
 
-def payloads_of(values: Sequence[bytes | None], names: Sequence[bytes]) -> list[list[bytes | None]]:
+def payloads_of(values: Sequence[bytes | None], names: Sequence[bytes]) -> Payloads:
     """Return for each of the views with these names the payload in each value, ``None`` where it has no part.
 
     A view without a name has a hash of its own, whose values are packed rows.
@@ -81,61 +89,38 @@ def payloads_of(values: Sequence[bytes | None], names: Sequence[bytes]) -> list[
     """
     if not values or not names[0]:
         return [_alone(values) for _ in names]
-    columns = _columns_of_alike(values, tuple(names))
-    if columns is None:
-        return [list(column) for column in zip(*(_parts(value, names) for value in values), strict=True)]
-    return [list(columns[name]) if name in columns else [None] * len(values) for name in names]
+    return _strided(values, names) or list(map(list, zip(*(_parts(value, names) for value in values), strict=True)))
 
 
-def _alone(values: Sequence[bytes | None]) -> list[bytes | None]:
+def _alone(values: Sequence[bytes | None]) -> Sequence[bytes | None]:
     try:
-        return [None if value is None else value[1 + value[0] :] for value in values]
+        return online_rows.payloads_of(values)
     except IndexError as error:
         raise ValueError("it is empty") from error
 
 
-def _columns_of_alike(
-    values: Sequence[bytes | None], names: tuple[bytes, ...]
-) -> Mapping[bytes, Sequence[bytes]] | None:
-    """Return name → payloads of the views that have parts; ``None`` if a value is missing or cut otherwise."""
-    first = values[0]
-    if not first or len(first) < (stop := 1 + _HEAD.size * first[0]):
+def _strided(values: Sequence[bytes | None], names: Sequence[bytes]) -> Payloads | None:
+    """Return the payloads in several values that have parts of the same views and sizes; ``None`` for others.
+
+    Values that begin alike are of one size, so that all do where each begins as the first does.
+    """
+    first, count = values[0], len(values)
+    if count == 1 or not first:
         return None
-    head = first[:stop]
+    head = first[: 1 + _HEAD.size * first[0]]
     try:
-        form = _form(head, names)
-        heads, *columns = zip(*map(form.unpack, values), strict=True)
+        parts, size, dtype = _cuts(head[1:])
+        joined = b"".join(values)  # type: ignore[arg-type]  # a missing one raises
     except (struct.error, TypeError):
         return None
-    return dict(zip(form.names, columns, strict=True)) if heads.count(head) == len(heads) else None
+    if len(joined) != count * size or np.ndarray(count, dtype, joined, 0, (size,)).tobytes() != head * count:
+        return None
+    absent = [None] * count
+    return [_part(joined, parts[name].payload, size, count) if name in parts else absent for name in names]
 
 
-class _Form(NamedTuple):
-    """How values that begin alike are taken apart at once, which costs half of a slice a part.
-
-    Attributes:
-        unpack: gives the head of a value, and the payloads of these views.
-        names: of the views.
-    """
-
-    unpack: Callable[[Any], tuple[bytes, ...]]
-    names: Sequence[bytes]
-
-
-@lru_cache(maxsize=4096)
-def _form(head: bytes, names: tuple[bytes, ...]) -> _Form:
-    """Return how values with this head are taken apart.
-
-    Raises:
-        struct.error: it is none.
-    """
-    cuts = _cuts(head[1:])
-    wanted = [name for name in cuts.parts if name in names]
-    form, place = f"<{len(head)}s", len(head)
-    for payload in (cuts.parts[name].payload for name in wanted):
-        form += f"{payload.start - place}x{payload.stop - payload.start}s"
-        place = payload.stop
-    return _Form(struct.Struct(f"{form}{cuts.size - place}x").unpack, wanted)
+def _part(joined: bytes, payload: slice, size: int, count: int) -> StridedPayloads:
+    return StridedPayloads(joined, offset=payload.start, stride=size, size=payload.stop - payload.start, rows=count)
 
 
 def _parts(value: bytes | None, names: Sequence[bytes]) -> list[bytes | None]:

@@ -21,7 +21,7 @@ from stackwright_features.store import ComposedFeatureStore
 from stackwright_features.watermarks import VIEW
 from stackwright_interfaces.catalogue import from_json, to_json
 from stackwright_interfaces.definitions import Definitions, FeatureView
-from stackwright_interfaces.feature_store import OnlineRow, OnlineStore
+from stackwright_interfaces.feature_store import OnlineRow, OnlineStore, Payloads
 from stackwright_interfaces.plugin import Progress
 from stackwright_numerics.keys import decode_key
 
@@ -145,9 +145,7 @@ class ViewsApart(OnlineStore):
         """Write rows."""
         return self._store.write(self.name(view), rows)
 
-    def read(
-        self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None
-    ) -> list[list[bytes | None]]:
+    def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], *, timeout: float | None = None) -> Payloads:
         """Read payloads."""
         return self._store.read([self.name(view) for view in views], keys, timeout=timeout)
 
