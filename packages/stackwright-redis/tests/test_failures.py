@@ -10,15 +10,17 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from redis.connection import Connection, _HiredisParser, _RESP2Parser
 
 from stackwright_interfaces.errors import FeatureStoreError, StoreTimeout
 from stackwright_interfaces.feature_store import OnlineRow
 from stackwright_interfaces.testing.context import make_context
-from stackwright_redis import plugin
+from stackwright_redis import plugin, pool
 from stackwright_redis.online import RedisOnlineStore
 
 OpenStore = Callable[..., RedisOnlineStore]
@@ -223,6 +225,24 @@ def test_a_read_that_is_not_done_in_time_raises_a_timeout_and_the_next_gets_its_
     assert store.read(["view", "unknown"], [KEYS[1:3], [b"k"]]) == [[row.payload for row in ROWS[1:3]], [None]]
 
 
+@pytest.mark.parametrize("parser", [_HiredisParser, _RESP2Parser])
+@pytest.mark.parametrize("busy_wait", [0.0, plugin.LONGEST_BUSY_WAIT])
+def test_a_deadline_holds_whatever_reads_the_answer_and_waits_for_it(
+    open_store: OpenStore, server: Any, monkeypatch: pytest.MonkeyPatch, parser: type, busy_wait: float
+) -> None:
+    monkeypatch.setattr(pool, "Connection", partial(Connection, parser_class=parser))
+    store = open_store(busy_wait=busy_wait)
+    store.write("view", ROWS)
+    for _ in range(3):
+        assert store.read(["view"], [KEYS]) == [[row.payload for row in ROWS]]
+    with server.raw() as raw:
+        raw.execute_command("CLIENT", "PAUSE", "400", "ALL")
+    started = time.monotonic()
+    with pytest.raises(StoreTimeout, match="before its deadline"):
+        store.read(["view"], [KEYS], timeout=0.05)
+    assert time.monotonic() - started < 0.3
+
+
 def test_a_server_that_answers_nobody_is_waited_for_up_to_the_configured_time(open_store: OpenStore) -> None:
     with listener(lambda connection: time.sleep(0.3)) as port:
         store = open_store(url=f"redis://127.0.0.1:{port}", timeout=0.1)
@@ -407,7 +427,9 @@ def test_an_unknown_option_of_the_url_is_named(tmp_path: Path) -> None:
         RedisOnlineStore(plugin.RedisConfig(url="redis://localhost/0?max_konnections=3"), make_context(tmp_path))
 
 
-@pytest.mark.parametrize("options", [{"url": "http://hidden"}, {"timeout": 0.0}, {"pool_size": 0}])
+@pytest.mark.parametrize(
+    "options", [{"url": "http://hidden"}, {"timeout": 0.0}, {"pool_size": 0}, {"busy_wait": -0.1}, {"busy_wait": 50.0}]
+)
 def test_options_without_a_meaning_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))) as caught:
         plugin.RedisConfig(**options)

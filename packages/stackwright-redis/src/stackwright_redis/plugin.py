@@ -14,6 +14,9 @@ from stackwright_interfaces.streams import StreamSource
 SCHEMES: Final = ("redis://", "rediss://", "unix://")
 """How a URL begins: TCP, TLS, a socket in the file system."""
 
+LONGEST_BUSY_WAIT: Final = 0.001
+"""Seconds: to sleep and wake costs far less."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RedisConfig:
@@ -24,6 +27,8 @@ class RedisConfig:
         prefix: how the names of all keys begin; stacks that share a database need different ones.
         timeout: seconds to wait for a connection and for each answer, where a read brings no timeout of its own.
         pool_size: connections that one handle opens at most; further threads wait for a free one.
+        busy_wait: seconds that a read looks out for its answer before the thread sleeps, while answers come so soon; 0
+            to sleep at once.
 
     Raises:
         ValueError: an option has no meaning; the URL, which may hold a password, is not repeated.
@@ -33,6 +38,7 @@ class RedisConfig:
     prefix: str = "stackwright"
     timeout: float = 5.0
     pool_size: int = 16
+    busy_wait: float = 0.00005
 
     def __post_init__(self) -> None:
         if not self.url.startswith(SCHEMES):
@@ -41,6 +47,8 @@ class RedisConfig:
             raise ValueError(f"timeout is {self.timeout}, must be more than 0")
         if self.pool_size < 1:
             raise ValueError(f"pool_size is {self.pool_size}, must be 1 or more")
+        if not 0 <= self.busy_wait <= LONGEST_BUSY_WAIT:
+            raise ValueError(f"busy_wait is {self.busy_wait}, must be 0 to {LONGEST_BUSY_WAIT} seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

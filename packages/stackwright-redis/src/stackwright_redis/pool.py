@@ -26,6 +26,7 @@ from redis.exceptions import (
 
 from stackwright_interfaces.errors import FeatureStoreError
 from stackwright_redis.failures import closed
+from stackwright_redis.waiting import Waiting
 
 _parse_url: Final[Callable[[str], dict[str, Any]]] = parse_url
 
@@ -77,16 +78,18 @@ class Pool:
         url: the server.
         timeout: seconds to wait for a connection or an answer where a call brings no deadline.
         size: connections at most.
+        busy_wait: seconds to wait awake for the answer to a question that changes nothing.
 
     Raises:
         FeatureStoreError: the URL cannot be understood.
     """
 
-    def __init__(self, url: str, timeout: float, size: int) -> None:
+    def __init__(self, url: str, timeout: float, size: int, busy_wait: float) -> None:
         self._options, self._class = _options(url)
         self.where = _where(self._options)
         self.timeout = timeout
         self._size = size
+        self._waiting = Waiting(busy_wait)
         self._connections = _Connections(size)
         self._closed = False
         self._make(timeout)
@@ -124,7 +127,7 @@ class Pool:
             connection = None
         if connection is not None:
             try:
-                return self._send(connection, idle, commands, replies, deadline)
+                return self._send(connection, idle, commands, replies, deadline, awake=repeatable)
             except ConnectionError as error:
                 if not repeatable or isinstance(error, _SAID_BY_SERVER):
                     raise
@@ -132,7 +135,7 @@ class Pool:
             raise closed(self.where)
         connection = self._make(_left(deadline))
         connection.connect()
-        return self._send(connection, idle, commands, replies, deadline)
+        return self._send(connection, idle, commands, replies, deadline, awake=False)
 
     def _send(
         self,
@@ -141,12 +144,16 @@ class Pool:
         commands: bytes,
         replies: int,
         deadline: float,
+        *,
+        awake: bool,
     ) -> list[Any]:
         answers: list[Any] = []
         usable = False
         try:
             connection.update_current_socket_timeout(_left(deadline))
             connection.send_packed_command((commands,))
+            if awake and self._waiting.wait(connection, len(commands), deadline):
+                connection.update_current_socket_timeout(_left(deadline))  # looking may have changed it
             for _ in range(replies):
                 answers.append(connection.read_response())
                 if time.monotonic() > deadline:

@@ -45,7 +45,7 @@ class Server:
     """What is asked of the server, by a store and by its readers."""
 
     def __init__(self, config: RedisConfig) -> None:
-        self._pool = Pool(config.url, config.timeout, config.pool_size)
+        self._pool = Pool(config.url, config.timeout, config.pool_size, config.busy_wait)
         self._known: dict[tuple[str, ...], _Known] = {}
         self.names = Names(config.prefix)
         self.where = self._pool.where
