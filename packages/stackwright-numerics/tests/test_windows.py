@@ -258,6 +258,12 @@ def test_last_n_are_the_newest_values_that_are_not_null_oldest_first(column_of, 
         assert repr(answer) == repr([plain_value(value, type_) for value in there] or None)
 
 
+@pytest.mark.parametrize("infinity", [math.inf, -math.inf])
+def test_an_infinity_beside_a_sum_beyond_the_greatest_float_is_the_sum(column_of, infinity):
+    x = column_of([infinity, 1e308, 1e308], FLOAT64)
+    assert run(window(Aggregate.SUM, column="x"), [(0, 3), (1, 3)], x=x) == [infinity, math.inf]
+
+
 @given(rows=st.lists(st.tuples(st.none() | REAL, st.none() | REAL), max_size=12), over_rows=st.booleans())
 def test_a_ratio_is_one_sum_by_another_or_by_the_number_of_rows(column_of, rows, over_rows):
     above, below = zip(*rows, strict=True) if rows else ((), ())

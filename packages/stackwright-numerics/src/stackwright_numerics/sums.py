@@ -88,8 +88,8 @@ def _float_sums(
 ) -> NDArray[np.float64]:
     finite = np.isfinite(values)
     if not finite.all():
-        found = _float_sums(np.where(finite, values, 0.0), starts, stops)
-        return plain(found + _special_sums(values, starts, stops))
+        special = _special_sums(values, starts, stops)
+        return np.where(special == 0.0, _float_sums(np.where(finite, values, 0.0), starts, stops), special)
     if (np.abs(values) < _WHOLE).all() and (values == np.trunc(values)).all():
         return _int_sums(values.astype(np.int64), starts, stops)
     scaled = exact.scale(values)
