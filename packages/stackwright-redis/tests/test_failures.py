@@ -225,6 +225,49 @@ def test_a_read_that_is_not_done_in_time_raises_a_timeout_and_the_next_gets_its_
     assert store.read(["view", "unknown"], [KEYS[1:3], [b"k"]]) == [[row.payload for row in ROWS[1:3]], [None]]
 
 
+class Looking(Connection):
+    """Counts how often it was looked for an answer."""
+
+    looks = 0
+
+    def can_read(self, timeout: float = 0) -> bool:
+        """Look."""
+        type(self).looks += 1
+        return super().can_read(timeout)
+
+
+@pytest.mark.parametrize(("busy_wait", "awake"), [(0.0, False), (plugin.LONGEST_BUSY_WAIT, True)])
+def test_reads_look_out_for_their_answers_and_writes_do_not(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch, busy_wait: float, awake: bool
+) -> None:
+    monkeypatch.setattr(pool, "Connection", Looking)
+    store = open_store(busy_wait=busy_wait)
+    store.write("view", ROWS[:1])
+    monkeypatch.setattr(Looking, "looks", 0)
+    store.read(["view"], [KEYS[:1]])
+    assert (Looking.looks > 0) == awake
+    monkeypatch.setattr(Looking, "looks", 0)
+    store.write("view", ROWS[1:2])
+    assert Looking.looks == 1, "whether the connection still stands"
+
+
+def test_a_read_beside_another_does_not_look_out_for_its_answer(
+    open_store: OpenStore, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "Connection", Looking)
+    store = open_store(busy_wait=plugin.LONGEST_BUSY_WAIT)
+    store.write("view", ROWS)
+    with server.raw() as raw:
+        raw.execute_command("CLIENT", "PAUSE", "400", "ALL")
+    other = threading.Thread(target=store.read, args=(["view"], [KEYS]))
+    other.start()
+    time.sleep(0.1)
+    monkeypatch.setattr(Looking, "looks", 0)
+    assert store.read(["view"], [KEYS[:1]]) == [[ROWS[0].payload]]
+    other.join()
+    assert Looking.looks == 0
+
+
 @pytest.mark.parametrize("parser", [_HiredisParser, _RESP2Parser])
 @pytest.mark.parametrize("busy_wait", [0.0, plugin.LONGEST_BUSY_WAIT])
 def test_a_deadline_holds_whatever_reads_the_answer_and_waits_for_it(

@@ -27,8 +27,8 @@ class RedisConfig:
         prefix: how the names of all keys begin; stacks that share a database need different ones.
         timeout: seconds to wait for a connection and for each answer, where a read brings no timeout of its own.
         pool_size: connections that one handle opens at most; further threads wait for a free one.
-        busy_wait: seconds that a read looks out for its answer before the thread sleeps, while answers come so soon; 0
-            to sleep at once.
+        busy_wait: seconds that a read looks out for its answer before the thread sleeps, while answers come so soon and
+            no other thread reads; 0 to sleep at once.
 
     Raises:
         ValueError: an option has no meaning; the URL, which may hold a password, is not repeated.

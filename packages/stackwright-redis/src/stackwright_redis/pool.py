@@ -114,20 +114,30 @@ class Pool:
             connections.permits.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
             raise TimeoutError(f"all {self._size} connections were in use") from None
+        alone = connections.permits.qsize() == self._size - 1  # others would want the interpreter's lock meanwhile
         try:
-            return self._exchange(connections.idle, commands, replies, deadline, repeatable=repeatable)
+            return self._exchange(
+                connections.idle, commands, replies, deadline, repeatable=repeatable, awake=repeatable and alone
+            )
         finally:
             connections.permits.put(None)
 
     def _exchange(
-        self, idle: deque[_Wire], commands: bytes, replies: int, deadline: float, *, repeatable: bool
+        self,
+        idle: deque[_Wire],
+        commands: bytes,
+        replies: int,
+        deadline: float,
+        *,
+        repeatable: bool,
+        awake: bool,
     ) -> list[Any]:
         connection = _pop(idle)
         if connection is not None and not repeatable and _is_dead(connection):
             connection = None
         if connection is not None:
             try:
-                return self._send(connection, idle, commands, replies, deadline, awake=repeatable)
+                return self._send(connection, idle, commands, replies, deadline, awake=awake)
             except ConnectionError as error:
                 if not repeatable or isinstance(error, _SAID_BY_SERVER):
                     raise
