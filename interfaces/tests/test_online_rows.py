@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -34,6 +35,8 @@ def test_they_are_the_sequence_that_a_list_of_them_is(both: tuple[StridedPayload
     assert [found.count(payload) for payload in payloads] == [payloads.count(payload) for payload in payloads]
     assert repr(found) == repr(payloads)
     assert found != [*payloads, b""]
+    assert found != tuple(payloads)
+    assert found == ANY
     with pytest.raises(IndexError):
         found[len(payloads)]
 

@@ -85,7 +85,7 @@ class StridedPayloads(Sequence[bytes]):
         return self.buffer[start : start + self.size]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, list | StridedPayloads) and list(self) == list(other)
+        return list(self) == list(other) if isinstance(other, list | StridedPayloads) else NotImplemented
 
     def __repr__(self) -> str:
         return repr(list(self))

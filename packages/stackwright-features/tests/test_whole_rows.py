@@ -96,8 +96,8 @@ class StridedOnlineStore(MemoryOnlineStore):
         """Return payloads."""
         found = super().read(*asked, timeout=timeout)
         return [
-            payloads_of([None if payload is None else pack(b"odd", payload) for payload in payloads])
-            for payloads in found
+            payloads_of([None if payload is None else pack(b"odd" * place, payload) for payload in payloads])
+            for place, payloads in enumerate(found)
         ]
 
 
@@ -189,6 +189,26 @@ def test_whole_rows_of_numbers_are_not_read_view_by_view(
         rows = store.read(service, {"home_id": list(range(count))})
     assert all((status == 0).all() for status in rows.statuses.values())
     assert {len(column) for column in rows.columns.values()} == {count}
+
+
+def test_smaller_rows_of_an_older_definition_in_one_piece_of_memory_are_read_by_name(tmp_path: Path) -> None:
+    context = make_context(tmp_path, SettableClock())
+    offline, online = MemoryOfflineStore(MemoryConfig(), context), StridedOnlineStore(MemoryConfig(), context)
+    older = ComposedFeatureStore(offline, online, clock=context.clock)
+    older.apply(Definitions(views=(FAR,)))
+    older.ingest(
+        FAR.ref, pa.table({"home_id": [0, 1], "far_a": [1.0, 2.0], "far_b": [3.0, 4.0], "event_time": [NOON] * 2})
+    )
+    older.materialize()
+    added = tuple(Field(f"far_{letter}", FLOAT64) for letter in "cdefghijk")
+    grown = replace(FAR, fields=(*FAR.fields, *added))
+    service = FeatureService(name="grown", selections=(grown.select(),))
+    definitions = Definitions(views=(grown,), services=(service,))
+    newer = ComposedFeatureStore(None, online, definitions=definitions, clock=context.clock)
+    rows = newer.read("grown@1", {"home_id": [0, 1]})
+    found = {name: column.tolist() for name, column in rows.columns.items()}
+    nothing = {field.name: [np.nan] * 2 for field in added}
+    np.testing.assert_equal(found, {"far_a": [1.0, 2.0], "far_b": [3.0, 4.0], **nothing})
 
 
 @pytest.mark.parametrize("service", ["two@1", "floats@1"])

@@ -97,6 +97,22 @@ def test_a_file_of_another_program_is_refused_and_left_alone(store: LMDBOnlineSt
     assert (tmp_path / "online.lmdb").read_bytes() == before
 
 
+def test_an_empty_value_is_a_damaged_row(open_store: OpenStore, tmp_path: Path) -> None:
+    store = open_store()
+    store.write("view", ROWS)
+    store.close()
+    with lmdb.open(str(tmp_path / "online.lmdb"), subdir=False) as raw, raw.begin(write=True) as transaction:
+        (place,) = [key for key, _ in transaction.cursor() if key.endswith(KEYS[7])]
+        transaction.put(place, b"")
+    store = open_store()
+    for keys in (KEYS, KEYS[7:8]):
+        with pytest.raises(FeatureStoreError, match="a row is damaged"):
+            store.read(["view"], [keys])
+    with pytest.raises(FeatureStoreError, match="a row is damaged"):
+        list(store.scan("view"))
+    assert store.read(["view"], [KEYS[:3]]) == [[row.payload for row in ROWS[:3]]]
+
+
 def test_a_later_layout_is_refused(open_store: OpenStore, tmp_path: Path) -> None:
     first = open_store()
     first.write("view", ROWS)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackwright_interfaces.errors import DataError, DefinitionError, FeatureStoreError, MissingColumn, WrongType
+from stackwright_interfaces.online_rows import StridedPayloads
 from stackwright_interfaces.types import BYTES, FLOAT64, INT64, STRING, TIMESTAMP, Field, decimal, list_of, vector
 from stackwright_numerics.columns import NAT, Column
 from stackwright_numerics.rows import RowCodec
@@ -44,6 +45,26 @@ def test_what_was_encoded_is_decoded(types, values_of, column_of, seen, data):
     for field in fields:
         assert rows.columns[field.name].values.dtype == columns[field.name].values.dtype
         assert rows.columns[field.name].values.shape == columns[field.name].values.shape
+
+
+@pytest.mark.parametrize(
+    "fields", [[PRICE, ROOMS, KIND], [ROOMS], [KIND], [PRICE, ROOMS, KIND, Field("seen", TIMESTAMP)]]
+)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_payloads_in_one_piece_of_memory_are_decoded_as_a_list_of_them_is(column_of, seen, fields, count):
+    rows = [[1.5 * place, None if place == 1 else place, "abc"[place % 3]] for place in range(count)]
+    payloads = encode(column_of, [PRICE, ROOMS, KIND], *rows)
+    (size,) = set(map(len, payloads))
+    buffer = b"".join(b"<<<" + payload + b">" for payload in payloads)
+    strided = StridedPayloads(buffer, offset=3, stride=size + 4, size=size, rows=count)
+    codec = RowCodec(fields)
+    found, expected = codec.decode(strided), codec.decode(payloads)
+    assert {name: seen(column) for name, column in found.columns.items()} == {
+        name: seen(column) for name, column in expected.columns.items()
+    }
+    for name in ("found", "event_us", "created_us", "position", "due_us"):
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist()
+    assert found.event_us.flags.writeable
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65, 130])

@@ -6,7 +6,7 @@ import multiprocessing
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,25 @@ def test_all_views_of_a_read_come_in_one_round_trip(store: RedisOnlineStore, ser
     of_views_that_share = 3 + 1
     assert after["total_commands_processed"] - before["total_commands_processed"] == 1 + of_views_that_share + 3 + 1
     assert after["total_connections_received"] == before["total_connections_received"]
+
+
+class Made(Sequence[list[bytes]]):
+    """Lists of keys that are made each time they are asked for."""
+
+    def __getitem__(self, place: Any) -> Any:
+        return [[b"1", b"2"], [b"2", b"1"]][place]
+
+    def __len__(self) -> int:
+        return 2
+
+
+def test_keys_are_any_sequences_one_for_each_view(store: RedisOnlineStore) -> None:
+    store.write("view", [OnlineRow(key, b"token", key) for key in (b"1", b"2")])
+    assert store.read(["view", "view"], Made()) == [[b"1", b"2"], [b"2", b"1"]]
+    assert store.read(("view", "view"), ((b"1",), (b"2", b"2"))) == [[b"1"], [b"2", b"2"]]
+    for views, keys in ((["view"], Made()), (["view", "view"], [[b"1"]])):
+        with pytest.raises(ValueError, match="argument 2 is"):
+            store.read(views, keys)
 
 
 def test_rows_larger_than_a_batch_are_written_one_by_one(store: RedisOnlineStore) -> None:

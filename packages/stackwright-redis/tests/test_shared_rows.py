@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackwright_interfaces.online_rows import StridedPayloads, pack
+from stackwright_interfaces.online_rows import LARGE, StridedPayloads, pack
 from stackwright_redis.shared_rows import payloads_of
 
 NAMES = [b"aaaaaa", b"bbbbbb", b"cccccc"]
@@ -24,7 +24,8 @@ def value_of(parts: Parts) -> bytes:
 
 
 PART = st.tuples(
-    st.one_of(st.just(b"token"), st.binary(max_size=3)), st.one_of(st.just(b"payload"), st.binary(max_size=3))
+    st.one_of(st.just(b"token"), st.binary(max_size=3)),
+    st.one_of(st.just(b"payload"), st.just(b"large" * LARGE), st.binary(max_size=3)),
 )
 PARTS = st.dictionaries(st.sampled_from(NAMES), PART, min_size=1)
 ASKED = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
@@ -38,10 +39,18 @@ def test_payloads_are_those_of_each_value(held: list[Parts | None], times: int, 
     assert payloads_of(values, asked) == (expected if held else [[] for _ in asked])
 
 
-def test_values_that_begin_alike_are_not_taken_apart() -> None:
+def test_small_values_that_begin_alike_are_not_taken_apart() -> None:
     values = [value_of({name: (b"token", b"%d of %s" % (number, name)) for name in NAMES}) for number in range(9)]
     assert {type(column) for column in payloads_of(values, NAMES[:2])} == {StridedPayloads}
     assert {type(column) for column in payloads_of([*values, None], NAMES[:2])} == {list}
+    large = [value_of({name: (b"token", bytes(LARGE)) for name in NAMES})] * 2
+    assert {type(column) for column in payloads_of(large, NAMES[:2])} == {list}
+
+
+@pytest.mark.parametrize("values", [[b"\x05"] * 2, [b"\x02" + struct.pack("<6sBI", NAMES[0], 0, 0)] * 3])
+def test_values_that_are_all_cut_within_their_heads_are_none(values: list[bytes]) -> None:
+    with pytest.raises(ValueError, match="it is cut"):
+        payloads_of(values, NAMES[:1])
 
 
 @pytest.mark.parametrize("spoil", [lambda value: value[:-1], lambda value: value + b"more", lambda value: b""])

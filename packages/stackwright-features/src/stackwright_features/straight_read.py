@@ -44,7 +44,7 @@ class StraightRead:
         self._refs = wave.refs
         self._names = tuple(field.name for field in service.output_fields)
         self._places = {name: place for place, name in enumerate(self._names)}
-        self._statuses = lru_cache(maxsize=16)(lambda rows: dict.fromkeys(self._names, present(rows)))
+        self._statuses = lru_cache(maxsize=4)(lambda rows: dict.fromkeys(self._names, present(rows)))
 
     @classmethod
     def of(cls, plan: ServicePlan, waves: Sequence[Wave], watermarks: KnownWatermarks) -> StraightRead | None:

@@ -20,6 +20,8 @@ from stackwright_numerics.rows import FORMAT, HEAD_WORDS
 FLOAT: Final = np.dtype("<f8")
 
 _FOREVER: Final = 2**62
+_FEW: Final = 1024
+"""Rows up to which it costs little memory to remember how they begin."""
 
 
 class Whole(NamedTuple):
@@ -81,7 +83,7 @@ class WholeLayout:
         self._pick: Callable[[list[NDArray[Any]]], Sequence[NDArray[Any]]] = (
             itemgetter(*self.picked) if len(self.picked) > 1 else itemgetter(slice(self.picked[0], self.picked[0] + 1))
         )
-        self.heads = lru_cache(maxsize=16)(self._heads)
+        self._known_heads = lru_cache(maxsize=16)(self._heads)
         self.only_floats = [dtype for dtype, _ in layout.dtypes] == [FLOAT]
 
     def join(self, payloads: Iterable[bytes | None], count: int) -> bytes | None:
@@ -95,8 +97,11 @@ class WholeLayout:
             return None
         return joined if len(joined) == 8 * count * self.payload_words else None
 
-    def _heads(self, rows: int) -> tuple[bytes, bytes]:
+    def heads(self, rows: int) -> tuple[bytes, bytes]:
         """Return the words of magic, and those of validity bits, of n whole rows a lookup."""
+        return self._known_heads(rows) if rows <= _FEW else self._heads(rows)
+
+    def _heads(self, rows: int) -> tuple[bytes, bytes]:
         bits = (self.bits[start : start + 8] for start in range(0, len(self.bits), 8))
         return b"".join([magic * rows for magic in self.magic]), b"".join([word * rows * self.views for word in bits])
 
@@ -106,7 +111,10 @@ class WholeLayout:
         Returns:
             (words, lookups * n), contiguous: of each word those of the first lookup, then those of the second.
         """
-        strided = [column for column in payloads if isinstance(column, StridedPayloads) and column.size == self._size]
+        form = self._size, count
+        strided = [
+            column for column in payloads if isinstance(column, StridedPayloads) and (column.size, column.rows) == form
+        ]
         if len(strided) == len(payloads):
             turned = np.empty((self.words, len(payloads), count), WORD)
             for place, column in enumerate(strided):

@@ -70,6 +70,11 @@ def timed_out(path: Path) -> StoreTimeout:
     )
 
 
+def no_row(path: Path) -> FeatureStoreError:
+    """Return the error for a value that is no row."""
+    return FeatureStoreError(str(path), "a row is damaged: it is empty", AGAIN)
+
+
 def cut_short(path: Path, length: int, needed: int) -> FeatureStoreError:
     """Return the error for a file that ends before its last page."""
     return FeatureStoreError(str(path), f"the file is damaged: {length} bytes are left of {needed}", AGAIN)

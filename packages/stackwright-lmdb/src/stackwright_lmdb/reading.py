@@ -13,7 +13,7 @@ import lmdb
 from stackwright_interfaces.feature_store import OnlineRow, Payloads
 from stackwright_interfaces.online_rows import order_of, payload_of, payloads_of
 from stackwright_lmdb.environment import shared_environment
-from stackwright_lmdb.failures import closed, timed_out, translate
+from stackwright_lmdb.failures import closed, no_row, timed_out, translate
 from stackwright_lmdb.layout import LONGEST, Prefixes, name_at, place_of, prefixes
 from stackwright_lmdb.plugin import LMDBConfig
 
@@ -75,14 +75,15 @@ class Reading:
         self, transaction: lmdb.Transaction[bytes], view: str, keys: Sequence[bytes], deadline: float | None
     ) -> Sequence[bytes | None]:
         prefix = prefixes(view)
-        if deadline is None:
-            return payloads_of(_values(transaction, prefix, keys))
         found: list[bytes | None] = []
         for start in range(0, len(keys), CHUNK):
             found += _values(transaction, prefix, keys[start : start + CHUNK])
-            if time.monotonic() > deadline:
+            if deadline is not None and time.monotonic() > deadline:
                 raise timed_out(self._path)
-        return payloads_of(found)
+        try:
+            return payloads_of(found)
+        except IndexError as error:
+            raise no_row(self._path) from error
 
     def _page(self, prefix: Prefixes, part: bytes, start: bytes) -> list[tuple[bytes, OnlineRow]]:
         """Return up to 500 rows of one part of a view, from an LMDB key on, with their LMDB keys."""
@@ -95,6 +96,8 @@ class Reading:
                     return list(islice(_rows(transaction, prefix, part, start), _PAGE))
         except lmdb.Error as error:
             raise translate(error, self._path) from error
+        except IndexError as error:
+            raise no_row(self._path) from error
 
 
 def _values(transaction: lmdb.Transaction[bytes], prefix: Prefixes, keys: Sequence[bytes]) -> list[bytes | None]:

@@ -141,9 +141,9 @@ class RecordLayout:
             pairs = zip(values, masks[start:stop], strict=True)
             columns.update(zip(self._names[start:stop], map(_column, pairs), strict=True))
         if self._variable:
-            owners = np.repeat(np.arange(len(payloads)), 1 if counts is None else counts)
+            owners, held = np.repeat(np.arange(len(payloads)), 1 if counts is None else counts), list(payloads)
             for place, field in self._variable:
-                values = _read_cells(field, turned[self.first + place], masks[place], payloads, owners)
+                values = _read_cells(field, turned[self.first + place], masks[place], held, owners)
                 columns[field.name] = Column(values, masks[place])
         return columns
 

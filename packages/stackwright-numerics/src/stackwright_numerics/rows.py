@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackwright_interfaces.errors import FeatureStoreError
+from stackwright_interfaces.online_rows import StridedPayloads
 from stackwright_interfaces.types import Field
 from stackwright_numerics.columns import NAT, Column
 from stackwright_numerics.records import DAMAGED, WORD, RecordLayout
@@ -101,12 +102,13 @@ class RowCodec:
             FeatureStoreError: a payload is damaged, or holds a field under another type.
         """
         size, blank = self._bytes, self._blank
-        pieces = [blank if payload is None else payload[:size] for payload in payloads]
-        words = self._words(pieces)
+        words = self._lying(payloads) if isinstance(payloads, StridedPayloads) else None
+        if words is None:
+            words = self._words([blank if payload is None else payload[:size] for payload in payloads])
         if words is None:
             words = self._words([blank if payload is None else self._adapt(payload) for payload in payloads])
             assert words is not None
-        turned = np.ascontiguousarray(words.T)
+        turned = np.array(words.T, order="C")
         position, due_us, event_us, created_us = turned[1:5]
         return Rows(
             found=event_us != NAT,
@@ -119,10 +121,19 @@ class RowCodec:
 
     def _words(self, pieces: list[bytes]) -> NDArray[np.int64] | None:
         """The pieces as (n, words); ``None`` where one is not of this very layout."""
-        joined = bytearray().join(pieces)
+        joined = b"".join(pieces)
         if len(joined) != len(pieces) * self._bytes:
             return None
-        words = np.frombuffer(joined, WORD).reshape(len(pieces), self._bytes // 8)
+        return self._of_this(np.frombuffer(joined, WORD).reshape(len(pieces), self._bytes // 8))
+
+    def _lying(self, payloads: StridedPayloads) -> NDArray[np.int64] | None:
+        """The same of payloads that lie in one piece of memory, where they stay."""
+        if payloads.size < self._bytes:
+            return None
+        shape, strides = (payloads.rows, self._bytes // 8), (payloads.stride, 8)
+        return self._of_this(np.ndarray(shape, WORD, payloads.buffer, payloads.offset, strides))
+
+    def _of_this(self, words: NDArray[np.int64]) -> NDArray[np.int64] | None:
         return words if words[:, 0].tolist().count(self._magic) == len(words) else None
 
     def _adapt(self, payload: bytes) -> bytes:

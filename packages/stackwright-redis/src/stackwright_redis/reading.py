@@ -53,6 +53,7 @@ class Server:
     def read(self, views: Sequence[str], keys: Sequence[Sequence[bytes]], timeout: float | None) -> Payloads:
         """Return payloads, as :meth:`OnlineStore.read` says."""
         deadline = time.monotonic() + (self._pool.timeout if timeout is None else timeout)
+        keys = [asked for _, asked in zip(views, keys, strict=True)]
         if not any(keys):
             return [[] for _ in views]
         chosen = tuple(views)

@@ -21,7 +21,7 @@ import numpy as np
 
 from stackwright_interfaces import online_rows
 from stackwright_interfaces.feature_store import Payloads
-from stackwright_interfaces.online_rows import StridedPayloads
+from stackwright_interfaces.online_rows import LARGE, StridedPayloads
 
 NAME: Final = 6
 """Bytes of a view's name."""
@@ -89,7 +89,7 @@ def payloads_of(values: Sequence[bytes | None], names: Sequence[bytes]) -> Paylo
     """
     if not values or not names[0]:
         return [_alone(values) for _ in names]
-    return _strided(values, names) or list(map(list, zip(*(_parts(value, names) for value in values), strict=True)))
+    return _alike(values, names) or list(map(list, zip(*(_parts(value, names) for value in values), strict=True)))
 
 
 def _alone(values: Sequence[bytes | None]) -> Sequence[bytes | None]:
@@ -99,24 +99,30 @@ def _alone(values: Sequence[bytes | None]) -> Sequence[bytes | None]:
         raise ValueError("it is empty") from error
 
 
-def _strided(values: Sequence[bytes | None], names: Sequence[bytes]) -> Payloads | None:
+def _alike(values: Sequence[bytes | None], names: Sequence[bytes]) -> Payloads | None:
     """Return the payloads in several values that have parts of the same views and sizes; ``None`` for others.
 
     Values that begin alike are of one size, so that all do where each begins as the first does.
     """
     first, count = values[0], len(values)
-    if count == 1 or not first:
+    if count == 1 or not first or len(first) < (stop := 1 + _HEAD.size * first[0]):
         return None
-    head = first[: 1 + _HEAD.size * first[0]]
+    head = first[:stop]
+    parts, size, dtype = _cuts(head[1:])
+    if len(first) >= LARGE:
+        alike = all(value is not None and len(value) == size and value.startswith(head) for value in values)
+        return [_slices(values, parts.get(name)) for name in names] if alike else None
     try:
-        parts, size, dtype = _cuts(head[1:])
         joined = b"".join(values)  # type: ignore[arg-type]  # a missing one raises
-    except (struct.error, TypeError):
+    except TypeError:
         return None
     if len(joined) != count * size or np.ndarray(count, dtype, joined, 0, (size,)).tobytes() != head * count:
         return None
-    absent = [None] * count
-    return [_part(joined, parts[name].payload, size, count) if name in parts else absent for name in names]
+    return [_part(joined, parts[name].payload, size, count) if name in parts else [None] * count for name in names]
+
+
+def _slices(values: Sequence[bytes | None], part: Part | None) -> list[bytes | None]:
+    return [value[part.payload] if part and value else None for value in values]
 
 
 def _part(joined: bytes, payload: slice, size: int, count: int) -> StridedPayloads:
