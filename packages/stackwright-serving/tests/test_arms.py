@@ -307,10 +307,15 @@ def test_a_hanging_shadow_neither_delays_nor_stops_what_is_live(world: Any, monk
     world.source.challenge(2, 2000.0, shadow=True)
     world.settings = replace(world.settings, shadow_rows=5)
     let_go = threading.Event()
+    hanging: list[threading.Thread] = []
+
+    def hang(_columns: object) -> None:
+        hanging.append(threading.current_thread())
+        let_go.wait()
 
     async def work(made: httpx.AsyncClient) -> None:
         shadow = world.host.served("valuation").shadow
-        monkeypatch.setattr(shadow.model, "predict", lambda _columns: let_go.wait())
+        monkeypatch.setattr(shadow.model, "predict", hang)
         started = time.monotonic()
         for _ in range(50):
             assert (await predict(made, "L1"))["arm"] == "live"
@@ -324,6 +329,8 @@ def test_a_hanging_shadow_neither_delays_nor_stops_what_is_live(world: Any, monk
         serving(world, work)
     finally:
         let_go.set()
+        for thread in hanging:
+            thread.join()  # what it says now is not of the next test
 
 
 def test_a_failing_shadow_is_counted_and_told_once(
