@@ -258,9 +258,11 @@ def test_a_read_beside_another_does_not_look_out_for_its_answer(
     store = open_store(busy_wait=plugin.LONGEST_BUSY_WAIT)
     store.write("view", ROWS)
     with server.raw() as raw:
-        raw.execute_command("CLIENT", "PAUSE", "400", "ALL")
+        raw.execute_command("CLIENT", "PAUSE", "800", "ALL")
+    monkeypatch.setattr(Looking, "looks", 0)
     other = threading.Thread(target=store.read, args=(["view"], [KEYS]))
     other.start()
+    eventually(lambda: Looking.looks > 0)
     time.sleep(0.1)
     monkeypatch.setattr(Looking, "looks", 0)
     assert store.read(["view"], [KEYS[:1]]) == [[ROWS[0].payload]]
