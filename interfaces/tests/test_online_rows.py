@@ -39,6 +39,8 @@ def test_they_are_the_sequence_that_a_list_of_them_is(both: tuple[StridedPayload
     assert found == ANY
     with pytest.raises(IndexError):
         found[len(payloads)]
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(found)
 
 
 TOKENS = st.one_of(st.just(b"token"), st.binary(max_size=4))

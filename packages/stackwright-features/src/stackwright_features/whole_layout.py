@@ -15,7 +15,7 @@ from stackwright_features.answers import PRESENT, Statuses, microseconds_of
 from stackwright_features.service_plan import Lookup
 from stackwright_interfaces.online_rows import StridedPayloads
 from stackwright_numerics.records import WORD, RecordLayout
-from stackwright_numerics.rows import FORMAT, HEAD_WORDS
+from stackwright_numerics.rows import FORMAT, HEAD_WORDS, words_of
 
 FLOAT: Final = np.dtype("<f8")
 
@@ -118,8 +118,7 @@ class WholeLayout:
         if len(strided) == len(payloads):
             turned = np.empty((self.words, len(payloads), count), WORD)
             for place, column in enumerate(strided):
-                strides = 8, column.stride
-                turned[:, place] = np.ndarray((self.words, count), WORD, column.buffer, column.offset, strides)
+                turned[:, place] = words_of(column, self.words).T
             return turned.reshape(self.words, -1)
         joined = self.join(chain.from_iterable(payloads), count * len(payloads))
         if joined is None:

@@ -47,6 +47,11 @@ class Rows(NamedTuple):
     columns: dict[str, Column]
 
 
+def words_of(payloads: StridedPayloads, words: int) -> NDArray[np.int64]:
+    """Return the first words of n payloads, which have so many: (n, words), read-only, where the payloads lie."""
+    return np.ndarray((payloads.rows, words), WORD, payloads.buffer, payloads.offset, (payloads.stride, 8))
+
+
 class RowCodec:
     """Rows of one view to payloads and back. Holds no state but the layout; safe in any thread.
 
@@ -128,10 +133,7 @@ class RowCodec:
 
     def _lying(self, payloads: StridedPayloads) -> NDArray[np.int64] | None:
         """The same of payloads that lie in one piece of memory, where they stay."""
-        if payloads.size < self._bytes:
-            return None
-        shape, strides = (payloads.rows, self._bytes // 8), (payloads.stride, 8)
-        return self._of_this(np.ndarray(shape, WORD, payloads.buffer, payloads.offset, strides))
+        return self._of_this(words_of(payloads, self._bytes // 8)) if payloads.size >= self._bytes else None
 
     def _of_this(self, words: NDArray[np.int64]) -> NDArray[np.int64] | None:
         return words if words[:, 0].tolist().count(self._magic) == len(words) else None
