@@ -172,7 +172,5 @@ def _targets(
 
 def _packed(keys: Sequence[bytes]) -> list[tuple[int, bytes]]:
     """Return the keys of each command, counted and packed."""
-    if len(keys) <= CHUNK:
-        return [(len(keys), arguments(keys))] if keys else []
     chunks = (keys[start : start + CHUNK] for start in range(0, len(keys), CHUNK))
     return [(len(chunk), arguments(chunk)) for chunk in chunks]

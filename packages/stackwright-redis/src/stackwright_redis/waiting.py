@@ -1,10 +1,10 @@
 """Waiting for an answer awake, for about as long as sleep would cost.
 
-To be put to sleep and woken again takes a thread some 50 µs, of which the answer of a server nearby comes in less. Who
-waits awake for that long, and sleeps only then, spends at most twice what the better of both would have taken (Karlin,
-Li, Manasse, Owicki: Empirical Studies of Competitive Spinning for a Shared-Memory Multiprocessor, 1991). Where answers
-take longer, because the server is far, busy, or asked for much, even that is spared: after each one that was waited for
-in vain twice as many are not.
+To be put to sleep and woken again takes a thread some 50 µs, and a server nearby answers in less. Who waits awake for
+that long, and sleeps only then, spends at most twice what the better of both would have taken (Karlin, Li, Manasse,
+Owicki: Empirical Studies of Competitive Spinning for a Shared-Memory Multiprocessor, 1991). Where answers take longer,
+because the server is far, busy, or asked for much, even that is spared: after each one that was waited for in vain
+twice as many are not.
 """
 
 from __future__ import annotations
